@@ -1,0 +1,1 @@
+"""Benchmarks: speed and memory beside scikit-learn and PyTorch, each in a process of its own."""

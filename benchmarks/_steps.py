@@ -1,0 +1,148 @@
+"""Time the training steps of one library on one network: ``python -m benchmarks._steps SPEC``.
+
+SPEC is a JSON object: library, layers, batch, batches (in an epoch), epochs (short and long fit),
+dtype, threads. One JSON line comes out: microseconds a step, the last epoch's loss and, for sknn,
+the microseconds of the step's matrix products alone.
+"""
+
+import importlib
+import json
+import statistics
+import sys
+import time
+import timeit
+import warnings
+from itertools import pairwise
+
+import numpy as np
+
+ALPHA = 1e-4
+LEARNING_RATE = 1e-3
+SEPARATION = 3.0
+MODULES = {"sknn": "sknn", "sklearn": "sklearn.neural_network"}
+
+
+def make_data(rows, features, classes, dtype):
+    """Return overlapping classes, means plus noise, the same for every library."""
+    rng = np.random.default_rng(0)
+    scale = SEPARATION / np.sqrt(2 * features)
+    means = (scale * rng.standard_normal((classes, features))).astype(dtype)
+    y = rng.integers(classes, size=rows)
+    X = rng.standard_normal((rows, features), dtype=dtype)
+    X += means[y]
+    return X, y
+
+
+def time_fit(model, X, y):
+    """Fit without early stopping, and return the seconds it took."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*Maximum iterations.*")
+        start = time.perf_counter()
+        model.fit(X, y)
+        return time.perf_counter() - start
+
+
+def time_estimator(spec, X, y):
+    """Return seconds of a long fit less those of a short one, and the long fit's last loss."""
+    MLPClassifier = importlib.import_module(MODULES[spec["library"]]).MLPClassifier
+    short, long = (
+        MLPClassifier(
+            spec["layers"][1:-1],
+            batch_size=spec["batch"],
+            alpha=ALPHA,
+            learning_rate_init=LEARNING_RATE,
+            max_iter=epochs,
+            tol=0.0,
+            n_iter_no_change=10**9,
+            random_state=0,
+        )
+        for epochs in spec["epochs"]
+    )
+    time_fit(short, X, y)  # warm-up: compilation, thread pools, caches
+    seconds = -time_fit(short, X, y)
+    seconds += time_fit(long, X, y)
+    return seconds, long.loss_curve_[-1]
+
+
+def torch_network(layers, dtype):
+    """Return a stack of linear layers and ReLUs, initialised as scikit-learn does."""
+    from torch import nn
+
+    modules = []
+    for fan_in, fan_out in pairwise(layers):
+        modules += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+        nn.init.xavier_uniform_(modules[-2].weight)
+    return nn.Sequential(*modules[:-1]).to(dtype)
+
+
+def torch_epoch(network, optimizer, X, y, batch):
+    """Train one epoch in shuffled batches, and return the mean loss."""
+    import torch
+
+    total = torch.zeros(())
+    order = torch.randperm(len(X)).split(batch)
+    for rows in order:
+        optimizer.zero_grad()
+        outputs = network(X.index_select(0, rows))
+        loss = torch.nn.functional.cross_entropy(outputs, y.index_select(0, rows))
+        loss.backward()
+        optimizer.step()
+        total += loss.detach()
+    return total.item() / len(order)
+
+
+def time_torch(spec, X, y):
+    """Return seconds of the epochs after the first (the warm-up), and the last epoch's loss."""
+    import torch
+
+    torch.set_num_threads(spec["threads"])
+    torch.manual_seed(0)
+    X, y = torch.from_numpy(X), torch.from_numpy(y)
+    network = torch_network(spec["layers"], X.dtype)
+    decay = ALPHA / spec["batch"]
+    optimizer = torch.optim.Adam(
+        network.parameters(), lr=LEARNING_RATE, weight_decay=decay, fused=True
+    )
+    warm_up, epochs = spec["epochs"]
+    for epoch in range(epochs):
+        if epoch == warm_up:
+            start = time.perf_counter()
+        loss = torch_epoch(network, optimizer, X, y, spec["batch"])
+    return time.perf_counter() - start, loss
+
+
+def time_products(layers, batch, dtype):
+    """Return the microseconds of a step's matrix products, all into buffers that exist."""
+    rng = np.random.default_rng(0)
+    units = [rng.standard_normal((batch, width), dtype=dtype) for width in layers]
+    weights = [rng.standard_normal(s, dtype=dtype) for s in pairwise(layers)]
+    out = [np.empty_like(values) for values in units]
+    gradients = [np.empty_like(values) for values in weights]
+
+    def products():
+        for k, weight in enumerate(weights):
+            np.matmul(units[k], weight, out=out[k + 1])
+        for k in reversed(range(len(weights))):
+            np.matmul(units[k].T, units[k + 1], out=gradients[k])
+            if k > 0:
+                np.matmul(units[k + 1], weights[k].T, out=out[k])
+
+    timer = timeit.Timer(products)
+    number, _ = timer.autorange()
+    return 1e6 * statistics.median(timer.repeat(3, number)) / number
+
+
+def main(spec):
+    """Measure what `spec` asks for."""
+    layers, batch, dtype = spec["layers"], spec["batch"], np.dtype(spec["dtype"])
+    X, y = make_data(batch * spec["batches"], layers[0], layers[-1], dtype)
+    seconds, loss = (time_torch if spec["library"] == "torch" else time_estimator)(spec, X, y)
+    steps = spec["batches"] * (spec["epochs"][1] - spec["epochs"][0])
+    result = {"step": 1e6 * seconds / steps, "loss": float(loss)}
+    if spec["library"] == "sknn":
+        result["products"] = time_products(layers, batch, dtype)
+    return result
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(json.loads(sys.argv[1]))))

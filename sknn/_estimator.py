@@ -1,0 +1,117 @@
+"""What every sknn estimator shares: the switch, and the door through which data comes in and goes out."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from numbers import Real
+
+import numpy as np
+import sklearn
+from sklearn.utils.validation import check_array, check_consistent_length, validate_data
+
+from ._config import carried_setting, check_backend_name, configured_backend, current_scope
+from .backend import get_backend, is_device_array, to_numpy
+
+FLOATS = (np.float64, np.float32)
+
+
+class BackendMixin:
+    """Finds the backend of an estimator that may have a ``backend`` parameter, and carries the switch to workers."""
+
+    _carried_scope = None
+
+    def _get_backend(self, X):
+        name = getattr(self, "backend", None)
+        if name is None:
+            name = configured_backend(self._carried_scope)
+        check_backend_name(name)
+        return get_backend(name, X)
+
+    def __sklearn_clone__(self):
+        clone = super().__sklearn_clone__()
+        scope = current_scope(self._carried_scope)
+        if scope is not None:
+            # also kept here: later clones may be made in threads that have no context of their own
+            self._carried_scope = clone._carried_scope = scope
+        return clone
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        state.pop("_carried_scope", None)
+        is_fitted = any(name.endswith("_") and not name.startswith("__") for name in state)
+        setting = None if is_fitted else carried_setting(self._carried_scope)
+        return state if setting is None else {**state, "_carried_scope": setting}
+
+
+@contextmanager
+def unchanged_on_error(estimator):
+    """Give the estimator back as it was if the block raises."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def check_X(estimator, X, *, reset, dtype=FLOATS, **options):
+    """Validate X as scikit-learn does; CuPy arrays are checked where they live."""
+    if not is_device_array(X):
+        return validate_data(estimator, X, reset=reset, dtype=dtype, **options)
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    return _check_device_array(X, dtype, options.get("ensure_all_finite", True))
+
+
+def check_X_y(estimator, X, y, *, reset, dtype=FLOATS, y_numeric=False, **options):
+    """Validate X and y together; y comes back as a NumPy array."""
+    y = to_numpy(y)
+    if not is_device_array(X):
+        return validate_data(
+            estimator, X, y, reset=reset, dtype=dtype, multi_output=True, y_numeric=y_numeric, **options
+        )
+    X = check_X(estimator, X, reset=reset, dtype=dtype)
+    y = check_array(y, ensure_2d=False, dtype="numeric" if y_numeric else None, input_name="y", accept_sparse="csr")
+    check_consistent_length(X, y)
+    return X, y
+
+
+def _check_device_array(X, dtype, ensure_all_finite):
+    if X.ndim != 2:
+        raise ValueError(f"Expected 2D array, got {X.ndim}D array instead; reshape X to (n_samples, n_features).")
+    if min(X.shape) == 0:
+        raise ValueError(f"Found array with 0 sample(s) or feature(s) (shape={X.shape}) while a minimum of 1 is required.")
+    if X.dtype.kind not in "fiub":
+        raise ValueError(f"X must hold real numbers; got dtype {X.dtype}. Complex data not supported.")
+    allowed = [np.dtype(item) for item in dtype]
+    X = X if X.dtype in allowed else X.astype(allowed[0])
+    # NaN and infinity survive the sum, so one small number says it all
+    if ensure_all_finite and not np.isfinite(float(X.sum(dtype=np.float64))):
+        raise ValueError("Input X contains NaN or infinity, which cannot be trained on; impute or drop those rows.")
+    return X
+
+
+def check_sample_weight(sample_weight, X, dtype):
+    """Return weights ``(n,)`` of ``dtype``: non-negative, not all zero; None stays None."""
+    if sample_weight is None:
+        return None
+    n_rows = X.shape[0]
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_rows, sample_weight, dtype)
+    weight = check_array(to_numpy(sample_weight), ensure_2d=False, dtype=dtype, input_name="sample_weight")
+    if weight.ndim != 1:
+        raise ValueError(f"Sample weights must be 1D array or scalar, got {weight.ndim}D array.")
+    if len(weight) != n_rows:
+        raise ValueError(f"sample_weight must have one entry a row, shape ({n_rows},); got shape {weight.shape}.")
+    if (weight < 0).any():
+        raise ValueError(f"sample_weight must be non-negative; got {weight.min()}. Drop the rows instead.")
+    if not weight.any():
+        raise ValueError("sample_weight must not be zero for every row: there is nothing to learn from.")
+    return weight
+
+
+def like_input(backend, array, X):
+    """Return predictions as NumPy, or with X on its device where scikit-learn's array API dispatch is on."""
+    if is_device_array(X) and sklearn.get_config()["array_api_dispatch"]:
+        return array
+    return backend.to_host(array)

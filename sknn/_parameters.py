@@ -1,0 +1,81 @@
+"""Checks of constructor parameters: name, what is allowed, what came.
+
+A rule is a pair (test, text). An estimator keeps its rules in one table and runs ``check_parameters`` in fit.
+"""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Rule(NamedTuple):
+    """What a parameter may be: a predicate, and the same in words."""
+
+    holds: object
+    allowed: str
+
+
+def real(low, high=np.inf, closed="left"):
+    """A number in an interval, closed at "left", "right", "both" or "neither" end."""
+    left, right = closed in ("left", "both"), closed in ("right", "both")
+
+    def holds(value):
+        if not isinstance(value, Real):
+            return False
+        above = value >= low if left else value > low
+        return above and (value <= high if right else value < high)
+
+    if high == np.inf:
+        return Rule(holds, f"a number {'>=' if left else '>'} {low}")
+    return Rule(holds, f"a number in {'[' if left else '('}{low}, {high}{']' if right else ')'}")
+
+
+def integer(low):
+    """An integer from ``low`` on."""
+    return Rule(lambda value: isinstance(value, Integral) and value >= low, f"an integer >= {low}")
+
+
+def boolean():
+    """True or False."""
+    return Rule(lambda value: isinstance(value, bool | np.bool_), "True or False")
+
+
+def one_of(*values):
+    """One of some strings, or None where that is among them."""
+    return Rule(
+        lambda value: (value is None or isinstance(value, str)) and value in values,
+        "one of " + ", ".join(repr(value) for value in values),
+    )
+
+
+def infinity():
+    """Infinity: no limit."""
+    return Rule(lambda value: isinstance(value, Real) and value == np.inf, "infinity")
+
+
+def layer_sizes():
+    """Widths of layers: a positive integer or a sequence of them."""
+
+    def holds(value):
+        sizes = list(value) if np.iterable(value) and not isinstance(value, str) else [value]
+        return all(isinstance(size, Integral) and size >= 1 for size in sizes)
+
+    return Rule(holds, "a positive integer or a sequence of positive integers")
+
+
+def either(*rules):
+    """Whatever one of the rules allows."""
+    return Rule(
+        lambda value: any(rule.holds(value) for rule in rules), " or ".join(rule.allowed for rule in rules)
+    )
+
+
+def check_parameters(estimator, rules):
+    """Raise ValueError for the first parameter of the estimator that breaks its rule."""
+    for name, rule in rules.items():
+        value = getattr(estimator, name)
+        if not rule.holds(value):
+            raise ValueError(f"{name} must be {rule.allowed}; got {value!r}.")

@@ -1,0 +1,158 @@
+"""Targets: how y becomes numbers to train on, and how outputs become predictions and scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+from sklearn.metrics import r2_score
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+
+from .losses import BinaryLogLoss, SoftmaxLogLoss
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Class labels: one yes-or-no output for two classes, one softmax output a class for more."""
+
+    classes: np.ndarray
+
+    @property
+    def n_outputs(self):
+        """How many outputs the network needs."""
+        return 1 if len(self.classes) <= 2 else len(self.classes)
+
+    @property
+    def loss(self):
+        """The log loss for these targets."""
+        return BinaryLogLoss() if self.n_outputs == 1 else SoftmaxLogLoss()
+
+    def encode(self, y, dtype):
+        """Return class codes ``(n, 1)`` for softmax, 0 and 1 ``(n, 1)`` of ``dtype`` for two classes."""
+        codes = _encoder(self.classes).transform(column_or_1d(y))[:, None]
+        return codes.astype(dtype if self.n_outputs == 1 else np.int64)
+
+    def check(self, y, name):
+        """Raise ValueError for labels that are not among the classes."""
+        unknown = np.setdiff1d(unique_labels(y), self.classes)
+        if len(unknown):
+            raise ValueError(
+                f"`{name}` has classes not in `self.classes_`. `self.classes_` has {self.classes}. "
+                f"`{name}` also has {unknown}."
+            )
+
+    def strata(self, encoded):
+        """Return what a validation split is stratified by."""
+        return encoded[:, 0]
+
+    def codes(self, probability):
+        """Return the most probable class's code, ``(n,)``."""
+        if self.n_outputs > 1:
+            return probability.argmax(axis=1)
+        return (probability[:, 0] > 0.5) * (len(self.classes) - 1)
+
+    def decode(self, probability):
+        """Return predicted labels."""
+        return self.classes[self.codes(probability)]
+
+    def score(self, probability, encoded, sample_weight):
+        """Return the (weighted) accuracy."""
+        return float(np.average(self.codes(probability) == encoded[:, 0], weights=sample_weight))
+
+
+@dataclass(frozen=True)
+class Indicators:
+    """Multilabel targets: a row of 0 and 1, one yes-or-no output a label."""
+
+    classes: np.ndarray
+    sparse: bool = False
+    loss = BinaryLogLoss()
+
+    @property
+    def n_outputs(self):
+        """How many outputs the network needs."""
+        return len(self.classes)
+
+    def check(self, y, name):
+        """Raise ValueError unless y has a column for each label."""
+        _check_columns(y, self.n_outputs, name)
+
+    def encode(self, y, dtype):
+        """Return 0 and 1 of ``dtype``, ``(n, labels)``."""
+        dense = y.toarray() if scipy.sparse.issparse(y) else y
+        return np.ascontiguousarray(dense != 0, dtype)
+
+    def strata(self, encoded):
+        """Return None: rows of labels are not stratified."""
+        return None
+
+    def decode(self, probability):
+        """Return predicted indicators, sparse where y was."""
+        chosen = (probability > 0.5).astype(int)
+        return scipy.sparse.csr_matrix(chosen) if self.sparse else chosen
+
+    def score(self, probability, encoded, sample_weight):
+        """Return the (weighted) share of rows with every label right."""
+        right = ((probability > 0.5) == encoded).all(axis=1)
+        return float(np.average(right, weights=sample_weight))
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Regression targets."""
+
+    n_outputs: int
+    loss: object
+
+    def check(self, y, name):
+        """Raise ValueError for a wrong number of columns, or values that the loss cannot take."""
+        _check_columns(y, self.n_outputs, name)
+        if self.loss.non_negative and (y < 0).any():
+            raise ValueError(f"{name} must be non-negative for loss='poisson'; got {y.min()}.")
+
+    def encode(self, y, dtype):
+        """Return numbers of ``dtype``, ``(n, outputs)``."""
+        return np.ascontiguousarray(y.reshape(len(y), -1), dtype)
+
+    def strata(self, encoded):
+        """Return None: numbers are not stratified."""
+        return None
+
+    def decode(self, outputs):
+        """Return predictions, ``(n,)`` for one output."""
+        return outputs[:, 0] if self.n_outputs == 1 else outputs
+
+    def score(self, outputs, encoded, sample_weight):
+        """Return R^2, or NaN where predictions are not finite."""
+        if not np.isfinite(outputs).all():
+            return np.nan
+        return float(r2_score(encoded, outputs, sample_weight=sample_weight))
+
+
+def _check_columns(y, n_outputs, name):
+    columns = 1 if y.ndim == 1 else y.shape[1]
+    if columns != n_outputs:
+        raise ValueError(f"{name} must have {n_outputs} column(s), one an output; got {columns}.")
+
+
+def _encoder(classes):
+    encoder = LabelEncoder()
+    encoder.classes_ = classes
+    return encoder
+
+
+def classification_targets(y, classes=None):
+    """Return the kind of targets that y holds; ``classes`` lists labels that y may lack."""
+    check_classification_targets(y)
+    kind = type_of_target(y, input_name="y")
+    if kind == "multilabel-indicator":
+        return Indicators(np.arange(y.shape[1]), scipy.sparse.issparse(y))
+    if kind == "multiclass-multioutput":
+        raise ValueError(
+            "y must be class labels of shape (n,) or 0-1 indicators of shape (n, labels); got several multiclass "
+            "columns (multiclass-multioutput). Fit one classifier a column, for example with MultiOutputClassifier."
+        )
+    return Labels(unique_labels(y if classes is None else classes))

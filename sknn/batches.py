@@ -1,0 +1,87 @@
+"""Batches of rows, dense or sparse: how X enters the first layer.
+
+A batch knows the product of its rows with the first layer's weights and that product's backward; a training batch also
+draws its rows from X by their numbers, so that shuffling permutes row numbers and never X.
+"""
+
+from __future__ import annotations
+
+from .network import transposed
+
+
+def is_sparse(X):
+    """Whether X is a SciPy sparse matrix or array."""
+    return hasattr(X, "tocsr")
+
+
+class DenseBatch:
+    """Rows ``x (streams, rows, features)`` of a dense X."""
+
+    def __init__(self, backend, x):
+        self.backend, self.x = backend, x
+
+    def project(self, W, z):
+        """Z = x @ W."""
+        self.backend.matmul(self.x, W, z)
+
+    def project_backward(self, dz, dW):
+        """DW = x^T @ dz."""
+        self.backend.matmul(transposed(self.x), dz, dW)
+
+
+class DrawnDenseBatch(DenseBatch):
+    """A dense batch that is gathered anew for each step."""
+
+    def __init__(self, backend, X, n_rows, order, clock):
+        super().__init__(backend, backend.xp.empty((len(order), n_rows, X.shape[1]), X.dtype))
+        self._source = X, order, clock
+
+    def draw(self):
+        """Gather the rows that the clock points at."""
+        self.backend.gather(*self._source, self.x)
+
+
+class SparseBatch:
+    """Rows of a CSR matrix, one matrix a stream; they stay sparse."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def _of(self, model):
+        return self.rows[min(model, len(self.rows) - 1)]
+
+    def project(self, W, z):
+        """Z = x @ W, model by model."""
+        for k in range(len(W)):
+            z[k] = self._of(k) @ W[k]
+
+    def project_backward(self, dz, dW):
+        """DW = x^T @ dz, model by model."""
+        for k in range(len(dz)):
+            dW[k] = self._of(k).T @ dz[k]
+
+
+class DrawnSparseBatch(SparseBatch):
+    """A sparse batch that is cut anew for each step."""
+
+    def __init__(self, X, n_rows, order, clock):
+        super().__init__([])
+        self._source = X, n_rows, order, clock
+
+    def draw(self):
+        """Cut the rows that the clock points at."""
+        X, n_rows, order, clock = self._source
+        first = int(clock[1])
+        self.rows = [X[numbers[first : first + n_rows]] for numbers in order]
+
+
+def drawn_batch(backend, X, n_rows, order, clock):
+    """Return a batch of ``n_rows`` rows of X that follows ``order`` and ``clock``."""
+    if is_sparse(X):
+        return DrawnSparseBatch(X, n_rows, order, clock)
+    return DrawnDenseBatch(backend, X, n_rows, order, clock)
+
+
+def whole_batch(backend, X):
+    """Return all rows of X as one batch, shared by all models of a stack, without a copy."""
+    return SparseBatch([X]) if is_sparse(X) else DenseBatch(backend, X[None])

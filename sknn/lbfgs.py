@@ -1,0 +1,77 @@
+"""Full-batch training by SciPy's L-BFGS-B, one model after the other."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from .batches import whole_batch
+from .network import Activity, backward_plan, forward_plan, run
+
+
+class Objective:
+    """Loss and gradient of one model on all rows, as functions of its flat parameters."""
+
+    def __init__(self, backend, network, alpha, theta, data):
+        self._backend, self._theta = backend, backend.asarray(theta)
+        self._grad = backend.xp.empty_like(self._theta)
+        self._factor = network.loss.objective_factor(network.widths[-1])
+        self._data_loss, self._penalty = (backend.xp.zeros((1, 1), np.float64) for _ in range(2))
+        self._plan = self._make_plan(network, alpha, data)
+        self.loss = np.inf
+
+    def _make_plan(self, network, alpha, data):
+        backend, layout, dtype = self._backend, network.layout, self._theta.dtype
+        xp, n_rows = backend.xp, data.X.shape[0]
+        activity = Activity(backend, network, 1, n_rows, dtype, backward=True)
+        batch = whole_batch(backend, data.X)
+        weight = np.ones(n_rows) if data.sample_weight is None else data.sample_weight
+        scale, clock = xp.full((1, 1), 1 / weight.sum(dtype=np.float64), dtype), xp.zeros(2, np.int64)
+        weights, biases = layout.weights(self._theta), layout.biases(self._theta)
+        gradients = layout.weights(self._grad), layout.biases(self._grad)
+        y, weight = backend.asarray(data.y)[None], backend.asarray(weight, dtype)[None]
+        outputs, d_outputs = activity.z[-1], activity.dz[-1]
+        alpha = backend.asarray(alpha, dtype)
+        return [
+            *forward_plan(backend, network, batch, weights, biases, activity),
+            partial(
+                backend.loss_gradient, network.loss, outputs, y, weight, scale, clock, d_outputs, self._data_loss
+            ),
+            *backward_plan(backend, network, batch, weights, *gradients, activity),
+            partial(
+                backend.weight_decay, self._theta, self._grad, alpha, scale, layout.n_decayed, clock, self._penalty
+            ),
+        ]
+
+    def __call__(self, parameters):
+        """Return (objective, gradient) in float64 at ``parameters (P,)``."""
+        self._theta[0] = self._backend.asarray(parameters)
+        self._penalty[...] = 0
+        with np.errstate(over="ignore", invalid="ignore"):
+            run(self._plan)
+        data_loss, penalty = float(self._data_loss[0, 0]), float(self._penalty[0, 0])
+        self.loss = data_loss + penalty
+        gradient = self._backend.to_host(self._grad)[0].astype(np.float64)
+        return self._factor * data_loss + penalty, gradient
+
+
+def minimize(objective, theta, *, max_iter, max_fun, tol, after_iteration):
+    """Minimise from ``theta (1, P)``; return SciPy's result.
+
+    ``after_iteration(loss, parameters)`` returning True ends the search.
+    """
+    import scipy.optimize
+
+    def callback(parameters):
+        if after_iteration(objective.loss, parameters):
+            raise StopIteration
+
+    return scipy.optimize.minimize(
+        objective,
+        theta[0].astype(np.float64),
+        method="L-BFGS-B",
+        jac=True,
+        callback=callback,
+        options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
+    )

@@ -1,0 +1,116 @@
+"""Losses on raw outputs, never on clipped probabilities.
+
+A loss joins three things: its value for each row, its gradient on the raw outputs z, and the link that turns raw outputs
+into predictions. Gradients are those of the sum over outputs. Targets are class codes ``(S, r, 1)`` for the softmax loss
+and numbers ``(S, r, outputs)`` for the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Base of all losses."""
+
+    kernel: ClassVar[str]
+    link_name: ClassVar[str]
+    non_negative: ClassVar[bool] = False  # whether targets below zero have no meaning
+
+    def value_and_gradient(self, xp, z, y, dz):
+        """Return the loss of each row ``(K, r)`` and write its gradient on z to dz."""
+        raise NotImplementedError
+
+    def link(self, xp, z):
+        """Turn raw outputs into predictions, in place."""
+        raise NotImplementedError
+
+    def objective_factor(self, n_outputs):
+        """By what the gradient belongs to the value: gradient = factor * d value / dz."""
+        return 1
+
+
+@dataclass(frozen=True)
+class SoftmaxLogLoss(Loss):
+    """Log loss of one of several classes: log sum exp(z) - z[y]."""
+
+    kernel: ClassVar[str] = "softmax_log_loss"
+    link_name: ClassVar[str] = "softmax"
+
+    def value_and_gradient(self, xp, z, y, dz):
+        top = z.max(axis=-1, keepdims=True)
+        xp.exp(z - top, out=dz)
+        norm = dz.sum(axis=-1, keepdims=True)
+        dz /= norm
+        chosen = xp.arange(z.shape[-1]) == y
+        dz -= chosen
+        return (xp.log(norm) + top)[..., 0] - xp.where(chosen, z, 0).sum(axis=-1)
+
+    def link(self, xp, z):
+        z -= z.max(axis=-1, keepdims=True)
+        xp.exp(z, out=z)
+        z /= z.sum(axis=-1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class BinaryLogLoss(Loss):
+    """Log loss of independent yes-or-no outputs, summed over outputs: log(1 + exp(z)) - y z."""
+
+    kernel: ClassVar[str] = "binary_log_loss"
+    link_name: ClassVar[str] = "logistic"
+
+    def value_and_gradient(self, xp, z, y, dz):
+        decay = xp.exp(-abs(z))
+        dz[...] = xp.where(z >= 0, 1, decay) / (1 + decay) - y
+        return (xp.maximum(z, 0) - y * z + xp.log1p(decay)).sum(axis=-1)
+
+    def link(self, xp, z):
+        decay = xp.exp(-abs(z))
+        z[...] = xp.where(z >= 0, 1, decay) / (1 + decay)
+
+
+@dataclass(frozen=True)
+class SquaredError(Loss):
+    """Half the squared error.
+
+    As in scikit-learn the value is the mean over outputs, while the gradient that trains is that of their sum.
+    """
+
+    kernel: ClassVar[str] = "squared_error"
+    link_name: ClassVar[str] = "identity"
+
+    def value_and_gradient(self, xp, z, y, dz):
+        xp.subtract(z, y, out=dz)
+        return 0.5 * (dz * dz).mean(axis=-1)
+
+    def link(self, xp, z):
+        pass
+
+    def objective_factor(self, n_outputs):
+        return n_outputs
+
+
+@dataclass(frozen=True)
+class Poisson(Loss):
+    """Half the Poisson deviance with log link, summed over outputs: y log y - y z - y + exp(z)."""
+
+    kernel: ClassVar[str] = "poisson"
+    link_name: ClassVar[str] = "exp"
+    non_negative: ClassVar[bool] = True
+
+    def value_and_gradient(self, xp, z, y, dz):
+        mean = xp.exp(z)
+        xp.subtract(mean, y, out=dz)
+        y_log_y = xp.where(y > 0, y * xp.log(xp.where(y > 0, y, 1)), 0)
+        return (y_log_y - y * z - y + mean).sum(axis=-1)
+
+    def link(self, xp, z):
+        xp.exp(z, out=z)
+
+
+REGRESSION_LOSSES = {
+    "squared_error": SquaredError(),
+    "poisson": Poisson(),
+}

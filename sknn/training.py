@@ -1,0 +1,456 @@
+"""Training: epochs, batches, stopping, state. One loop for one model and for a stack of them."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from .batches import drawn_batch
+from .inference import raw_outputs
+from .network import Activity, backward_plan, forward_plan, run
+from .optimizers import Optimizer
+from .schedules import Constant
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train. ``optimizers``, ``learning_rate`` and ``alpha`` have one entry a model."""
+
+    optimizers: tuple[Optimizer, ...]
+    learning_rate: np.ndarray
+    alpha: np.ndarray
+    batch_size: int
+    schedule: Constant = field(default_factory=Constant)
+    shuffle: bool = True
+    tol: float = 1e-4
+    n_iter_no_change: float = 10
+    early_stopping: bool = False
+
+    def take(self, models):
+        """Return the options of some models."""
+        chosen = tuple(self.optimizers[k] for k in models)
+        rates, alpha = self.learning_rate[models], self.alpha[models]
+        return replace(self, optimizers=chosen, learning_rate=rates, alpha=alpha)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows to train on: X where the backend computes, targets ``(n, k)``, weights ``(n,)`` or None, and validation."""
+
+    X: object
+    y: np.ndarray
+    sample_weight: np.ndarray | None = None
+    validation: object = None
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What training is scored on after each epoch: rows of X given by the state, or all of X.
+
+    ``score(predictions, y, sample_weight)`` returns a float, higher is better.
+    """
+
+    X: object
+    y: np.ndarray
+    score: object
+    sample_weight: np.ndarray | None = None
+
+    def scores(self, backend, network, theta, rows):
+        """Return the score of each model."""
+        weights, biases = network.layout.weights(theta), network.layout.biases(theta)
+        outputs = raw_outputs(backend, network, weights, biases, self.X, rows)
+        network.loss.link(backend.xp, outputs)
+        host = backend.to_host(outputs)
+        return np.array([self._score(prediction, rows, k) for k, prediction in enumerate(host)])
+
+    def _score(self, prediction, rows, model):
+        chosen = slice(None) if rows is None else rows[min(model, len(rows) - 1)]
+        weight = None if self.sample_weight is None else self.sample_weight[chosen]
+        return self.score(prediction, self.y[chosen], weight)
+
+
+@dataclass
+class State:
+    """Everything that training carries from epoch to epoch, for a stack; NumPy arrays, so that it pickles anywhere.
+
+    ``slots (n_slots, models, P)`` is the optimiser's memory. ``streams`` are the random states that draw the batches,
+    one for all models or one each; ``order`` and ``validation_rows (streams, ...)`` number rows of the ``n_rows``
+    that were last trained on.
+    """
+
+    theta: np.ndarray
+    slots: np.ndarray
+    streams: list
+    learning_rate: np.ndarray
+    base_rate: np.ndarray
+    best_theta: np.ndarray | None
+    best_loss: np.ndarray
+    best_score: np.ndarray
+    no_improvement: np.ndarray
+    diverged: np.ndarray
+    order: np.ndarray | None = None
+    validation_rows: np.ndarray | None = None
+    n_rows: int = 0
+    steps: int = 0
+    samples_seen: int = 0
+    loss_curve: list = field(default_factory=list)
+    validation_scores: list = field(default_factory=list)
+
+    @property
+    def served_theta(self):
+        """The parameters to predict with: the best ones where training watches validation rows, else the last."""
+        return self.theta if self.best_theta is None else self.best_theta
+
+    @classmethod
+    def start(cls, theta, streams, options):
+        """Return the state before the first epoch."""
+        n_models = len(theta)
+        return cls(
+            theta=theta,
+            slots=np.zeros((options.optimizers[0].n_slots, *theta.shape), theta.dtype),
+            streams=streams,
+            learning_rate=options.learning_rate.copy(),
+            base_rate=options.learning_rate.copy(),
+            best_theta=theta.copy() if options.early_stopping else None,
+            best_loss=np.full(n_models, np.inf),
+            best_score=np.full(n_models, -np.inf),
+            no_improvement=np.zeros(n_models, int),
+            diverged=np.zeros(n_models, bool),
+        )
+
+    def continue_with(self, options):
+        """Take up options that may have changed since the last epoch."""
+        self.theta = _writeable(self.theta)
+        if len(self.slots) == options.optimizers[0].n_slots:
+            self.slots = _writeable(self.slots)
+        else:
+            self.slots = np.zeros((options.optimizers[0].n_slots, *self.theta.shape), self.theta.dtype)
+        if not np.array_equal(self.base_rate, options.learning_rate):
+            self.learning_rate = options.learning_rate.copy()
+            self.base_rate = options.learning_rate.copy()
+        if not options.early_stopping:
+            self.best_theta = None
+        elif self.best_theta is None:
+            self.best_theta = self.theta.copy()
+        else:
+            self.best_theta = _writeable(self.best_theta)
+
+    def adopt(self, theta):
+        """Go on from ``theta`` if it is not what this state has served."""
+        if np.array_equal(theta, self.served_theta, equal_nan=True):
+            return
+        self.theta = theta.astype(self.theta.dtype)
+        if self.best_theta is not None:
+            self.best_theta = self.theta.copy()
+            self.best_score = np.full_like(self.best_score, -np.inf)
+
+    def number_rows(self, n_rows, split=None):
+        """Set ``order`` and ``validation_rows`` for data of ``n_rows``, unless they are those of such data already.
+
+        ``split(stream)`` draws the numbers of the training and of the validation rows.
+        """
+        if n_rows == self.n_rows and (split is None) == (self.validation_rows is None):
+            return
+        self.n_rows = n_rows
+        if split is None:
+            self.order = np.tile(np.arange(n_rows), (len(self.streams), 1))
+            self.validation_rows = None
+        else:
+            parts = [split(stream) for stream in self.streams]
+            self.order = np.stack([train for train, _ in parts])
+            self.validation_rows = np.stack([validation for _, validation in parts])
+
+    def take(self, models):
+        """Return the state of some models, independent of this one."""
+        streams = [0] if len(self.streams) == 1 else models
+
+        def rows(names, chosen):
+            values = {name: getattr(self, name) for name in names}
+            return {name: None if value is None else value[chosen] for name, value in values.items()}
+
+        return replace(
+            self,
+            slots=self.slots[:, models],
+            streams=[copy.deepcopy(self.streams[s]) for s in streams],
+            loss_curve=[loss[models] for loss in self.loss_curve],
+            validation_scores=[score[models] for score in self.validation_scores],
+            **rows(_PER_MODEL, models),
+            **rows(_PER_STREAM, streams),
+        )
+
+
+_PER_MODEL = (
+    "theta",
+    "learning_rate",
+    "base_rate",
+    "best_theta",
+    "best_loss",
+    "best_score",
+    "no_improvement",
+    "diverged",
+)
+_PER_STREAM = ("order", "validation_rows")
+
+
+def _writeable(array):
+    return array if array.flags.writeable else array.copy()
+
+
+def split_rows(stream, n_rows, fraction, labels=None):
+    """Draw the numbers of the training and of the validation rows, stratified by ``labels`` if given."""
+    rows = np.arange(n_rows)
+    train, validation = train_test_split(rows, test_size=fraction, random_state=stream, stratify=labels)
+    if len(validation) < 2:
+        raise ValueError(
+            f"validation_fraction={fraction} of {n_rows} rows leaves {len(validation)} for validation, "
+            "at least 2 are needed. Increase 'validation_fraction' or the size of your dataset."
+        )
+    return train, validation
+
+
+class Tables(NamedTuple):
+    """What changes from step to step of an epoch, in arrays that a plan can hold on to.
+
+    ``clock`` is [step, first row of the batch]; ``order (streams, n)`` the epoch's row numbers; ``scale`` one over each
+    batch's sum of weights, ``rate`` the step sizes, ``loss`` what the steps record, all three ``(steps, models)``.
+    """
+
+    clock: object
+    order: object
+    scale: object
+    rate: object
+    loss: object
+
+
+class Trainer:
+    """Runs epochs of mini-batches on a stack of models and keeps its state."""
+
+    def __init__(self, backend, network, options, state, data):
+        self.backend, self.network, self.options = backend, network, options
+        self.state, self.data = state, data
+        self.stopped = np.zeros(len(state.theta), bool)
+        self.message = ""
+        self._theta, self._slots = backend.asarray(state.theta), backend.asarray(state.slots)
+        self._good_theta = state.theta.copy()
+        self._lengths = _batch_lengths(state.order.shape[1], options.batch_size)
+        self._tables = self._allocate_tables()
+        self._plans = self._make_plans()
+
+    # ---- setting up ---------------------------------------------------------------------
+
+    def _allocate_tables(self):
+        xp, dtype = self.backend.xp, self.state.theta.dtype
+        shape = len(self._lengths), len(self.state.theta)
+        return Tables(
+            clock=xp.zeros(2, np.int64),
+            order=self.backend.asarray(self.state.order.copy()),
+            scale=xp.empty(shape, dtype),
+            rate=xp.empty(shape, dtype),
+            loss=xp.empty(shape, np.float64),
+        )
+
+    def _make_plans(self):
+        """Return (plan, how often it runs) for the full batches and for a shorter last one."""
+        shared = self._shared_arrays()
+        full, tail = self._lengths[0], self._lengths[-1]
+        if full == tail:
+            return [(self._step_plan(full, *shared), len(self._lengths))]
+        return [(self._step_plan(full, *shared), len(self._lengths) - 1), (self._step_plan(tail, *shared), 1)]
+
+    def _shared_arrays(self):
+        bring, dtype = self.backend.asarray, self.state.theta.dtype
+        optimizers, data = self.options.optimizers, self.data
+        hyper = np.array([optimizer.hyper() for optimizer in optimizers], dtype)
+        weight = None if data.sample_weight is None else bring(data.sample_weight[:, None], dtype)
+        return bring(data.y), weight, bring(hyper), bring(self.options.alpha, dtype), self.backend.xp.empty_like(self._theta)
+
+    def _step_plan(self, n_rows, y, weight, hyper, alpha, grad):
+        """Return the kernel calls of one training step on ``n_rows`` rows."""
+        backend, network, layout, tables = self.backend, self.network, self.network.layout, self._tables
+        activity = Activity(backend, network, len(self._theta), n_rows, self._theta.dtype, backward=True)
+        batch = drawn_batch(backend, self.data.X, n_rows, tables.order, tables.clock)
+        targets, draw_targets = self._drawn(y, n_rows)
+        weights, biases = layout.weights(self._theta), layout.biases(self._theta)
+        if weight is None:
+            batch_weight, draw_weight = backend.xp.ones(targets.shape[:2], self._theta.dtype), []
+        else:
+            batch_weight, draw_weight = self._drawn(weight, n_rows)
+            batch_weight = batch_weight[..., 0]
+        outputs, d_outputs = activity.z[-1], activity.dz[-1]
+        return [
+            batch.draw,
+            *draw_targets,
+            *draw_weight,
+            *forward_plan(backend, network, batch, weights, biases, activity),
+            partial(
+                backend.loss_gradient, network.loss, outputs, targets, batch_weight, tables.scale, tables.clock,
+                d_outputs, tables.loss,
+            ),
+            *backward_plan(
+                backend, network, batch, weights, layout.weights(grad), layout.biases(grad), activity
+            ),
+            partial(
+                backend.update, self.options.optimizers[0], self._theta, grad, self._slots, hyper, alpha,
+                layout.n_decayed, tables,
+            ),
+            partial(backend.advance, tables.clock, n_rows),
+        ]
+
+    def _drawn(self, table, n_rows):
+        """Return a buffer for a batch of rows of ``table`` and the calls that fill it."""
+        order, clock = self._tables.order, self._tables.clock
+        out = self.backend.xp.empty((len(order), n_rows, table.shape[1]), table.dtype)
+        return out, [partial(self.backend.gather, table, order, clock, out)]
+
+    # ---- one epoch ----------------------------------------------------------------------
+
+    def epoch(self):
+        """Train for one epoch, record it, and mark the models that stop."""
+        self._draw_order()
+        self._fill_tables()
+        try:
+            self._run_steps()
+        finally:
+            self.state.steps += int(self._tables.clock[0])
+            self.store()
+        self._record(self._epoch_loss())
+
+    def store(self):
+        """Bring the parameters and the optimiser's memory back into the state."""
+        self.state.theta = self.backend.to_host(self._theta)
+        self.state.slots = self.backend.to_host(self._slots)
+
+    def _draw_order(self):
+        state = self.state
+        if self.options.shuffle:
+            # the order is permuted anew, not drawn anew: scikit-learn's sequence
+            state.order = np.stack(
+                [rows[stream.permutation(len(rows))] for rows, stream in zip(state.order, state.streams, strict=True)]
+            )
+        self._tables.order[...] = self.backend.asarray(state.order)
+
+    def _fill_tables(self):
+        self._tables.clock[...] = 0
+        bring, dtype = self.backend.asarray, self._theta.dtype
+        self._tables.scale[...] = bring(self._scales(), dtype)
+        steps = self.state.steps + np.arange(1, len(self._lengths) + 1)
+        rates = [
+            optimizer.rates(rate, steps)
+            for optimizer, rate in zip(self.options.optimizers, self.state.learning_rate, strict=True)
+        ]
+        self._tables.rate[...] = bring(np.stack(rates, axis=1), dtype)
+
+    def _scales(self):
+        """One over each batch's sum of weights, ``(steps, 1 or models)``; a batch of no weight has no say."""
+        if self.data.sample_weight is None:
+            return 1 / self._lengths[:, None]
+        starts = np.cumsum(self._lengths) - self._lengths
+        sums = np.add.reduceat(self.data.sample_weight[self.state.order], starts, axis=1, dtype=np.float64).T
+        return np.divide(1, sums, out=np.zeros_like(sums), where=sums > 0)
+
+    def _run_steps(self):
+        # overflow on the way to divergence is seen and reported at the end of the epoch
+        with np.errstate(over="ignore", invalid="ignore"):
+            for plan, times in self._plans:
+                for _ in range(times):
+                    run(plan)
+
+    def _epoch_loss(self):
+        loss = self.backend.to_host(self._tables.loss)
+        return (loss * self._lengths[:, None]).sum(axis=0) / self._lengths.sum()
+
+    # ---- after an epoch -----------------------------------------------------------------
+
+    def _record(self, loss):
+        state = self.state
+        state.samples_seen += int(self._lengths.sum())
+        self._find_divergence(loss)
+        state.loss_curve.append(loss)
+        if self.data.validation is not None:
+            state.validation_scores.append(
+                self.data.validation.scores(self.backend, self.network, self._theta, state.validation_rows)
+            )
+        self._count_no_improvement()
+        rates = self.options.schedule.after_epoch(state.learning_rate, state.base_rate, state.samples_seen)
+        state.learning_rate = rates
+        self._stop_on_plateau()
+
+    def _find_divergence(self, loss):
+        """Stop models whose loss or parameters are not finite, with the parameters of the epoch before."""
+        theta = self.state.theta
+        bad = ~(np.isfinite(loss) & np.isfinite(theta).all(axis=-1))
+        if bad.any():
+            theta[bad] = self._good_theta[bad]
+            self._theta[...] = self.backend.asarray(theta)
+        self._good_theta[...] = theta
+        self.state.diverged |= bad
+        self.stopped |= bad
+
+    def _count_no_improvement(self):
+        state, tol = self.state, self.options.tol
+        if self.options.early_stopping:
+            score = state.validation_scores[-1]
+            stale, better = score < state.best_score + tol, score > state.best_score
+            state.best_score = np.where(better, score, state.best_score)
+            state.best_theta[better] = state.theta[better]
+        else:
+            loss = state.loss_curve[-1]
+            stale = loss > state.best_loss - tol
+            state.best_loss = np.fmin(loss, state.best_loss)
+        state.no_improvement = np.where(stale, state.no_improvement + 1, 0)
+
+    def _stop_on_plateau(self):
+        state = self.state
+        self.message = ""
+        for k in np.flatnonzero((state.no_improvement > self.options.n_iter_no_change) & ~self.stopped):
+            rate = self.options.schedule.after_plateau(state.learning_rate[k])
+            self.message = self._plateau_message(state.learning_rate[k], rate)
+            if rate is None:
+                self.stopped[k] = True
+            else:
+                state.learning_rate[k] = rate
+                state.no_improvement[k] = 0
+
+    def _plateau_message(self, old_rate, new_rate):
+        what = "Validation score" if self.options.early_stopping else "Training loss"
+        if new_rate is not None:
+            then = f"Setting learning rate to {new_rate:f}"
+        else:
+            then = "Stopping."
+        return (
+            f"{what} did not improve more than tol={self.options.tol:f} "
+            f"for {self.options.n_iter_no_change} consecutive epochs. {then}"
+        )
+
+
+def _batch_lengths(n_rows, batch_size):
+    batch_size = min(batch_size, n_rows)
+    full, rest = divmod(n_rows, batch_size)
+    return np.array([batch_size] * full + [rest] * (rest > 0))
+
+
+def train_stack(backend, network, options, state, data, max_iter):
+    """Train every model of a stack to its own end; return one state of one model for each."""
+    finished = [None] * len(state.theta)
+    left = np.arange(len(state.theta))
+    trainer = Trainer(backend, network, options, state, data)
+    for _ in range(max_iter):
+        trainer.epoch()
+        if not trainer.stopped.any():
+            continue
+        for k in np.flatnonzero(trainer.stopped):
+            finished[left[k]] = trainer.state.take([k])
+        going = np.flatnonzero(~trainer.stopped)
+        left = left[going]
+        if not len(left):
+            return finished
+        options = options.take(going)
+        trainer = Trainer(backend, network, options, trainer.state.take(going), data)
+    for k, model in enumerate(left):
+        finished[model] = trainer.state.take([k])
+    return finished

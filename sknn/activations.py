@@ -24,8 +24,8 @@ class Activation:
         """Write the activation of z to y."""
         raise NotImplementedError
 
-    def backward(self, xp, dy, z, y, dz):
-        """Write dy times the derivative to dz."""
+    def backward(self, xp, dz, z, y):
+        """Multiply dz by the derivative, in place."""
         raise NotImplementedError
 
 
@@ -39,9 +39,8 @@ class Identity(Activation):
         if y is not z:
             y[...] = z
 
-    def backward(self, xp, dy, z, y, dz):
-        if dz is not dy:
-            dz[...] = dy
+    def backward(self, xp, dz, z, y):
+        pass
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,8 @@ class Logistic(Activation):
         xp.add(y, 1, out=y)
         xp.divide(1, y, out=y)
 
-    def backward(self, xp, dy, z, y, dz):
-        xp.multiply(dy, y * (1 - y), out=dz)
+    def backward(self, xp, dz, z, y):
+        dz *= y * (1 - y)
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,8 @@ class Tanh(Activation):
     def forward(self, xp, z, y):
         xp.tanh(z, out=y)
 
-    def backward(self, xp, dy, z, y, dz):
-        xp.multiply(dy, 1 - y * y, out=dz)
+    def backward(self, xp, dz, z, y):
+        dz *= 1 - y * y
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,8 @@ class ReLU(Activation):
     def forward(self, xp, z, y):
         xp.maximum(z, 0, out=y)
 
-    def backward(self, xp, dy, z, y, dz):
-        xp.multiply(dy, y > 0, out=dz)
+    def backward(self, xp, dz, z, y):
+        dz *= y > 0
 
 
 ACTIVATIONS = {

@@ -115,8 +115,8 @@ def backward_plan(backend, network, batch, weights, d_weights, d_biases, activit
     plan = []
     z, y, dz = activity.z, activity.y, activity.dz
     for i in reversed(range(len(weights))):
-        call = partial(backend.activation_backward, dz[i], z[i], y[i], network.layers[i], dz[i])
-        plan.append(partial(call, d_biases[i]))
+        activation = network.layers[i]
+        plan.append(partial(backend.activation_backward, dz[i], z[i], y[i], activation, d_biases[i]))
         if i == 0:
             plan.append(partial(batch.project_backward, dz[0], d_weights[0]))
         else:

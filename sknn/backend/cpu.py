@@ -33,14 +33,14 @@ class Backend(reference.Backend):
         if fused is None:
             super().bias_activation(z, b, activation, y)
         else:
-            fused(z, b, y)
+            fused(z, b)
 
-    def activation_backward(self, dy, z, y, activation, dz, db):
+    def activation_backward(self, dz, z, y, activation, db):
         fused = _BACKWARD.get(activation.kernel)
         if fused is None:
-            super().activation_backward(dy, z, y, activation, dz, db)
+            super().activation_backward(dz, z, y, activation, db)
         else:
-            fused(dy, y, dz, db)
+            fused(dz, y, db)
 
     def loss_gradient(self, loss, z, y, weight, scale, clock, dz, losses):
         fused = _LOSSES.get(loss.kernel)
@@ -74,80 +74,71 @@ def _gather(table, order, clock, out):
 # ---- bias and activation ----------------------------------------------------------------
 
 
+# In place, on one array: with two names for the same memory LLVM's overlap check fails and the loop stays scalar.
+
+
 @kernel
-def _bias(z, b, y):
+def _bias(z, b):
     for k in range(z.shape[0]):
         for i in range(z.shape[1]):
             for j in range(z.shape[2]):
-                y[k, i, j] = z[k, i, j] + b[k, 0, j]
+                z[k, i, j] += b[k, 0, j]
 
 
 @kernel
-def _bias_relu(z, b, y):
+def _bias_relu(z, b):
     zero = z.dtype.type(0)
     for k in range(z.shape[0]):
         for i in range(z.shape[1]):
             for j in range(z.shape[2]):
                 x = z[k, i, j] + b[k, 0, j]
-                y[k, i, j] = zero if x < zero else x  # written so that NaN goes through
+                z[k, i, j] = zero if x < zero else x  # written so that NaN goes through
+
+
+def _backward(derivative):
+    """Return the kernel dz = derivative(dz, y), db = sum of dz over the rows."""
+
+    @kernel
+    def backward(dz, y, db):
+        db[:] = 0
+        for k in range(dz.shape[0]):
+            for i in range(dz.shape[1]):
+                for j in range(dz.shape[2]):
+                    g = derivative(dz[k, i, j], y[k, i, j])
+                    dz[k, i, j] = g
+                    db[k, 0, j] += g
+
+    return backward
 
 
 @kernel
-def _identity_backward(dy, y, dz, db):
-    db[:] = 0
-    for k in range(dy.shape[0]):
-        for i in range(dy.shape[1]):
-            for j in range(dy.shape[2]):
-                g = dy[k, i, j]
-                dz[k, i, j] = g
-                db[k, 0, j] += g
+def _identity_derivative(dy, y):
+    return dy
 
 
 @kernel
-def _relu_backward(dy, y, dz, db):
-    zero = dy.dtype.type(0)
-    db[:] = 0
-    for k in range(dy.shape[0]):
-        for i in range(dy.shape[1]):
-            for j in range(dy.shape[2]):
-                g = dy[k, i, j] if y[k, i, j] > zero else zero
-                dz[k, i, j] = g
-                db[k, 0, j] += g
+def _relu_derivative(dy, y):
+    return dy if y > 0 else dy * 0  # not 0: NaN goes through
 
 
 @kernel
-def _tanh_backward(dy, y, dz, db):
-    one = dy.dtype.type(1)
-    db[:] = 0
-    for k in range(dy.shape[0]):
-        for i in range(dy.shape[1]):
-            for j in range(dy.shape[2]):
-                t = y[k, i, j]
-                g = dy[k, i, j] * (one - t * t)
-                dz[k, i, j] = g
-                db[k, 0, j] += g
+def _tanh_derivative(dy, y):
+    return dy * (1 - y * y)
 
 
 @kernel
-def _logistic_backward(dy, y, dz, db):
-    one = dy.dtype.type(1)
-    db[:] = 0
-    for k in range(dy.shape[0]):
-        for i in range(dy.shape[1]):
-            for j in range(dy.shape[2]):
-                t = y[k, i, j]
-                g = dy[k, i, j] * t * (one - t)
-                dz[k, i, j] = g
-                db[k, 0, j] += g
+def _logistic_derivative(dy, y):
+    return dy * y * (1 - y)
 
 
 # tanh and logistic keep NumPy's vectorised tanh and exp forward: a scalar loop calls libm for each element.
+# Fused kernels work in place, so they serve activations whose derivative needs the output only.
 _FORWARD = {"identity": _bias, "relu": _bias_relu}
 _BACKWARD = {
-    "identity": _identity_backward,
-    "relu": _relu_backward,
-    "tanh": _tanh_backward,
-    "logistic": _logistic_backward,
+    "identity": _backward(_identity_derivative),
+    "relu": _backward(_relu_derivative),
+    "tanh": _backward(_tanh_derivative),
+    "logistic": _backward(_logistic_derivative),
 }
 
 

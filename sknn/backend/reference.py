@@ -52,9 +52,9 @@ class Backend:
         self.xp.add(z, b, out=z)
         activation.forward(self.xp, z, y)
 
-    def activation_backward(self, dy, z, y, activation, dz, db):
-        """dz = dy * activation'(z); db = sum of dz over the rows; dz may be dy itself."""
-        activation.backward(self.xp, dy, z, y, dz)
+    def activation_backward(self, dz, z, y, activation, db):
+        """dz, the gradient on y, becomes the gradient on z; db = its sum over the rows."""
+        activation.backward(self.xp, dz, z, y)
         self.xp.sum(dz, axis=-2, keepdims=True, out=db)
 
     # ---- loss and update ----------------------------------------------------------------

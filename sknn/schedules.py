@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
 class Constant:
     """The initial learning rate throughout; a plateau ends training."""
+
+    last_words: ClassVar[str] = "Stopping."
 
     def after_epoch(self, learning_rate, base, samples_seen):
         """Return the rate for the next epoch."""
@@ -34,6 +37,8 @@ class InverseScaling(Constant):
 @dataclass(frozen=True)
 class Adaptive(Constant):
     """A fifth of the rate on each plateau; training ends once it is at most 1e-6."""
+
+    last_words: ClassVar[str] = "Learning rate too small. Stopping."
 
     def after_plateau(self, learning_rate):
         return None if learning_rate <= 1e-6 else learning_rate / 5

@@ -409,22 +409,20 @@ class Trainer:
         self.message = ""
         for k in np.flatnonzero((state.no_improvement > self.options.n_iter_no_change) & ~self.stopped):
             rate = self.options.schedule.after_plateau(state.learning_rate[k])
-            self.message = self._plateau_message(state.learning_rate[k], rate)
+            self.message = self._plateau_message(rate)
             if rate is None:
                 self.stopped[k] = True
             else:
                 state.learning_rate[k] = rate
                 state.no_improvement[k] = 0
 
-    def _plateau_message(self, old_rate, new_rate):
-        what = "Validation score" if self.options.early_stopping else "Training loss"
-        if new_rate is not None:
-            then = f"Setting learning rate to {new_rate:f}"
-        else:
-            then = "Stopping."
+    def _plateau_message(self, rate):
+        options = self.options
+        what = "Validation score" if options.early_stopping else "Training loss"
+        then = options.schedule.last_words if rate is None else f"Setting learning rate to {rate:f}"
         return (
-            f"{what} did not improve more than tol={self.options.tol:f} "
-            f"for {self.options.n_iter_no_change} consecutive epochs. {then}"
+            f"{what} did not improve more than tol={options.tol:f} "
+            f"for {options.n_iter_no_change} consecutive epochs. {then}"
         )
 
 

@@ -125,10 +125,10 @@ class State:
 
     def continue_with(self, options):
         """Take up options that may have changed since the last epoch."""
-        self.theta = _writeable(self.theta)
-        if len(self.slots) == options.optimizers[0].n_slots:
-            self.slots = _writeable(self.slots)
-        else:
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray) and not value.flags.writeable:  # loaded as a memory map
+                setattr(self, name, value.copy())
+        if len(self.slots) != options.optimizers[0].n_slots:
             self.slots = np.zeros((options.optimizers[0].n_slots, *self.theta.shape), self.theta.dtype)
         if not np.array_equal(self.base_rate, options.learning_rate):
             self.learning_rate = options.learning_rate.copy()
@@ -137,8 +137,6 @@ class State:
             self.best_theta = None
         elif self.best_theta is None:
             self.best_theta = self.theta.copy()
-        else:
-            self.best_theta = _writeable(self.best_theta)
 
     def adopt(self, theta):
         """Go on from ``theta`` if it is not what this state has served."""
@@ -195,10 +193,6 @@ _PER_MODEL = (
     "diverged",
 )
 _PER_STREAM = ("order", "validation_rows")
-
-
-def _writeable(array):
-    return array if array.flags.writeable else array.copy()
 
 
 def split_rows(stream, n_rows, fraction, labels=None):

@@ -109,6 +109,8 @@ class Numbers:
 
     def check(self, y, name):
         """Raise ValueError for a wrong number of columns, or values that the loss cannot take."""
+        if y.dtype.kind not in "fiub":
+            raise ValueError(f"{name} must hold numbers; got dtype {y.dtype}. Use MLPClassifier for labels.")
         _check_columns(y, self.n_outputs, name)
         if self.loss.non_negative and (y < 0).any():
             raise ValueError(f"{name} must be non-negative for loss='poisson'; got {y.min()}.")

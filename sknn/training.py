@@ -230,7 +230,8 @@ class Trainer:
         self.stopped = np.zeros(len(state.theta), bool)
         self.message = ""
         self._theta, self._slots = backend.asarray(state.theta), backend.asarray(state.slots)
-        self._good_theta = state.theta.copy()
+        # parameters at the start of this epoch, and at the start of the last one whose every loss was finite
+        self._start_theta, self._good_theta = state.theta.copy(), state.theta.copy()
         self._lengths = _batch_lengths(state.order.shape[1], options.batch_size)
         self._tables = self._allocate_tables()
         self._plans = self._make_plans()
@@ -305,6 +306,7 @@ class Trainer:
 
     def epoch(self):
         """Train for one epoch, record it, and mark the models that stop."""
+        self._start_theta[...] = self.state.theta
         self._draw_order()
         self._fill_tables()
         try:
@@ -375,13 +377,13 @@ class Trainer:
         self._stop_on_plateau()
 
     def _find_divergence(self, loss):
-        """Stop models whose loss or parameters are not finite, with the parameters of the epoch before."""
+        """Stop models whose loss or parameters are not finite, with the last parameters of finite loss."""
         theta = self.state.theta
         bad = ~(np.isfinite(loss) & np.isfinite(theta).all(axis=-1))
+        self._good_theta[~bad] = self._start_theta[~bad]
         if bad.any():
             theta[bad] = self._good_theta[bad]
             self._theta[...] = self.backend.asarray(theta)
-        self._good_theta[...] = theta
         self.state.diverged |= bad
         self.stopped |= bad
 

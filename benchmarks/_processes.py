@@ -27,9 +27,7 @@ def run_alone(module, spec):
     """Run ``python -m module spec`` and return the JSON object of its last line."""
     threads = dict.fromkeys(THREAD_VARIABLES, str(spec["threads"]))
     command = [sys.executable, "-m", module, json.dumps(spec)]
-    child = subprocess.run(
-        command, cwd=ROOT, env=os.environ | threads, capture_output=True, text=True
-    )
+    child = subprocess.run(command, cwd=ROOT, env=os.environ | threads, capture_output=True, text=True)
     if child.returncode:
         raise SystemExit(f"{spec['library']} failed on {spec}:\n{child.stderr}")
     return json.loads(child.stdout.splitlines()[-1])

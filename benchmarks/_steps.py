@@ -100,9 +100,7 @@ def time_torch(spec, X, y):
     X, y = torch.from_numpy(X), torch.from_numpy(y)
     network = torch_network(spec["layers"], X.dtype)
     decay = ALPHA / spec["batch"]
-    optimizer = torch.optim.Adam(
-        network.parameters(), lr=LEARNING_RATE, weight_decay=decay, fused=True
-    )
+    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, weight_decay=decay, fused=True)
     warm_up, epochs = spec["epochs"]
     for epoch in range(epochs):
         if epoch == warm_up:

@@ -80,7 +80,9 @@ def _check_device_array(X, dtype, ensure_all_finite):
     if X.ndim != 2:
         raise ValueError(f"Expected 2D array, got {X.ndim}D array instead; reshape X to (n_samples, n_features).")
     if min(X.shape) == 0:
-        raise ValueError(f"Found array with 0 sample(s) or feature(s) (shape={X.shape}) while a minimum of 1 is required.")
+        raise ValueError(
+            f"Found array with 0 sample(s) or feature(s) (shape={X.shape}) while a minimum of 1 is required."
+        )
     if X.dtype.kind not in "fiub":
         raise ValueError(f"X must hold real numbers; got dtype {X.dtype}. Complex data not supported.")
     allowed = [np.dtype(item) for item in dtype]

@@ -68,9 +68,7 @@ def layer_sizes():
 
 def either(*rules):
     """Whatever one of the rules allows."""
-    return Rule(
-        lambda value: any(rule.holds(value) for rule in rules), " or ".join(rule.allowed for rule in rules)
-    )
+    return Rule(lambda value: any(rule.holds(value) for rule in rules), " or ".join(rule.allowed for rule in rules))
 
 
 def check_parameters(estimator, rules):

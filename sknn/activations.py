@@ -1,8 +1,8 @@
 """Activations: what a hidden unit makes of its input.
 
-An activation is a frozen dataclass with the function, its derivative and a row in ``ACTIVATIONS``. ``backward`` gets the
-output ``y`` and, unless ``in_place`` is set, an untouched input ``z``. ``kernel`` names fused versions where a backend
-has them.
+An activation is a frozen dataclass with the function, its derivative and a row in ``ACTIVATIONS``. ``backward`` gets
+the output ``y`` and, unless ``in_place`` is set, an untouched input ``z``. ``kernel`` names fused versions where a
+backend has them.
 """
 
 from __future__ import annotations

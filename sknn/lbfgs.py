@@ -35,9 +35,7 @@ class Objective:
         alpha = backend.asarray(alpha, dtype)
         return [
             *forward_plan(backend, network, batch, weights, biases, activity),
-            partial(
-                backend.loss_gradient, network.loss, outputs, y, weight, scale, clock, d_outputs, self._data_loss
-            ),
+            partial(backend.loss_gradient, network.loss, outputs, y, weight, scale, clock, d_outputs, self._data_loss),
             *backward_plan(backend, network, batch, weights, *gradients, activity),
             partial(
                 backend.weight_decay, self._theta, self._grad, alpha, scale, layout.n_decayed, clock, self._penalty

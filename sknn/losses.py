@@ -1,8 +1,8 @@
 """Losses on raw outputs, never on clipped probabilities.
 
-A loss joins three things: its value for each row, its gradient on the raw outputs z, and the link that turns raw outputs
-into predictions. Gradients are those of the sum over outputs. Targets are class codes ``(S, r, 1)`` for the softmax loss
-and numbers ``(S, r, outputs)`` for the others.
+A loss joins three things: its value for each row, its gradient on the raw outputs z, and the link that turns raw
+outputs into predictions. Gradients are those of the sum over outputs. Targets are class codes ``(S, r, 1)`` for the
+softmax loss and numbers ``(S, r, outputs)`` for the others.
 """
 
 from __future__ import annotations

@@ -78,7 +78,9 @@ NOT_CONVERGED = (
     "Stochastic Optimizer: Maximum iterations ({}) reached and the optimization hasn't converged yet. "
     "Increase max_iter, or learning_rate_init."
 )
-LBFGS_NOT_CONVERGED = "lbfgs failed to converge after {} iteration(s): {} Increase max_iter or max_fun, or scale the data."
+LBFGS_NOT_CONVERGED = (
+    "lbfgs failed to converge after {} iteration(s): {} Increase max_iter or max_fun, or scale the data."
+)
 DIVERGED = (
     "Training diverged at epoch {}: the solver produced a non-finite loss or non-finite parameter weights. Lower "
     "learning_rate_init, or scale X (for example with StandardScaler) and, for regression, y. The parameters of the "
@@ -585,7 +587,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _known_targets(self, y, incremental, classes):
         targets, found = self._targets, classification_targets(y)
         if type(found) is not type(targets):
-            raise ValueError(f"y must be of the same kind as before, {type(targets).__name__}; got {type(found).__name__}.")
+            raise ValueError(
+                f"y must be of the same kind as before, {type(targets).__name__}; got {type(found).__name__}."
+            )
         if incremental and classes is not None and not np.array_equal(unique_labels(classes), targets.classes):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {targets.classes!r}"

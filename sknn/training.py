@@ -262,7 +262,13 @@ class Trainer:
         optimizers, data = self.options.optimizers, self.data
         hyper = np.array([optimizer.hyper() for optimizer in optimizers], dtype)
         weight = None if data.sample_weight is None else bring(data.sample_weight[:, None], dtype)
-        return bring(data.y), weight, bring(hyper), bring(self.options.alpha, dtype), self.backend.xp.empty_like(self._theta)
+        return (
+            bring(data.y),
+            weight,
+            bring(hyper),
+            bring(self.options.alpha, dtype),
+            self.backend.xp.empty_like(self._theta),
+        )
 
     def _step_plan(self, n_rows, y, weight, hyper, alpha, grad):
         """Return the kernel calls of one training step on ``n_rows`` rows."""
@@ -283,15 +289,27 @@ class Trainer:
             *draw_weight,
             *forward_plan(backend, network, batch, weights, biases, activity),
             partial(
-                backend.loss_gradient, network.loss, outputs, targets, batch_weight, tables.scale, tables.clock,
-                d_outputs, tables.loss,
+                backend.loss_gradient,
+                network.loss,
+                outputs,
+                targets,
+                batch_weight,
+                tables.scale,
+                tables.clock,
+                d_outputs,
+                tables.loss,
             ),
-            *backward_plan(
-                backend, network, batch, weights, layout.weights(grad), layout.biases(grad), activity
-            ),
+            *backward_plan(backend, network, batch, weights, layout.weights(grad), layout.biases(grad), activity),
             partial(
-                backend.update, self.options.optimizers[0], self._theta, grad, self._slots, hyper, alpha,
-                layout.n_decayed, tables,
+                backend.update,
+                self.options.optimizers[0],
+                self._theta,
+                grad,
+                self._slots,
+                hyper,
+                alpha,
+                layout.n_decayed,
+                tables,
             ),
             partial(backend.advance, tables.clock, n_rows),
         ]

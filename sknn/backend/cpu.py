@@ -14,9 +14,7 @@ import numpy as np
 
 from . import reference
 
-kernel = numba.njit(
-    cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"}
-)
+kernel = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
 
 
 class Backend(reference.Backend):

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from numbers import Real
+from typing import TypeAlias
 
 import numpy as np
 import sklearn
+from numpy.typing import ArrayLike
+from scipy.sparse import sparray, spmatrix
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
 from ._config import carried_setting, check_backend_name, configured_backend, current_scope
 from .backend import get_backend, is_device_array, to_numpy
 
 FLOATS = (np.float64, np.float32)
+MatrixLike: TypeAlias = ArrayLike | spmatrix | sparray
+"""Rows by features: array-like, frame, or SciPy sparse."""
 
 
 class BackendMixin:

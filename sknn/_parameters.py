@@ -5,6 +5,7 @@ A rule is a pair (test, text). An estimator keeps its rules in one table and run
 
 from __future__ import annotations
 
+from dataclasses import fields
 from numbers import Integral, Real
 from typing import NamedTuple
 
@@ -69,6 +70,11 @@ def layer_sizes():
 def either(*rules):
     """Whatever one of the rules allows."""
     return Rule(lambda value: any(rule.holds(value) for rule in rules), " or ".join(rule.allowed for rule in rules))
+
+
+def with_parameters_of(estimator, block):
+    """Return a building block whose fields are the estimator's parameters of the same names."""
+    return block(**{field.name: getattr(estimator, field.name) for field in fields(block)})
 
 
 def check_parameters(estimator, rules):

@@ -38,12 +38,12 @@ class SGD(Optimizer):
     """Stochastic gradient descent with (Nesterov's) momentum, in the form of Sutskever et al., 2013."""
 
     momentum: float = 0.9
-    nesterov: bool = True
+    nesterovs_momentum: bool = True
     kernel: ClassVar[str] = "sgd"
     n_slots: ClassVar[int] = 1
 
     def hyper(self):
-        return self.momentum, float(self.nesterov)
+        return self.momentum, float(self.nesterovs_momentum)
 
     @staticmethod
     def update(xp, theta, grad, slots, hyper, rate):
@@ -81,3 +81,9 @@ class Adam(Optimizer):
         v *= b2
         v += c2 * grad * grad
         theta -= rate * m / (xp.sqrt(v) + epsilon)
+
+
+OPTIMIZERS = {
+    "sgd": SGD,
+    "adam": Adam,
+}

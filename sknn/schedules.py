@@ -42,3 +42,10 @@ class Adaptive(Constant):
 
     def after_plateau(self, learning_rate):
         return None if learning_rate <= 1e-6 else learning_rate / 5
+
+
+SCHEDULES = {
+    "constant": Constant,
+    "invscaling": InverseScaling,
+    "adaptive": Adaptive,
+}

@@ -1,0 +1,410 @@
+"""What the classifier and the regressor share: from parameters and data to a job, training, fitted attributes."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils.validation import check_is_fitted
+
+from . import lbfgs
+from ._callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
+from ._estimator import (
+    FLOATS,
+    BackendMixin,
+    MatrixLike,
+    check_sample_weight,
+    check_X,
+    check_X_y,
+    unchanged_on_error,
+)
+from ._parameters import (
+    boolean,
+    check_parameters,
+    either,
+    infinity,
+    integer,
+    layer_sizes,
+    one_of,
+    real,
+    with_parameters_of,
+)
+from .activations import ACTIVATIONS
+from .backend import BACKENDS, to_numpy
+from .batches import is_sparse
+from .inference import raw_outputs
+from .initializers import GlorotUniform
+from .network import Network
+from .optimizers import OPTIMIZERS, Adam
+from .schedules import SCHEDULES, Constant
+from .training import Data, Options, State, Trainer, Validation, split_rows
+
+RULES = {
+    "hidden_layer_sizes": layer_sizes(),
+    "activation": one_of(*ACTIVATIONS),
+    "solver": one_of("lbfgs", *OPTIMIZERS),
+    "alpha": real(0),
+    "batch_size": either(one_of("auto"), integer(1)),
+    "learning_rate": one_of(*SCHEDULES),
+    "learning_rate_init": real(0, closed="neither"),
+    "power_t": real(0),
+    "max_iter": integer(1),
+    "shuffle": boolean(),
+    "tol": real(0),
+    "verbose": either(boolean(), integer(0)),
+    "warm_start": boolean(),
+    "momentum": real(0, 1, closed="both"),
+    "nesterovs_momentum": boolean(),
+    "early_stopping": boolean(),
+    "validation_fraction": real(0, 1, closed="neither"),
+    "beta_1": real(0, 1),
+    "beta_2": real(0, 1),
+    "epsilon": real(0, closed="neither"),
+    "n_iter_no_change": either(integer(1), infinity()),
+    "max_fun": integer(1),
+    "backend": one_of(None, *BACKENDS),
+    "dtype": one_of(None, "float32", "float64"),
+}
+AUTO_BATCH_SIZE = 200
+NOT_CONVERGED = (
+    "Stochastic Optimizer: Maximum iterations ({}) reached and the optimization hasn't converged yet. "
+    "Increase max_iter, or learning_rate_init."
+)
+LBFGS_NOT_CONVERGED = (
+    "lbfgs failed to converge after {} iteration(s): {} Increase max_iter or max_fun, or scale the data."
+)
+DIVERGED = (
+    "Training diverged at epoch {}: the solver produced a non-finite loss or non-finite parameter weights. Lower "
+    "learning_rate_init, or scale X (for example with StandardScaler) and, for regression, y. The parameters of the "
+    "last finite epoch are kept."
+)
+
+
+@dataclass
+class Job:
+    """One call of fit, validated: what to train, on what, where."""
+
+    backend: object
+    network: Network
+    targets: object
+    options: Options
+    state: State
+    data: Data
+    max_iter: int
+    callback_data: dict | None
+    n_iter: int = 0
+
+
+class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
+    """What the classifier and the regressor share."""
+
+    _rules = RULES
+
+    # ---- fitting ------------------------------------------------------------------------
+
+    @with_callbacks
+    def fit(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        X_val: MatrixLike | None = None,
+        y_val: ArrayLike | None = None,
+    ) -> Self:
+        """Fit the network to data.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training rows; float32 and float64 are used as they are, other types become float64. A CSC matrix becomes
+            CSR; no sparse matrix is made dense.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels, 0-1 indicators of several labels, or numbers.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weight of each row in the loss; None stands for equal weights.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Validation rows. They are scored after each epoch (``validation_scores_``), and watched instead of a part
+            of X if ``early_stopping`` is on. Only effective with solver "sgd" or "adam".
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Targets of ``X_val``.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is not valid, the estimator being left as it was; or if training diverged, the
+            estimator holding the last finite parameters.
+        """
+        return self._fit(X, y, sample_weight, X_val, y_val)
+
+    def _fit(self, X, y, sample_weight, X_val=None, y_val=None, *, incremental=False, classes=None):
+        with unchanged_on_error(self):
+            check_parameters(self, self._rules)
+            job = self._prepare(X, y, sample_weight, X_val, y_val, incremental, classes)
+            self._publish_shape(job)
+        self._train(job)
+        return self
+
+    # ---- from parameters and data to a job ----------------------------------------------
+
+    def _prepare(self, X, y, sample_weight, X_val, y_val, incremental, classes):
+        fresh = not (hasattr(self, "coefs_") and (incremental or self.warm_start))
+        callback_data = None if incremental else _callback_data(X, y, sample_weight)
+        backend = self._get_backend(X)
+        X, y = self._check_data(X, y, fresh)
+        dtype = np.dtype(str(X.dtype))
+        targets = self._find_targets(y, fresh, incremental, classes)
+        targets.check(y, "y")
+        y = targets.encode(y, dtype)
+        sample_weight = check_sample_weight(sample_weight, X, dtype)
+        network = self._make_network(X.shape[1], targets)
+        options = self._make_options()
+        validation = self._check_validation(backend, X_val, y_val, targets, dtype)
+        X = _to_backend(backend, X)
+        state = self._make_state(network, options, dtype, fresh)
+        if self.solver != "lbfgs":
+            splits = self.early_stopping and validation is None
+            self._number_rows(state, len(y), targets.strata(y), splits)
+            if splits:
+                validation = Validation(X, y, targets.score, sample_weight)
+        data = Data(X, y, sample_weight, validation)
+        max_iter = 1 if incremental else self.max_iter
+        return Job(backend, network, targets, options, state, data, max_iter, callback_data)
+
+    def _check_data(self, X, y, fresh):
+        if fresh:
+            dtype = FLOATS if self.dtype is None else [np.dtype(self.dtype)]
+        else:
+            dtype = [self._state.theta.dtype]
+        return self._check_pair(X, y, reset=fresh, dtype=dtype)
+
+    def _check_pair(self, X, y, **options):
+        X, y = check_X_y(self, X, y, accept_sparse="csr", y_numeric=self._y_numeric, **options)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return X, y
+
+    def _check_validation(self, backend, X_val, y_val, targets, dtype):
+        if X_val is None and y_val is None:
+            return None
+        if X_val is None or y_val is None:
+            raise ValueError("X_val and y_val must be given together; got only one of them.")
+        X_val, y_val = self._check_pair(X_val, y_val, reset=False, dtype=[dtype])
+        targets.check(y_val, "y_val")
+        return Validation(_to_backend(backend, X_val), targets.encode(y_val, dtype), targets.score)
+
+    def _make_network(self, n_features, targets):
+        sizes = np.atleast_1d(self.hidden_layer_sizes).tolist()
+        activation = ACTIVATIONS[self.activation]
+        return Network(
+            widths=(n_features, *map(int, sizes), targets.n_outputs),
+            activations=(activation,) * len(sizes),
+            initializers=(GlorotUniform(activation.glorot_factor),) * (len(sizes) + 1),
+            loss=targets.loss,
+        )
+
+    def _make_options(self):
+        optimizer = OPTIMIZERS.get(self.solver, Adam)  # L-BFGS needs none
+        schedule = SCHEDULES[self.learning_rate] if self.solver == "sgd" else Constant
+        return Options(
+            optimizers=(with_parameters_of(self, optimizer),),
+            learning_rate=np.array([float(self.learning_rate_init)]),
+            alpha=np.array([float(self.alpha)]),
+            batch_size=AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size,
+            schedule=with_parameters_of(self, schedule),
+            shuffle=self.shuffle,
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
+            early_stopping=self.early_stopping and self.solver != "lbfgs",
+        )
+
+    def _make_state(self, network, options, dtype, fresh):
+        if fresh:
+            stream = check_random_state(self.random_state)
+            return State.start(network.initial_parameters(stream, dtype), [stream], options)
+        if network.widths != self._network.widths:
+            raise ValueError(
+                "hidden_layer_sizes and the number of outputs must stay as they were to go on training; got layer "
+                f"widths {network.widths} after {self._network.widths}. Set warm_start=False to start anew."
+            )
+        state = copy.copy(self._state)
+        state.adopt(network.layout.pack(self.coefs_, self.intercepts_))
+        state.continue_with(options)
+        return state
+
+    def _number_rows(self, state, n_rows, strata, splits):
+        fraction = self.validation_fraction
+        split = (lambda stream: split_rows(stream, n_rows, fraction, strata)) if splits else None
+        state.number_rows(n_rows, split)
+        n_train = state.order.shape[1]
+        if self.batch_size != "auto" and self.batch_size > n_train:
+            warnings.warn(
+                f"Got `batch_size` larger than the number of training rows, {self.batch_size} > {n_train}. "
+                f"It is going to be clipped to {n_train}.",
+                stacklevel=5,
+            )
+
+    # ---- training -----------------------------------------------------------------------
+
+    def _train(self, job):
+        def attributes():
+            return _named_weights(job.network, job.state.theta.copy())
+
+        tasks = EpochTasks(self, job.callback_data, job.max_iter, attributes)
+        train = self._train_lbfgs if self.solver == "lbfgs" else self._train_epochs
+        try:
+            train(job, tasks)
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=4)
+        finally:
+            self._publish_training(job)
+        tasks.finish()
+        if job.state.diverged[0]:
+            raise ValueError(DIVERGED.format(len(job.state.loss_curve)))
+
+    def _train_epochs(self, job, tasks):
+        trainer = Trainer(job.backend, job.network, job.options, job.state, job.data)
+        while job.n_iter < job.max_iter:
+            tasks.begin()
+            trainer.epoch()
+            self._end_epoch(job, trainer.message)
+            if tasks.end() or trainer.stopped.any():
+                return
+        if job.callback_data is not None:
+            warnings.warn(NOT_CONVERGED.format(job.max_iter), ConvergenceWarning, stacklevel=5)
+
+    def _train_lbfgs(self, job, tasks):
+        state = job.state
+
+        def after_iteration(loss, parameters):
+            tasks.begin()
+            state.theta[0] = parameters
+            state.loss_curve.append(np.array([loss]))
+            self._end_epoch(job)
+            return tasks.end()
+
+        objective = lbfgs.Objective(job.backend, job.network, job.options.alpha, state.theta, job.data)
+        result = lbfgs.minimize(
+            objective,
+            state.theta,
+            max_iter=job.max_iter,
+            max_fun=self.max_fun,
+            tol=self.tol,
+            after_iteration=after_iteration,
+        )
+        loss, _ = objective(result.x)
+        state.diverged = np.array([not np.isfinite(loss)])
+        if state.diverged[0]:
+            return
+        state.theta[0] = result.x
+        if not state.loss_curve:
+            state.loss_curve.append(np.array([objective.loss]))
+        if result.status != 0:
+            warnings.warn(LBFGS_NOT_CONVERGED.format(job.n_iter, result.message), ConvergenceWarning, stacklevel=5)
+
+    def _end_epoch(self, job, message=""):
+        job.n_iter += 1
+        if not self.verbose:
+            return
+        print(f"Iteration {job.n_iter}, loss = {job.state.loss_curve[-1][0]:.8f}")
+        if job.data.validation is not None:
+            print(f"Validation score: {job.state.validation_scores[-1][0]:f}")
+        if message:
+            print(message)
+
+    # ---- fitted attributes --------------------------------------------------------------
+
+    def _publish_shape(self, job):
+        self._network, self._targets = job.network, job.targets
+        self.n_layers_ = len(job.network.widths)
+        self.n_outputs_ = job.targets.n_outputs
+        self.out_activation_ = job.network.loss.link_name
+
+    def _publish_training(self, job):
+        state = self._state = job.state
+        vars(self).update(_named_weights(job.network, state.served_theta))
+        self.n_iter_ = job.n_iter
+        self.t_ = state.samples_seen
+        self.loss_curve_ = [float(loss[0]) for loss in state.loss_curve]
+        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.inf
+        scored = job.data.validation is not None
+        self.validation_scores_ = [float(score[0]) for score in state.validation_scores] if scored else None
+        stops_early = job.options.early_stopping
+        self.best_validation_score_ = float(state.best_score[0]) if stops_early else None
+        self.best_loss_ = None if stops_early else float(state.best_loss[0])
+
+    def __getstate__(self):
+        """Keep the parameters once: coefs_ and intercepts_ are views of the state, unless they were replaced."""
+        attributes = super().__getstate__()
+        if "_state" in attributes and "coefs_" in attributes:
+            packed = self._network.layout.pack(self.coefs_, self.intercepts_)
+            if np.array_equal(packed, self._state.served_theta, equal_nan=True):
+                del attributes["coefs_"], attributes["intercepts_"]
+        return attributes
+
+    def __setstate__(self, attributes):
+        super().__setstate__(attributes)
+        if "_state" in attributes and "coefs_" not in attributes:
+            vars(self).update(_named_weights(self._network, self._state.served_theta))
+
+    # ---- prediction ---------------------------------------------------------------------
+
+    def _predictions(self, X):
+        """Return the backend and what it says of X after the output link, ``(n, outputs)``."""
+        check_is_fitted(self)
+        backend, dtype = self._get_backend(X), self.coefs_[0].dtype
+        X = _to_backend(backend, check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr"))
+        weights = [backend.asarray(W)[None] for W in self.coefs_]
+        biases = [backend.asarray(b)[None, None] for b in self.intercepts_]
+        outputs = raw_outputs(backend, self._network, weights, biases, X)[0]
+        self._network.loss.link(backend.xp, outputs)
+        return backend, outputs
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def has_partial_fit(estimator):
+    if estimator.solver == "lbfgs":
+        raise AttributeError(
+            "partial_fit is only available for stochastic solvers, 'sgd' and 'adam'; got solver='lbfgs'."
+        )
+    return True
+
+
+def refuse_early_stopping(estimator):
+    if estimator.early_stopping:
+        raise ValueError("partial_fit does not support early_stopping=True; use fit, or set early_stopping=False.")
+
+
+def _callback_data(X, y, sample_weight):
+    return {"X": X, "y": y, "metadata": {} if sample_weight is None else {"sample_weight": sample_weight}}
+
+
+def _to_backend(backend, X):
+    if not is_sparse(X):
+        return backend.asarray(X if backend.name == "cupy" else to_numpy(X))
+    if backend.name == "cupy":
+        raise ValueError("sparse X must be computed with backend='numpy'; got backend='cupy'.")
+    return X
+
+
+def _named_weights(network, theta):
+    layout = network.layout
+    return {
+        "coefs_": [W[0] for W in layout.weights(theta)],
+        "intercepts_": [b[0, 0] for b in layout.biases(theta)],
+    }

@@ -1,6 +1,7 @@
 """The estimators' own behaviour: targets, validation, stopping, divergence, interruption, bad input."""
 
 import re
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -185,6 +186,19 @@ def test_sparse_rows_are_never_made_dense(monkeypatch):
         monkeypatch.setattr(kind, "todense", None)
     model = MLPClassifier((2,), max_iter=2, random_state=0).fit(wide, np.arange(50) % 2)
     assert model.predict(wide.tocsc()).shape == (50,)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"early_stopping": True}], ids=str)
+def test_fit_copies_neither_rows_nor_their_shuffling(parameters):
+    rng = np.random.RandomState(0)
+    rows, labels = rng.uniform(size=(20_000, 784)).astype(np.float32), rng.randint(0, 10, 20_000)
+    model = MLPClassifier((64,), max_iter=1, random_state=0, **parameters)
+    model.fit(rows[:500], labels[:500])  # so that imports and compiled kernels are not counted
+    tracemalloc.start()
+    model.fit(rows, labels)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.25 * rows.nbytes
 
 
 # ---- sample weights -----------------------------------------------------------------------

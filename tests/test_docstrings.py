@@ -1,0 +1,47 @@
+"""Examples in docstrings run, and every public object has numpydoc sections."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+
+import pytest
+
+import sknn
+
+MODULES = sorted(
+    name for _, name, _ in pkgutil.walk_packages(sknn.__path__, "sknn.") if name not in ("sknn.backend.cuda",)
+)
+PUBLIC = [(name, getattr(sknn, name)) for name in sknn.__all__]
+
+
+@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_examples_run(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+@pytest.mark.parametrize("name, item", PUBLIC, ids=sknn.__all__)
+def test_public_objects_have_examples(name, item):
+    assert "Examples\n" in inspect.getdoc(item)
+
+
+@pytest.mark.parametrize("estimator", [sknn.MLPClassifier, sknn.MLPRegressor])
+def test_every_parameter_is_documented_with_its_default(estimator):
+    documented = {}
+    for line in inspect.getdoc(estimator).splitlines():
+        if match := re.fullmatch(r"(\w[\w, ]*) : .*default=(.+)", line):
+            names, defaults = match[1].split(", "), ast.literal_eval(match[2])
+            documented.update(zip(names, defaults if len(names) > 1 else [defaults], strict=True))
+    defaults = {name: parameter.default for name, parameter in inspect.signature(estimator).parameters.items()}
+    assert documented == defaults
+
+
+@pytest.mark.parametrize("estimator", [sknn.MLPClassifier, sknn.MLPRegressor])
+def test_every_public_method_is_documented_and_typed(estimator):
+    for name in ("fit", "partial_fit", "predict", "score"):
+        method = getattr(estimator(), name)
+        assert "Parameters\n" in inspect.getdoc(method)
+        assert method.__annotations__["return"]

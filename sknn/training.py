@@ -221,6 +221,16 @@ class Tables(NamedTuple):
     loss: object
 
 
+class Shared(NamedTuple):
+    """What the plans of all batch sizes work on besides theta: targets, weights, numbers of the optimiser, gradient."""
+
+    y: object
+    weight: object
+    hyper: object
+    alpha: object
+    grad: object
+
+
 class Trainer:
     """Runs epochs of mini-batches on a stack of models and keeps its state."""
 
@@ -252,73 +262,67 @@ class Trainer:
     def _make_plans(self):
         """Return (plan, how often it runs) for the full batches and for a shorter last one."""
         shared = self._shared_arrays()
-        full, tail = self._lengths[0], self._lengths[-1]
-        if full == tail:
-            return [(self._step_plan(full, *shared), len(self._lengths))]
-        return [(self._step_plan(full, *shared), len(self._lengths) - 1), (self._step_plan(tail, *shared), 1)]
+        sizes, counts = np.unique(self._lengths, return_counts=True)
+        plans = [
+            (self._step_plan(int(n_rows), shared), int(times)) for n_rows, times in zip(sizes, counts, strict=True)
+        ]
+        return plans[::-1]
 
     def _shared_arrays(self):
         bring, dtype = self.backend.asarray, self.state.theta.dtype
-        optimizers, data = self.options.optimizers, self.data
-        hyper = np.array([optimizer.hyper() for optimizer in optimizers], dtype)
-        weight = None if data.sample_weight is None else bring(data.sample_weight[:, None], dtype)
-        return (
-            bring(data.y),
-            weight,
-            bring(hyper),
-            bring(self.options.alpha, dtype),
-            self.backend.xp.empty_like(self._theta),
+        weight = self.data.sample_weight
+        return Shared(
+            y=bring(self.data.y),
+            weight=None if weight is None else bring(weight[:, None], dtype),
+            hyper=bring(np.array([optimizer.hyper() for optimizer in self.options.optimizers]), dtype),
+            alpha=bring(self.options.alpha, dtype),
+            grad=self.backend.xp.empty_like(self._theta),
         )
 
-    def _step_plan(self, n_rows, y, weight, hyper, alpha, grad):
+    def _step_plan(self, n_rows, shared):
         """Return the kernel calls of one training step on ``n_rows`` rows."""
-        backend, network, layout, tables = self.backend, self.network, self.network.layout, self._tables
-        activity = Activity(backend, network, len(self._theta), n_rows, self._theta.dtype, backward=True)
+        backend, network, tables, theta = self.backend, self.network, self._tables, self._theta
+        layout, optimizer = network.layout, self.options.optimizers[0]
+        activity = Activity(backend, network, len(theta), n_rows, theta.dtype, backward=True)
         batch = drawn_batch(backend, self.data.X, n_rows, tables.order, tables.clock)
-        targets, draw_targets = self._drawn(y, n_rows)
-        weights, biases = layout.weights(self._theta), layout.biases(self._theta)
-        if weight is None:
-            batch_weight, draw_weight = backend.xp.ones(targets.shape[:2], self._theta.dtype), []
-        else:
-            batch_weight, draw_weight = self._drawn(weight, n_rows)
-            batch_weight = batch_weight[..., 0]
-        outputs, d_outputs = activity.z[-1], activity.dz[-1]
+        targets, weight, draw = self._drawn_targets(n_rows, shared)
+        weights, d_weights = layout.weights(theta), layout.weights(shared.grad)
+        biases, d_biases = layout.biases(theta), layout.biases(shared.grad)
+        score = (
+            network.loss,
+            activity.z[-1],
+            targets,
+            weight,
+            tables.scale,
+            tables.clock,
+            activity.dz[-1],
+            tables.loss,
+        )
+        update = (optimizer, theta, shared.grad, self._slots, shared.hyper, shared.alpha, layout.n_decayed, tables)
         return [
             batch.draw,
-            *draw_targets,
-            *draw_weight,
+            *draw,
             *forward_plan(backend, network, batch, weights, biases, activity),
-            partial(
-                backend.loss_gradient,
-                network.loss,
-                outputs,
-                targets,
-                batch_weight,
-                tables.scale,
-                tables.clock,
-                d_outputs,
-                tables.loss,
-            ),
-            *backward_plan(backend, network, batch, weights, layout.weights(grad), layout.biases(grad), activity),
-            partial(
-                backend.update,
-                self.options.optimizers[0],
-                self._theta,
-                grad,
-                self._slots,
-                hyper,
-                alpha,
-                layout.n_decayed,
-                tables,
-            ),
+            partial(backend.loss_gradient, *score),
+            *backward_plan(backend, network, batch, weights, d_weights, d_biases, activity),
+            partial(backend.update, *update),
             partial(backend.advance, tables.clock, n_rows),
         ]
 
+    def _drawn_targets(self, n_rows, shared):
+        """Return buffers for a batch's targets and weights ``(streams, n_rows)``, and the calls that fill them."""
+        targets, draw_targets = self._drawn(shared.y, n_rows)
+        if shared.weight is None:
+            ones = self.backend.xp.ones(targets.shape[:2], self._theta.dtype)
+            return targets, ones, [draw_targets]
+        weight, draw_weight = self._drawn(shared.weight, n_rows)
+        return targets, weight[..., 0], [draw_targets, draw_weight]
+
     def _drawn(self, table, n_rows):
-        """Return a buffer for a batch of rows of ``table`` and the calls that fill it."""
+        """Return a buffer for a batch of rows of ``table`` and the call that fills it."""
         order, clock = self._tables.order, self._tables.clock
         out = self.backend.xp.empty((len(order), n_rows, table.shape[1]), table.dtype)
-        return out, [partial(self.backend.gather, table, order, clock, out)]
+        return out, partial(self.backend.gather, table, order, clock, out)
 
     # ---- one epoch ----------------------------------------------------------------------
 

@@ -18,12 +18,31 @@ ENVIRONMENT_VARIABLE = "SKNN_BACKEND"
 
 
 class Scope:
-    """The setting of one ``config_context``, good for as long as the context lasts."""
+    """The setting of one ``config_context``, good for as long as the context lasts.
 
-    def __init__(self, backend, outer=None):
-        self.backend, self.outer, self.active = backend, outer, True
+    A pickle of it is good for as long as it lives, except in the process that it came from, which has its own settings.
+    """
+
+    def __init__(self, backend, outer=None, *, active=True, origin=None):
+        self.backend, self.outer, self.active = backend, outer, active
+        self.origin = origin or _this_process()
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        return _arrived_scope, (self.backend, self.origin)
 
 
+def _this_process():
+    return os.getpid(), _TOKEN
+
+
+def _arrived_scope(backend, origin):
+    return None if origin == _this_process() else Scope(backend, origin=origin)
+
+
+_TOKEN = os.urandom(8)  # the same number may name processes of two machines
 _scope: ContextVar[Scope | None] = ContextVar("sknn_config", default=None)
 _global_setting: dict[str, str] = {}
 
@@ -123,8 +142,9 @@ def current_scope(carried=None):
 def carried_setting(carried=None):
     """Return a scope for another process to work under, or None where it will find the same setting itself."""
     scope = current_scope(carried)
-    name = scope.backend if scope else _global_setting.get("backend")
-    return Scope(name) if name else None
+    if scope is None and "backend" in _global_setting:
+        return Scope(_global_setting["backend"], active=False)  # of no use in this process
+    return scope
 
 
 def configured_backend(carried=None):

@@ -93,50 +93,63 @@ def _bias_relu(z, b):
                 z[k, i, j] = zero if x < zero else x  # written so that NaN goes through
 
 
-def _backward(derivative):
-    """Return the kernel dz = derivative(dz, y), db = sum of dz over the rows."""
-
-    @kernel
-    def backward(dz, y, db):
-        db[:] = 0
-        for k in range(dz.shape[0]):
-            for i in range(dz.shape[1]):
-                for j in range(dz.shape[2]):
-                    g = derivative(dz[k, i, j], y[k, i, j])
-                    dz[k, i, j] = g
-                    db[k, 0, j] += g
-
-    return backward
+# Written out four times: Numba cannot cache a kernel that closes over the derivative.
 
 
 @kernel
-def _identity_derivative(dy, y):
-    return dy
+def _identity_backward(dz, y, db):
+    db[:] = 0
+    for k in range(dz.shape[0]):
+        for i in range(dz.shape[1]):
+            for j in range(dz.shape[2]):
+                db[k, 0, j] += dz[k, i, j]
 
 
 @kernel
-def _relu_derivative(dy, y):
-    return dy if y > 0 else dy * 0  # not 0: NaN goes through
+def _relu_backward(dz, y, db):
+    zero = dz.dtype.type(0)
+    db[:] = 0
+    for k in range(dz.shape[0]):
+        for i in range(dz.shape[1]):
+            for j in range(dz.shape[2]):
+                d = dz[k, i, j]
+                g = d if y[k, i, j] > zero else d * zero  # times zero, so that NaN goes through
+                dz[k, i, j] = g
+                db[k, 0, j] += g
 
 
 @kernel
-def _tanh_derivative(dy, y):
-    return dy * (1 - y * y)
+def _tanh_backward(dz, y, db):
+    one = dz.dtype.type(1)  # an integer would make it all float64
+    db[:] = 0
+    for k in range(dz.shape[0]):
+        for i in range(dz.shape[1]):
+            for j in range(dz.shape[2]):
+                g = dz[k, i, j] * (one - y[k, i, j] * y[k, i, j])
+                dz[k, i, j] = g
+                db[k, 0, j] += g
 
 
 @kernel
-def _logistic_derivative(dy, y):
-    return dy * y * (1 - y)
+def _logistic_backward(dz, y, db):
+    one = dz.dtype.type(1)  # an integer would make it all float64
+    db[:] = 0
+    for k in range(dz.shape[0]):
+        for i in range(dz.shape[1]):
+            for j in range(dz.shape[2]):
+                g = dz[k, i, j] * y[k, i, j] * (one - y[k, i, j])
+                dz[k, i, j] = g
+                db[k, 0, j] += g
 
 
 # tanh and logistic keep NumPy's vectorised tanh and exp forward: a scalar loop calls libm for each element.
 # Fused kernels work in place, so they serve activations whose derivative needs the output only.
 _FORWARD = {"identity": _bias, "relu": _bias_relu}
 _BACKWARD = {
-    "identity": _backward(_identity_derivative),
-    "relu": _backward(_relu_derivative),
-    "tanh": _backward(_tanh_derivative),
-    "logistic": _backward(_logistic_derivative),
+    "identity": _identity_backward,
+    "relu": _relu_backward,
+    "tanh": _tanh_backward,
+    "logistic": _logistic_backward,
 }
 
 

@@ -274,10 +274,11 @@ def _sgd(theta, grad, slots, hyper, rate, alpha, scale, n_decayed, clock, losses
 @kernel
 def _sgd_row(theta, grad, velocity, hyper, rate):
     momentum, lookahead = hyper[0], hyper[1]
+    plain = theta.dtype.type(1) - lookahead
     for i in range(theta.shape[0]):
         move = rate * grad[i]
         velocity[i] = momentum * velocity[i] - move
-        theta[i] += lookahead * (momentum * velocity[i] - move) + (1 - lookahead) * velocity[i]
+        theta[i] += lookahead * (momentum * velocity[i] - move) + plain * velocity[i]
 
 
 _UPDATES = {"adam": _adam, "sgd": _sgd}

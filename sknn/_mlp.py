@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -100,6 +99,7 @@ class Job:
     max_iter: int
     callback_data: dict | None
     n_iter: int = 0
+    stopped: bool = False
 
 
 class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
@@ -238,7 +238,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
                 "hidden_layer_sizes and the number of outputs must stay as they were to go on training; got layer "
                 f"widths {network.widths} after {self._network.widths}. Set warm_start=False to start anew."
             )
-        state = copy.copy(self._state)
+        state = replace(self._state)
         state.adopt(network.layout.pack(self.coefs_, self.intercepts_))
         state.continue_with(options)
         return state
@@ -292,7 +292,8 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             state.theta[0] = parameters
             state.loss_curve.append(np.array([loss]))
             self._end_epoch(job)
-            return tasks.end()
+            job.stopped = tasks.end()
+            return job.stopped
 
         objective = lbfgs.Objective(job.backend, job.network, job.options.alpha, state.theta, job.data)
         result = lbfgs.minimize(
@@ -310,7 +311,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         state.theta[0] = result.x
         if not state.loss_curve:
             state.loss_curve.append(np.array([objective.loss]))
-        if result.status != 0:
+        if result.status != 0 and not job.stopped:
             warnings.warn(LBFGS_NOT_CONVERGED.format(job.n_iter, result.message), ConvergenceWarning, stacklevel=5)
 
     def _end_epoch(self, job, message=""):

@@ -78,12 +78,14 @@ class Validation:
 class State:
     """Everything that training carries from epoch to epoch, for a stack; NumPy arrays, so that it pickles anywhere.
 
+    ``good_theta`` is where the last epoch began whose every loss was finite: what a diverging model goes back to.
     ``slots (n_slots, models, P)`` is the optimiser's memory. ``streams`` are the random states that draw the batches,
     one for all models or one each; ``order`` and ``validation_rows (streams, ...)`` number rows of the ``n_rows``
     that were last trained on.
     """
 
     theta: np.ndarray
+    good_theta: np.ndarray | None
     slots: np.ndarray
     streams: list
     learning_rate: np.ndarray
@@ -112,6 +114,7 @@ class State:
         n_models = len(theta)
         return cls(
             theta=theta,
+            good_theta=theta.copy(),
             slots=np.zeros((options.optimizers[0].n_slots, *theta.shape), theta.dtype),
             streams=streams,
             learning_rate=options.learning_rate.copy(),
@@ -128,6 +131,8 @@ class State:
         for name, value in vars(self).items():
             if isinstance(value, np.ndarray) and not value.flags.writeable:  # loaded as a memory map
                 setattr(self, name, value.copy())
+        if self.good_theta is None:
+            self.good_theta = self.theta.copy()
         if len(self.slots) != options.optimizers[0].n_slots:
             self.slots = np.zeros((options.optimizers[0].n_slots, *self.theta.shape), self.theta.dtype)
         if not np.array_equal(self.base_rate, options.learning_rate):
@@ -143,6 +148,7 @@ class State:
         if np.array_equal(theta, self.served_theta, equal_nan=True):
             return
         self.theta = theta.astype(self.theta.dtype)
+        self.good_theta = None
         if self.best_theta is not None:
             self.best_theta = self.theta.copy()
             self.best_score = np.full_like(self.best_score, -np.inf)
@@ -162,6 +168,10 @@ class State:
             parts = [split(stream) for stream in self.streams]
             self.order = np.stack([train for train, _ in parts])
             self.validation_rows = np.stack([validation for _, validation in parts])
+
+    def __getstate__(self):
+        """Leave out what a loaded model can do without: it goes back to its own parameters if it diverges at once."""
+        return {**vars(self), "good_theta": None}
 
     def take(self, models):
         """Return the state of some models, independent of this one."""
@@ -184,6 +194,7 @@ class State:
 
 _PER_MODEL = (
     "theta",
+    "good_theta",
     "learning_rate",
     "base_rate",
     "best_theta",
@@ -240,8 +251,7 @@ class Trainer:
         self.stopped = np.zeros(len(state.theta), bool)
         self.message = ""
         self._theta, self._slots = backend.asarray(state.theta), backend.asarray(state.slots)
-        # parameters at the start of this epoch, and at the start of the last one whose every loss was finite
-        self._start_theta, self._good_theta = state.theta.copy(), state.theta.copy()
+        self._start_theta = state.theta.copy()
         self._lengths = _batch_lengths(state.order.shape[1], options.batch_size)
         self._tables = self._allocate_tables()
         self._plans = self._make_plans()
@@ -400,11 +410,11 @@ class Trainer:
 
     def _find_divergence(self, loss):
         """Stop models whose loss or parameters are not finite, with the last parameters of finite loss."""
-        theta = self.state.theta
+        theta, good_theta = self.state.theta, self.state.good_theta
         bad = ~(np.isfinite(loss) & np.isfinite(theta).all(axis=-1))
-        self._good_theta[~bad] = self._start_theta[~bad]
+        good_theta[~bad] = self._start_theta[~bad]
         if bad.any():
-            theta[bad] = self._good_theta[bad]
+            theta[bad] = good_theta[bad]
             self._theta[...] = self.backend.asarray(theta)
         self.state.diverged |= bad
         self.stopped |= bad

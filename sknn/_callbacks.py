@@ -14,17 +14,17 @@ except ImportError:  # scikit-learn < 1.9 has no callbacks
         return method
 
 
-class EpochTasks:
-    """One callback task an epoch below the task of the whole fit; none where ``data`` is None.
+class FitTasks:
+    """The callback task of a fit, and below it one an epoch; none where ``data`` is None.
 
     ``attributes()`` returns what turns an unfitted estimator into one fitted so far.
     """
 
-    def __init__(self, estimator, data, max_iter, attributes):
+    def __init__(self, estimator, data, max_epochs, attributes):
         self._estimator, self._data, self._attributes = estimator, data, attributes
         self._fit = self._epoch = None
         if data is not None and hasattr(estimator, "_init_callback_context"):
-            self._fit = estimator._init_callback_context(max_subtasks=max_iter)
+            self._fit = estimator._init_callback_context(max_subtasks=max_epochs)
             self._fit.call_on_fit_task_begin(estimator=estimator, **data)
 
     def begin(self):
@@ -46,3 +46,8 @@ class EpochTasks:
         return task.call_on_fit_task_end(
             estimator=self._estimator, reconstruction_attributes=self._attributes, **self._data
         )
+
+
+def callback_data(X, y, sample_weight):
+    """Return what callbacks are told of the data."""
+    return {"X": X, "y": y, "metadata": {} if sample_weight is None else {"sample_weight": sample_weight}}

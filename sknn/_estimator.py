@@ -10,7 +10,8 @@ import numpy as np
 import sklearn
 from numpy.typing import ArrayLike
 from scipy.sparse import sparray, spmatrix
-from sklearn.utils.validation import check_array, check_consistent_length, validate_data
+from sklearn.utils import validation
+from sklearn.utils.validation import check_array, validate_data
 
 from ._config import carried_setting, check_backend_name, configured_backend, current_scope
 from .backend import get_backend, is_device_array, to_numpy
@@ -64,8 +65,8 @@ def check_X(estimator, X, *, reset, dtype=FLOATS, **options):
     """Validate X as scikit-learn does; CuPy arrays are checked where they live."""
     if not is_device_array(X):
         return validate_data(estimator, X, reset=reset, dtype=dtype, **options)
-    validate_data(estimator, X, reset=reset, skip_check_array=True)
-    return _check_device_array(X, dtype, options.get("ensure_all_finite", True))
+    X = _check_device_array(X, dtype, options.get("ensure_all_finite", True))
+    return validate_data(estimator, X, reset=reset, skip_check_array=True)
 
 
 def check_X_y(estimator, X, y, *, reset, dtype=FLOATS, y_numeric=False, **options):
@@ -76,26 +77,32 @@ def check_X_y(estimator, X, y, *, reset, dtype=FLOATS, y_numeric=False, **option
             estimator, X, y, reset=reset, dtype=dtype, multi_output=True, y_numeric=y_numeric, **options
         )
     X = check_X(estimator, X, reset=reset, dtype=dtype)
-    y = check_array(y, ensure_2d=False, dtype="numeric" if y_numeric else None, input_name="y", accept_sparse="csr")
-    check_consistent_length(X, y)
-    return X, y
+    rows = np.zeros((X.shape[0], 1))  # stand for X, so that y is checked as it always is
+    return X, validation.check_X_y(rows, y, multi_output=True, y_numeric=y_numeric, estimator=estimator)[1]
 
 
 def _check_device_array(X, dtype, ensure_all_finite):
     if X.ndim != 2:
         raise ValueError(f"Expected 2D array, got {X.ndim}D array instead; reshape X to (n_samples, n_features).")
-    if min(X.shape) == 0:
-        raise ValueError(
-            f"Found array with 0 sample(s) or feature(s) (shape={X.shape}) while a minimum of 1 is required."
-        )
+    for length, what in zip(X.shape, ("sample", "feature"), strict=True):
+        if length == 0:
+            raise ValueError(f"Found array with 0 {what}(s) (shape={X.shape}) while a minimum of 1 is required.")
     if X.dtype.kind not in "fiub":
         raise ValueError(f"X must hold real numbers; got dtype {X.dtype}. Complex data not supported.")
     allowed = [np.dtype(item) for item in dtype]
     X = X if X.dtype in allowed else X.astype(allowed[0])
-    # NaN and infinity survive the sum, so one small number says it all
-    if ensure_all_finite and not np.isfinite(float(X.sum(dtype=np.float64))):
-        raise ValueError("Input X contains NaN or infinity, which cannot be trained on; impute or drop those rows.")
+    if ensure_all_finite and not _is_finite(X, ensure_all_finite == "allow-nan"):
+        raise ValueError("Input X contains NaN or infinity; impute or drop those rows.")
     return X
+
+
+def _is_finite(X, allow_nan):
+    # NaN and infinity survive a sum, so one small number says it for most arrays; yet large numbers may overflow there
+    if np.isfinite(float(X.sum(dtype=np.float64))):
+        return True
+    if allow_nan:
+        return not bool((abs(X) == np.inf).any())
+    return np.isfinite([float(X.min()), float(X.max())]).all()
 
 
 def check_sample_weight(sample_weight, X, dtype):
@@ -120,5 +127,5 @@ def check_sample_weight(sample_weight, X, dtype):
 def like_input(backend, array, X):
     """Return predictions as NumPy, or with X on its device where scikit-learn's array API dispatch is on."""
     if is_device_array(X) and sklearn.get_config()["array_api_dispatch"]:
-        return array
+        return get_backend("cupy").asarray(array)
     return backend.to_host(array)

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from . import lbfgs
-from ._callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
+from ._callbacks import CallbackSupportMixin, FitTasks, callback_data, with_callbacks
 from ._estimator import (
     FLOATS,
     BackendMixin,
@@ -97,7 +97,7 @@ class Job:
     state: State
     data: Data
     max_iter: int
-    callback_data: dict | None
+    told: dict | None
     n_iter: int = 0
     stopped: bool = False
 
@@ -160,7 +160,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
 
     def _prepare(self, X, y, sample_weight, X_val, y_val, incremental, classes):
         fresh = not (hasattr(self, "coefs_") and (incremental or self.warm_start))
-        callback_data = None if incremental else _callback_data(X, y, sample_weight)
+        told = None if incremental else callback_data(X, y, sample_weight)
         backend = self._get_backend(X)
         X, y = self._check_data(X, y, fresh)
         dtype = np.dtype(str(X.dtype))
@@ -180,7 +180,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
                 validation = Validation(X, y, targets.score, sample_weight)
         data = Data(X, y, sample_weight, validation)
         max_iter = 1 if incremental else self.max_iter
-        return Job(backend, network, targets, options, state, data, max_iter, callback_data)
+        return Job(backend, network, targets, options, state, data, max_iter, told)
 
     def _check_data(self, X, y, fresh):
         if fresh:
@@ -261,7 +261,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         def attributes():
             return _named_weights(job.network, job.state.theta.copy())
 
-        tasks = EpochTasks(self, job.callback_data, job.max_iter, attributes)
+        tasks = FitTasks(self, job.told, job.max_iter, attributes)
         train = self._train_lbfgs if self.solver == "lbfgs" else self._train_epochs
         try:
             train(job, tasks)
@@ -281,7 +281,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             self._end_epoch(job, trainer.message)
             if tasks.end() or trainer.stopped.any():
                 return
-        if job.callback_data is not None:
+        if job.told is not None:
             warnings.warn(NOT_CONVERGED.format(job.max_iter), ConvergenceWarning, stacklevel=5)
 
     def _train_lbfgs(self, job, tasks):
@@ -389,10 +389,6 @@ def has_partial_fit(estimator):
 def refuse_early_stopping(estimator):
     if estimator.early_stopping:
         raise ValueError("partial_fit does not support early_stopping=True; use fit, or set early_stopping=False.")
-
-
-def _callback_data(X, y, sample_weight):
-    return {"X": X, "y": y, "metadata": {} if sample_weight is None else {"sample_weight": sample_weight}}
 
 
 def _to_backend(backend, X):

@@ -15,6 +15,7 @@ import numpy as np
 from . import reference
 
 kernel = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
+exact_kernel = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # not what its caller has
 
 
 class Backend(reference.Backend):
@@ -54,6 +55,35 @@ class Backend(reference.Backend):
         else:
             t = tables
             fused(theta, grad, slots, hyper, t.rate, alpha, t.scale, n_decayed, t.clock, t.loss)
+
+    def column_moments(self, X, weight=None):
+        count, mean, squares = np.zeros((3, X.shape[1]))
+        weight = np.ones(MOMENT_ROWS) if weight is None else np.ascontiguousarray(weight)
+        if abs(X.strides[0]) > abs(X.strides[1]):
+            _moments_by_row(X, weight, count, mean, squares)
+        else:
+            _moments_by_column(X.T, weight, count, mean, squares)
+        mean[count == 0] = 0
+        return count, mean, np.maximum(squares, 0)
+
+    def shift_scale(self, X, shift, scale, out):
+        if X.flags.c_contiguous and out.flags.c_contiguous:
+            self._scale_blocks(_shift_scale, X, shift, scale, out)
+        else:
+            super().shift_scale(X, shift, scale, out)
+
+    def scale_shift(self, X, scale, shift, out):
+        if X.flags.c_contiguous and out.flags.c_contiguous:
+            self._scale_blocks(_scale_shift, X, scale, shift, out)
+        else:
+            super().scale_shift(X, scale, shift, out)
+
+    def _scale_blocks(self, fused, X, first, second, out):
+        for rows in self.row_blocks(X):
+            block = out[rows]
+            if out is not X:
+                block[...] = X[rows]
+            fused(block, first, second)
 
 
 # ---- batches ----------------------------------------------------------------------------
@@ -282,3 +312,93 @@ def _sgd_row(theta, grad, velocity, hyper, rate):
 
 
 _UPDATES = {"adam": _adam, "sgd": _sgd}
+
+
+# ---- column moments: a block of rows at a time, relative to the mean so far --------------
+
+# The first block is taken relative to a value of its own. Comparisons with itself find NaN without a branch. Weights
+# begin again after their last, so that one block of ones serves all rows. What is added up over blocks must not be
+# reassociated: that would make ``rest``, what float64 cannot hold of the mean, zero.
+
+MOMENT_ROWS = 1024
+
+
+@kernel
+def _first_known(x):
+    for i in range(x.shape[0]):
+        if x[i] == x[i]:
+            return np.float64(x[i])
+    return 0.0
+
+
+@exact_kernel
+def _add_block(j, seen, drift, spread, count, mean, rest, squares):
+    drift += count[j] * rest[j]
+    spread += count[j] * rest[j] * rest[j]
+    count[j] += seen
+    step = drift / count[j] if count[j] > 0 else 0.0
+    squares[j] += spread - drift * step
+    before = mean[j]
+    mean[j] += step
+    rest[j] = step - (mean[j] - before)
+
+
+@kernel
+def _moments_by_row(X, weight, count, mean, squares):
+    rest, seen, drift, spread = np.zeros_like(mean), np.empty_like(mean), np.empty_like(mean), np.empty_like(mean)
+    for first in range(0, X.shape[0], MOMENT_ROWS):
+        block, block_weight = X[first : first + MOMENT_ROWS], weight[first % weight.shape[0] :]
+        seen[:], drift[:], spread[:] = 0, 0, 0
+        for j in range(X.shape[1]):
+            if count[j] == 0:
+                mean[j] = _first_known(block[:, j])
+        for i in range(block.shape[0]):
+            row_weight = block_weight[i]
+            for j in range(X.shape[1]):
+                is_known = block[i, j] == block[i, j]
+                w = row_weight if is_known else 0.0
+                deviation = block[i, j] - mean[j] if is_known else 0.0
+                seen[j] += w
+                drift[j] += w * deviation
+                spread[j] += w * deviation * deviation
+        for j in range(X.shape[1]):
+            _add_block(j, seen[j], drift[j], spread[j], count, mean, rest, squares)
+
+
+@kernel
+def _moments_by_column(columns, weight, count, mean, squares):
+    rest = np.zeros_like(mean)
+    for j in range(columns.shape[0]):
+        for first in range(0, columns.shape[1], MOMENT_ROWS):
+            block, block_weight = columns[j, first : first + MOMENT_ROWS], weight[first % weight.shape[0] :]
+            if count[j] == 0:
+                mean[j] = _first_known(block)
+            center = mean[j]
+            seen, drift, spread = 0.0, 0.0, 0.0
+            for i in range(block.shape[0]):
+                is_known = block[i] == block[i]
+                w = block_weight[i] if is_known else 0.0
+                deviation = block[i] - center if is_known else 0.0
+                seen += w
+                drift += w * deviation
+                spread += w * deviation * deviation
+            _add_block(j, seen, drift, spread, count, mean, rest, squares)
+
+
+# ---- scale and shift ---------------------------------------------------------------------
+
+# In place, as activations are, and without fastmath: to the bit what NumPy and scikit-learn make of it.
+
+
+@exact_kernel
+def _shift_scale(x, shift, scale):
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            x[i, j] = (x[i, j] - shift[j]) / scale[j]
+
+
+@exact_kernel
+def _scale_shift(x, scale, shift):
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            x[i, j] = x[i, j] * scale[j] + shift[j]

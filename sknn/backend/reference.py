@@ -10,6 +10,8 @@ What changes from step to step is read from arrays that a step shares with the t
 
 from __future__ import annotations
 
+BLOCK_ELEMENTS = 2**18  # of rows that are worked on together; 2 MB in float64
+
 
 class Backend:
     """Kernels over the arrays of one array module ``xp`` (numpy, or cupy)."""
@@ -81,3 +83,48 @@ class Backend:
         clock = tables.clock
         self.weight_decay(theta, grad, alpha, tables.scale, n_decayed, clock, tables.loss)
         optimizer.update(self.xp, theta, grad, slots, hyper, tables.rate[clock[0]][:, None])
+
+    # ---- preprocessing ------------------------------------------------------------------
+
+    def row_blocks(self, X):
+        """Yield slices of rows that cut ``X (n, d)`` into blocks of bounded size."""
+        size = max(1, BLOCK_ELEMENTS // X.shape[1])
+        for start in range(0, X.shape[0], size):
+            yield slice(start, min(start + size, X.shape[0]))
+
+    def column_moments(self, X, weight=None):
+        """Return sum of weights, mean and weighted sum of squared deviations of each column of ``X (n, d)``.
+
+        All three are ``(d,)``, summed in float64 relative to the mean so far, a block of rows at a time; ``rest`` is
+        what float64 cannot hold of that mean. NaN is left out; a column without any weight has mean 0. ``weight (n,)``
+        is None where every row counts once.
+        """
+        xp = self.xp
+        count, mean, rest, squares = xp.zeros((4, X.shape[1]))
+        for rows in self.row_blocks(X):
+            block = X[rows].astype(xp.float64)
+            is_known = ~xp.isnan(block)
+            share = is_known * (1.0 if weight is None else weight[rows, None])
+            block = xp.where(is_known, block, 0)
+            seen = share.sum(axis=0)
+            block_mean = (share * block).sum(axis=0) / xp.where(seen > 0, seen, 1)
+            mean = xp.where(count > 0, mean, block_mean)
+            deviation = block - mean
+            drift = (share * deviation).sum(axis=0) + count * rest
+            squares += (share * deviation * deviation).sum(axis=0) + count * rest * rest
+            count += seen
+            step = drift / xp.where(count > 0, count, 1)
+            squares -= drift * step
+            mean, before = mean + step, mean
+            rest = step - (mean - before)
+        return count, mean, xp.maximum(squares, 0)
+
+    def shift_scale(self, X, shift, scale, out):
+        """out = (X - shift) / scale for ``X, out (n, d)`` and ``shift, scale (d,)``; out may be X itself."""
+        self.xp.subtract(X, shift, out=out)
+        self.xp.divide(out, scale, out=out)
+
+    def scale_shift(self, X, scale, shift, out):
+        """out = X * scale + shift, the way back; out may be X itself."""
+        self.xp.multiply(X, scale, out=out)
+        self.xp.add(out, shift, out=out)

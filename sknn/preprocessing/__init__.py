@@ -1,0 +1,5 @@
+"""Transformers of rows: what goes before a network."""
+
+from .scaling import StandardScaler
+
+__all__ = ["StandardScaler"]

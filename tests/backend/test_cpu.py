@@ -1,0 +1,386 @@
+"""Every kernel that the CPU backend overrides equals its definition in the reference backend."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numba.core.dispatcher import Dispatcher
+
+import sknn
+from sknn.activations import ACTIVATIONS
+from sknn.backend import cpu, reference
+from sknn.optimizers import OPTIMIZERS, SGD, Adam
+from tests.helpers import BACKENDS, LOSSES, losses_without_test, random_targets
+
+COMPARED_OPTIMIZERS = [SGD(), SGD(0.5, False), SGD(0.0), Adam(), Adam(0.5, 0.9, 1e-2)]
+# The overrides that dispatch on a kernel's name, with the names that the tests below go through.
+DISPATCHED = {
+    "bias_activation": (cpu._FORWARD, {activation.kernel for activation in ACTIVATIONS.values()}),
+    "activation_backward": (cpu._BACKWARD, {activation.kernel for activation in ACTIVATIONS.values()}),
+    "loss_gradient": (cpu._LOSSES, {loss.kernel for loss in LOSSES.values()}),
+    "update": (cpu._UPDATES, {optimizer.kernel for optimizer in COMPARED_OPTIMIZERS}),
+}
+COMPARED = {"gather", *DISPATCHED}
+
+each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+each_stack = pytest.mark.parametrize("n_models", [1, 3])
+each_stream = pytest.mark.parametrize("shared", [True, False], ids=["shared", "own"])
+each_access = pytest.mark.parametrize("frozen", [False, True], ids=["writeable", "read_only"])
+each_poison = pytest.mark.parametrize("poison", [None, np.nan, np.inf, -np.inf], ids=str)
+ROWS, UNITS = 6, 5
+
+
+# ---- what is compared -------------------------------------------------------------------
+
+
+def test_every_overridden_kernel_is_compared():
+    overridden = {name for name in vars(cpu.Backend) if not name.startswith("_")}
+    assert overridden == COMPARED
+    assert overridden <= set(dir(reference.Backend))
+
+
+def test_every_dispatched_kernel_is_compared():
+    for table, compared in DISPATCHED.values():
+        assert set(table) <= compared
+    assert losses_without_test() == set()
+    assert {type(optimizer) for optimizer in COMPARED_OPTIMIZERS} == set(OPTIMIZERS.values())
+
+
+def test_every_dispatch_table_is_known():
+    tables = [value for value in vars(cpu).values() if isinstance(value, dict) and _holds_kernels(value)]
+    known = [table for table, _ in DISPATCHED.values()]
+    assert all(any(table is other for other in known) for table in tables)
+    assert len(tables) == len(known)
+
+
+def _holds_kernels(table):
+    return any(isinstance(value, Dispatcher) for value in table.values())
+
+
+# ---- comparing --------------------------------------------------------------------------
+
+
+def readable(frozen, *values):
+    """Return C-ordered copies, read-only ones if ``frozen``."""
+    copies = [np.array(value) for value in values]
+    for copy in copies:
+        copy.flags.writeable = not frozen
+    return copies
+
+
+def results(call, *buffers):
+    """Return what ``call(backend, *copies of buffers)`` makes of the copies, for each backend."""
+    made = {}
+    for name, backend in BACKENDS.items():
+        made[name] = [buffer.copy(order="K") for buffer in buffers]
+        with np.errstate(all="ignore"):
+            call(backend, *made[name])
+    return made["cpu"], made["reference"]
+
+
+def assert_same(call, *buffers, scale=1.0):
+    """Both backends write the same to ``buffers``, to rounding; ``scale`` bounds what may cancel."""
+    fused, defined = results(call, *buffers)
+    tolerance = 100 * max(np.finfo(buffer.dtype).eps for buffer in buffers)  # losses are float64 in any case
+    for mine, other in zip(fused, defined, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=tolerance, atol=tolerance * scale)
+    return fused
+
+
+def normal(shape, dtype, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def poisoned(array, poison):
+    """Put ``poison`` into the second row of the first model."""
+    if poison is not None:
+        array[0, 1, -1] = poison
+    return array
+
+
+def in_theta(n_models, dtype):
+    """Return biases as they come: a view of a longer row of parameters for each model."""
+    return normal((n_models, 3 * UNITS), dtype, seed=1)[:, UNITS : 2 * UNITS].reshape(n_models, 1, UNITS)
+
+
+# ---- gather -----------------------------------------------------------------------------
+
+
+def c_order(table, tmp_path):
+    return table
+
+
+def f_order(table, tmp_path):
+    return np.asfortranarray(table)
+
+
+def strided(table, tmp_path):
+    return np.repeat(np.repeat(table, 2, axis=0), 3, axis=1)[::2, ::3]
+
+
+def reversed_rows(table, tmp_path):
+    return table[::-1].copy()[::-1]
+
+
+def read_only(table, tmp_path):
+    return readable(True, table)[0]
+
+
+def read_only_f_order(table, tmp_path):
+    table = np.asfortranarray(table)
+    table.flags.writeable = False
+    return table
+
+
+def memory_map(table, tmp_path):
+    np.save(tmp_path / "table.npy", table)
+    return np.load(tmp_path / "table.npy", mmap_mode="r")
+
+
+TABLES = [c_order, f_order, strided, reversed_rows, read_only, read_only_f_order, memory_map]
+
+
+@pytest.mark.parametrize("change", TABLES)
+@pytest.mark.parametrize("n_streams", [1, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_gather(dtype, n_streams, change, tmp_path):
+    table = (10 * normal((11, UNITS), float)).astype(dtype)
+    order = np.stack([np.random.RandomState(s).permutation(11) for s in range(n_streams)])
+    clock, out = np.array([2, 4]), np.zeros((n_streams, 3, UNITS), dtype)
+    laid_out = change(table, tmp_path)
+    fused, defined = results(lambda backend, out: backend.gather(laid_out, order, clock, out), out)
+    np.testing.assert_array_equal(fused[0], table[order[:, 4:7]])
+    np.testing.assert_array_equal(defined[0], fused[0])
+
+
+# ---- bias, activation and their backward ------------------------------------------------
+
+
+def bias_activation(activation, b):
+    def call(backend, z, y):
+        backend.bias_activation(z, b, activation, z if activation.in_place else y)
+
+    return call
+
+
+@each_poison
+@each_access
+@each_stack
+@each_dtype
+@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
+def test_bias_activation(activation, dtype, n_models, frozen, poison):
+    b = in_theta(n_models, dtype)
+    b.flags.writeable = not frozen
+    z = poisoned(normal((n_models, ROWS, UNITS), dtype), poison)
+    z[:, 0] = -b[:, 0]  # so that sums are exactly zero, a kink of some
+    outputs = assert_same(bias_activation(activation, b), z, np.zeros_like(z))
+    y = outputs[0 if activation.in_place else 1]
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(z))
+
+
+@each_poison
+@each_access
+@each_stack
+@each_dtype
+@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
+def test_activation_backward(activation, dtype, n_models, frozen, poison):
+    z, y = normal((2, n_models, ROWS, UNITS), dtype)
+    y[:, 0] = z[:, 0] = 0
+    with np.errstate(all="ignore"):
+        activation.forward(np, z.copy(), y)
+    z, y = readable(frozen, z, y)
+    dz = poisoned(normal(z.shape, dtype, seed=2), poison)
+    db = np.full((n_models, 1, UNITS), 7, dtype)  # what was there before must not count
+
+    def call(backend, dz, db):
+        backend.activation_backward(dz, z, y, activation, db)
+
+    new_dz, new_db = assert_same(call, dz, db, scale=ROWS)
+    if poison is np.nan:
+        assert np.isnan(new_dz[0, 1, -1]) and np.isnan(new_db[0, 0, -1])
+
+
+@each_dtype
+@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
+def test_nan_outputs_are_treated_alike_by_both(activation, dtype):
+    z, dz = normal((2, 2, ROWS, UNITS), dtype)
+    y = poisoned(z.copy(), np.nan)
+
+    def call(backend, dz, db):
+        backend.activation_backward(dz, z, y, activation, db)
+
+    assert_same(call, dz, np.zeros((2, 1, UNITS), dtype))
+
+
+# ---- losses -----------------------------------------------------------------------------
+
+
+def loss_case(loss, dtype, n_models, shared, frozen, z=None):
+    """Return the call and its buffers, at step 1 of 3, with a row of no weight."""
+    rng = np.random.default_rng(3)
+    n_streams = 1 if shared else n_models
+    z = normal((n_models, ROWS, UNITS), dtype) if z is None else z
+    y = random_targets(loss, rng, (n_streams, *z.shape[1:]), dtype)
+    weight, scale = rng.uniform(0, 2, (n_streams, z.shape[1])), rng.uniform(0.1, 1, (3, n_models))
+    weight[:, 1] = 0
+    z, y, weight, scale, clock = readable(frozen, z, y, weight.astype(dtype), scale.astype(dtype), np.array([1, ROWS]))
+
+    def call(backend, dz, losses):
+        backend.loss_gradient(loss, z, y, weight, scale, clock, dz, losses)
+
+    return call, np.full(z.shape, np.nan, dtype), np.full((3, n_models), 9.0)
+
+
+@each_access
+@each_stream
+@each_stack
+@each_dtype
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_loss_gradient(loss, dtype, n_models, shared, frozen):
+    call, dz, losses = loss_case(loss, dtype, n_models, shared, frozen)
+    _, losses = assert_same(call, dz, losses)
+    np.testing.assert_array_equal(losses[[0, 2]], 9.0)  # only this step's entry is written
+
+
+@pytest.mark.parametrize("size", [1e3, 1e30])
+@each_dtype
+@pytest.mark.parametrize("name", [name for name in LOSSES if name != "poisson"])
+def test_loss_gradient_of_extreme_outputs(name, dtype, size):
+    z = normal((3, ROWS, UNITS), dtype) * dtype(min(size, np.sqrt(np.finfo(dtype).max) / 1e3))
+    call, *buffers = loss_case(LOSSES[name], dtype, 3, False, False, z)
+    largest = float(np.abs(z).max())
+    assert_same(call, *buffers, scale=largest if name != "squared_error" else largest**2)
+
+
+@each_poison
+@each_dtype
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_loss_gradient_of_outputs_that_are_not_finite(loss, dtype, poison):
+    poison = np.nan if poison is None else poison
+    z = normal((2, ROWS, UNITS), dtype)
+    z[0, 2, 1] = poison
+    z[1, 2, 0] = poison
+    call, *buffers = loss_case(loss, dtype, 2, False, False, z)
+    dz, losses = assert_same(call, *buffers)
+    if np.isnan(poison):
+        assert np.isnan(losses[1]).all()
+        assert np.isnan(dz[0, 2, 1]) and np.isnan(dz[1, 2, 0])
+
+
+# ---- updates ----------------------------------------------------------------------------
+
+N_PARAMETERS, N_DECAYED = 37, 30
+
+
+def update_case(optimizer, dtype, n_models, frozen):
+    """Return the call, grad and buffers, at step 1 of 3, with other hyper-parameters for each model."""
+    rng = np.random.default_rng(4)
+    hyper = np.array([optimizer.hyper()] * n_models)
+    hyper[1:, :2] *= 0.75
+    rate, scale = rng.uniform(0.1, 1, (2, 3, n_models))
+    tables = readable(frozen, *(table.astype(dtype) for table in (hyper, np.arange(n_models), rate, scale)))
+    hyper, alpha, rate, scale = tables
+    (clock,) = readable(frozen, np.array([1, 5]))
+    theta, grad = normal((2, n_models, N_PARAMETERS), dtype)
+    slots = np.abs(normal((optimizer.n_slots, n_models, N_PARAMETERS), dtype, seed=5))
+
+    def call(backend, theta, slots, losses):
+        tables = SimpleNamespace(clock=clock, scale=scale, rate=rate, loss=losses)
+        # a copy, because an update leaves grad undefined
+        backend.update(optimizer, theta, grad.copy(), slots, hyper, alpha, N_DECAYED, tables)
+        for buffer in (theta, slots):
+            buffer[np.isinf(buffer)] = np.nan  # one is as lost as the other, and inf - inf depends on the order
+
+    return call, grad, [theta, slots, np.full((3, n_models), 9.0)]
+
+
+@each_poison
+@each_access
+@each_stack
+@each_dtype
+@pytest.mark.parametrize("optimizer", COMPARED_OPTIMIZERS, ids=str)
+def test_update(optimizer, dtype, n_models, frozen, poison):
+    call, grad, buffers = update_case(optimizer, dtype, n_models, frozen)
+    if poison is not None:
+        grad[0, [2, -2]] = poison
+    theta, _, losses = assert_same(call, *buffers)
+    np.testing.assert_array_equal(np.isnan(theta[0, [2, -2]]), poison is not None)
+    np.testing.assert_array_equal(losses[[0, 2]], 9.0)  # only this step's entry is written
+
+
+@each_dtype
+@pytest.mark.parametrize("optimizer", COMPARED_OPTIMIZERS, ids=str)
+def test_a_nan_parameter_shows_in_the_loss(optimizer, dtype):
+    call, _, (theta, slots, losses) = update_case(optimizer, dtype, 3, False)
+    theta[1, 2] = np.nan
+    *_, losses = assert_same(call, theta, slots, losses)
+    np.testing.assert_array_equal(np.isnan(losses[1]), [False, True, False])
+
+
+# ---- any numbers at all -----------------------------------------------------------------
+
+
+def floats_of(dtype, **limits):
+    return st.floats(width=8 * np.dtype(dtype).itemsize, **limits)
+
+
+@pytest.mark.parametrize("name", sorted(cpu._FORWARD))
+@each_dtype
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_bias_activation_of_any_numbers(name, dtype, data):
+    z, b = (data.draw(arrays(dtype, (1, rows, 3), elements=floats_of(dtype))) for rows in (4, 1))
+    fused, defined = results(bias_activation(ACTIVATIONS[name], b), z, z)
+    np.testing.assert_array_equal(fused[0], defined[0])
+
+
+@pytest.mark.parametrize("name", ["softmax_log_loss", "binary_log_loss"])
+@each_dtype
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_log_losses_of_any_finite_outputs(name, dtype, data):
+    limits = {"min_value": -(2.0**100), "max_value": 2.0**100}
+    z = data.draw(arrays(dtype, (1, 4, 3), elements=floats_of(dtype, **limits)))
+    call, *buffers = loss_case(LOSSES[name], dtype, 1, True, False, z)
+    dz, losses = assert_same(call, *buffers, scale=1 + float(np.abs(z).max()))
+    assert np.isfinite(dz).all() and np.isfinite(losses[1]).all()
+
+
+# ---- compiling --------------------------------------------------------------------------
+
+COMPILE_ALL = """
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+from sknn.backend import cpu
+from sknn.mlp import MLPClassifier, MLPRegressor
+
+X, tables = np.zeros((4, 3)), (cpu._FORWARD, cpu._BACKWARD, cpu._LOSSES, cpu._UPDATES)
+for activation in ("identity", "logistic", "tanh", "relu"):
+    for solver in ("sgd", "adam"):
+        model = {"activation": activation, "solver": solver, "hidden_layer_sizes": (2,)}
+        MLPClassifier(**model).partial_fit(X, [0, 1, 2, 0], classes=[0, 1, 2])
+        MLPClassifier(**model).partial_fit(X, [0, 1, 1, 0], classes=[0, 1])
+        MLPRegressor(**model).partial_fit(X, [0, 1, 1, 0])
+kernels = [kernel for table in tables for kernel in table.values()] + [cpu._gather]
+assert all(isinstance(kernel, Dispatcher) and kernel.signatures for kernel in kernels)
+print(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels))
+"""
+
+
+@pytest.mark.slow
+def test_a_second_process_compiles_nothing(tmp_path):
+    environment, root = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}, Path(sknn.__file__).parents[1]
+
+    def compiled():
+        command = [sys.executable, "-c", COMPILE_ALL]
+        return int(subprocess.run(command, env=environment, cwd=root, capture_output=True, check=True).stdout)
+
+    assert compiled() > 0
+    assert compiled() == 0

@@ -1,0 +1,115 @@
+"""What tests of the core share: both backends, small networks, numeric derivatives."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from scipy.special import expit
+
+from sknn.activations import ACTIVATIONS
+from sknn.backend import cpu, reference
+from sknn.batches import whole_batch
+from sknn.initializers import GlorotUniform
+from sknn.losses import REGRESSION_LOSSES, BinaryLogLoss, Loss, Poisson, SoftmaxLogLoss
+from sknn.network import Activity, Network, backward_plan, forward_plan, run
+
+BACKENDS = {"reference": reference.Backend(np), "cpu": cpu.Backend()}
+LOSSES = {
+    "softmax_log_loss": SoftmaxLogLoss(),
+    "binary_log_loss": BinaryLogLoss(),
+    **REGRESSION_LOSSES,
+}
+FORMULAS = {
+    "identity": lambda z: z,
+    "logistic": expit,
+    "tanh": np.tanh,
+    "relu": lambda z: np.where(z > 0, z, 0),
+}
+
+
+def all_subclasses(base):
+    """Return every class derived from ``base``."""
+    below = base.__subclasses__()
+    return {*below, *(deeper for cls in below for deeper in all_subclasses(cls))}
+
+
+def losses_without_test():
+    """Return losses that LOSSES lacks."""
+    return all_subclasses(Loss) - {type(loss) for loss in LOSSES.values()}
+
+
+def random_targets(loss, rng, shape, dtype=float):
+    """Return targets that ``loss`` can take, for raw outputs of ``shape (..., outputs)``."""
+    if isinstance(loss, SoftmaxLogLoss):
+        return rng.integers(shape[-1], size=(*shape[:-1], 1))
+    if isinstance(loss, BinaryLogLoss):
+        return rng.integers(2, size=shape).astype(dtype)
+    if isinstance(loss, Poisson):
+        return rng.poisson(1.0, shape).astype(dtype)
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def make_network(widths, activation="relu", loss="softmax_log_loss"):
+    """Return a network; ``activation`` is one name or one a hidden layer, ``loss`` a name of LOSSES."""
+    n_hidden = len(widths) - 2
+    names = [activation] * n_hidden if isinstance(activation, str) else activation
+    return Network(
+        widths=tuple(widths),
+        activations=tuple(ACTIVATIONS[name] for name in names),
+        initializers=(GlorotUniform(),) * (n_hidden + 1),
+        loss=LOSSES[loss],
+    )
+
+
+def slope(function, x, direction, step=1e-3):
+    """Return d function(x + t direction) / dt at 0 by differences of fourth order."""
+    near = function(x + step * direction) - function(x - step * direction)
+    far = function(x + 2 * step * direction) - function(x - 2 * step * direction)
+    return (8 * near - far) / (12 * step)
+
+
+@dataclass
+class Pass:
+    """Objective and gradient of a stack on whole data, from the plans that training is made of."""
+
+    backend: object
+    network: Network
+    X: object
+    y: np.ndarray
+    weight: np.ndarray
+    alpha: np.ndarray
+
+    def __call__(self, theta):
+        """Return (objective of each model, gradient) at ``theta (K, P)``, penalty included."""
+        backend, network, layout, n_models = self.backend, self.network, self.network.layout, len(theta)
+        grad = np.full_like(theta, np.nan)
+        self.activity = Activity(backend, network, n_models, self.X.shape[0], theta.dtype, backward=True)
+        scale = np.full((1, n_models), 1 / self.weight.sum(), theta.dtype)
+        clock, data_loss, penalty = np.zeros(2, np.int64), np.zeros((1, n_models)), np.zeros((1, n_models))
+        batch = whole_batch(backend, self.X)
+        weights, biases = layout.weights(theta), layout.biases(theta)
+        z, dz = self.activity.z[-1], self.activity.dz[-1]
+        d_weights, d_biases = layout.weights(grad), layout.biases(grad)
+        args = network.loss, z, self.y[None], self.weight[None], scale, clock, dz, data_loss
+        run(
+            [
+                *forward_plan(backend, network, batch, weights, biases, self.activity),
+                partial(backend.loss_gradient, *args),
+                *backward_plan(backend, network, batch, weights, d_weights, d_biases, self.activity),
+                partial(backend.weight_decay, theta, grad, self.alpha, scale, layout.n_decayed, clock, penalty),
+            ]
+        )
+        factor = network.loss.objective_factor(network.widths[-1])
+        return factor * data_loss[0] + penalty[0], grad
+
+
+def plain_layers(network, theta_row, X):
+    """Return the inputs of each layer's activation for one model, worked out layer by layer."""
+    theta = theta_row[None]
+    weights, biases = network.layout.weights(theta), network.layout.biases(theta)
+    names = {activation: name for name, activation in ACTIVATIONS.items()}
+    y, inputs = X, []
+    for W, b, activation in zip(weights, biases, network.layers, strict=True):
+        inputs.append(y @ W[0] + b[0])
+        y = FORMULAS[names[activation]](inputs[-1])
+    return inputs

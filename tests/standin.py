@@ -1,0 +1,220 @@
+"""A stand-in for the cupy module, on NumPy, for tests without a GPU.
+
+Its arrays refuse to mix with NumPy's wherever CuPy's do, and nothing is on offer that CuPy does not document. Where the
+two differ it is the stricter one: it has no ``__array_function__``, so ``numpy.sum(array)`` and its like are refused.
+"""
+
+import contextlib
+import os
+from types import SimpleNamespace
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from sknn import backend
+from sknn.backend import cuda
+
+FUNCTIONS = """
+    abs absolute add all amax amin any arange argmax argmin argsort atleast_2d bincount broadcast_to ceil clip
+    column_stack concatenate copysign cos count_nonzero cumsum diag divide dot einsum empty empty_like equal exp
+    expand_dims expm1 eye flatnonzero floor floor_divide full full_like greater greater_equal hstack isfinite isinf
+    isnan less less_equal linspace log log1p log2 logaddexp logical_and logical_not logical_or matmul max maximum mean
+    min minimum moveaxis multiply nanmax nanmean nanmin nansum negative nonzero not_equal ones ones_like power prod
+    ravel reciprocal remainder repeat reshape rint round searchsorted sign sin sort split sqrt square squeeze stack std
+    subtract sum swapaxes take tanh tensordot tile trace transpose tril triu true_divide unique var vstack where zeros
+    zeros_like
+"""
+CONSTANTS = "bool_ dtype e finfo float16 float32 float64 iinfo inf int8 int16 int32 int64 nan newaxis pi uint8 uint32"
+METHODS = """
+    all any argmax argmin argsort astype clip copy cumsum dot flatten max mean min nonzero prod ravel repeat reshape
+    round squeeze std sum swapaxes take transpose var view
+"""
+ATTRIBUTES = "dtype itemsize nbytes ndim shape size strides tolist item"
+FUNCTIONS, CONSTANTS, METHODS, ATTRIBUTES = (
+    frozenset(names.split()) for names in (FUNCTIONS, CONSTANTS, METHODS, ATTRIBUTES)
+)
+NOT_IN_CUPY = {"initial", "mode", "subok", "where"}  # arguments of functions that NumPy has and CuPy lacks
+
+
+class CUDARuntimeError(RuntimeError):
+    """What CuPy raises without a driver."""
+
+
+class ndarray:
+    """An array on the device that is not there."""
+
+    __array_priority__ = 100
+    __hash__ = None
+    __slots__ = ("_host",)
+
+    def __init__(self, host):
+        self._host = host
+
+    @property
+    def T(self):
+        return ndarray(self._host.T)
+
+    @property
+    def flags(self):
+        flags = self._host.flags  # without writeable, which is NumPy's alone
+        return SimpleNamespace(c_contiguous=flags.c_contiguous, f_contiguous=flags.f_contiguous, owndata=flags.owndata)
+
+    def get(self):
+        return self._host.copy()
+
+    def fill(self, value):
+        self[...] = value
+
+    def __getattr__(self, name):
+        if name in ATTRIBUTES:
+            return getattr(self._host, name)
+        if name in METHODS:
+            return _on_device(name, getattr(self._host, name))
+        raise AttributeError(f"'cupy.ndarray' object has no attribute {name!r}")
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError(
+            "Implicit conversion to a NumPy array is not allowed. "
+            "Please use `.get()` to construct a NumPy array explicitly."
+        )
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=(), **options):
+        if method != "__call__" or ufunc.__name__ not in FUNCTIONS:
+            return NotImplemented
+        return getattr(cupy, ufunc.__name__)(*inputs, **options, **({"out": out[0]} if out else {}))
+
+    def __getitem__(self, key):
+        return _to_device(self._host[_index(key)])
+
+    def __setitem__(self, key, value):
+        if isinstance(value, np.ndarray) and value.ndim:
+            raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
+        self._host[_index(key)] = value._host if isinstance(value, ndarray) else value
+
+    def __iter__(self):
+        return map(_to_device, self._host)
+
+    def __len__(self):
+        return len(self._host)
+
+    def __bool__(self):
+        return bool(self._host)
+
+    def __int__(self):
+        return int(self._host)
+
+    def __float__(self):
+        return float(self._host)
+
+    def __repr__(self):
+        return repr(self._host)
+
+    def __reduce__(self):
+        return array, (self._host,)
+
+
+ndarray.__module__ = "cupy"  # by which sknn knows CuPy's arrays
+
+
+def _operator(name):
+    def apply(self, *others):
+        with np.errstate(all="ignore"):  # CuPy never warns
+            result = getattr(self._host, name)(*map(_to_host, others))
+        return self if result is self._host else _to_device(result)
+
+    return apply
+
+
+for _name in ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor"]:
+    for _prefix in ("", "r", "i"):
+        setattr(ndarray, f"__{_prefix}{_name}__", _operator(f"__{_prefix}{_name}__"))
+for _name in ["eq", "ne", "lt", "le", "gt", "ge", "neg", "pos", "abs", "invert"]:
+    setattr(ndarray, f"__{_name}__", _operator(f"__{_name}__"))
+
+
+def _to_host(value):
+    if isinstance(value, np.ndarray):
+        raise TypeError(f"Unsupported type {type(value)}")
+    if isinstance(value, list | tuple):
+        return type(value)(map(_to_host, value))
+    return value._host if isinstance(value, ndarray) else value
+
+
+def _to_device(value):
+    if isinstance(value, list | tuple):
+        return type(value)(map(_to_device, value))
+    return ndarray(np.asarray(value)) if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _index(key):
+    if isinstance(key, tuple):
+        return tuple(map(_index, key))
+    return key._host if isinstance(key, ndarray) else key  # CuPy too takes row numbers from NumPy
+
+
+def _on_device(name, function):
+    def call(*args, **options):
+        if refused := NOT_IN_CUPY.intersection(options):
+            raise TypeError(f"{name}() got an unexpected keyword argument {refused.pop()!r}")
+        with np.errstate(all="ignore"):
+            result = function(*map(_to_host, args), **{key: _to_host(value) for key, value in options.items()})
+        out = options.get("out")
+        return _to_device(result) if out is None else out
+
+    return call
+
+
+def array(values, dtype=None):
+    """Return a new array on the device."""
+    return ndarray(np.array(asnumpy(values), dtype))
+
+
+def asarray(values, dtype=None):
+    """Return ``values`` on the device, without a copy if they are there already."""
+    return values if isinstance(values, ndarray) and dtype in (None, values.dtype) else array(values, dtype)
+
+
+def asnumpy(values):
+    """Return ``values`` as a NumPy array."""
+    return values.get() if isinstance(values, ndarray) else np.asarray(values)
+
+
+class _Module:
+    """The namespace of the cupy module."""
+
+    ndarray = ndarray
+    array, asarray, asnumpy = staticmethod(array), staticmethod(asarray), staticmethod(asnumpy)
+    cuda = SimpleNamespace(runtime=SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=CUDARuntimeError))
+
+    def __getattr__(self, name):
+        if name in CONSTANTS:
+            return getattr(np, name)
+        if name in FUNCTIONS:
+            return _on_device(name, getattr(np, name))
+        raise AttributeError(f"module 'cupy' has no attribute {name!r}")
+
+
+cupy = _Module()
+
+
+@contextlib.contextmanager
+def installed():
+    """Let sknn find the stand-in when it looks for CuPy and a GPU."""
+    backend._cupy_backend.cache_clear()
+    try:
+        with mock.patch.object(cuda, "import_cupy", lambda: cupy):
+            yield cupy
+    finally:
+        backend._cupy_backend.cache_clear()
+
+
+def real_cupy_or_skip():
+    """Return the cupy module; without a GPU skip, or fail where SKNN_REQUIRE_GPU=1 says that there is one."""
+    try:
+        return cuda.import_cupy()
+    except ValueError as error:
+        lack = str(error)
+    if os.environ.get("SKNN_REQUIRE_GPU") == "1":
+        pytest.fail(lack)
+    pytest.skip(lack, allow_module_level=True)

@@ -1,0 +1,132 @@
+"""Batches against X[rows] @ W, dense and sparse, shared by a stack or one stream a model."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sknn.batches import drawn_batch, is_sparse, whole_batch
+from tests.helpers import BACKENDS
+
+N_MODELS, N_ROWS, N_FEATURES, N_UNITS = 3, 11, 6, 4
+FORMS = {
+    "dense": np.asarray,
+    "f_order": np.asfortranarray,
+    "csr_matrix": scipy.sparse.csr_matrix,
+    "csr_array": scipy.sparse.csr_array,
+}
+each_backend = pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
+each_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+each_stream = pytest.mark.parametrize("n_streams", [1, N_MODELS])
+each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+def random(*shape, dtype=float, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def some_rows(n_rows=N_ROWS, n_features=N_FEATURES, dtype=float, seed=0):
+    """Return rows of which half the entries are zero."""
+    X = random(n_rows, n_features, dtype=dtype, seed=seed)
+    return np.where(X > 0, X, 0)
+
+
+def orders(n_streams, n_rows=N_ROWS):
+    return np.stack([np.random.RandomState(s).permutation(n_rows) for s in range(n_streams)])
+
+
+def rows_of(X, order, model, rows):
+    """Return the rows that ``model`` sees."""
+    return X[order[min(model, len(order) - 1), rows]]
+
+
+def assert_projects(batch, rows, dtype=float):
+    """The batch's products are those of ``rows``, one matrix a model."""
+    n_rows = len(rows[0])
+    W, dz = random(N_MODELS, N_FEATURES, N_UNITS, dtype=dtype), random(N_MODELS, n_rows, N_UNITS, dtype=dtype, seed=1)
+    z, dW = np.full_like(dz, np.nan), np.full_like(W, np.nan)
+    batch.project(W, z)
+    batch.project_backward(dz, dW)
+    tolerance = {"rtol": 50 * np.finfo(dtype).eps, "atol": 50 * np.finfo(dtype).eps}
+    np.testing.assert_allclose(z, [x @ w for x, w in zip(rows, W, strict=True)], **tolerance)
+    np.testing.assert_allclose(dW, [x.T @ g for x, g in zip(rows, dz, strict=True)], **tolerance)
+
+
+@each_backend
+@each_dtype
+@each_form
+@each_stream
+def test_drawn_rows_follow_the_order_and_the_clock(n_streams, form, dtype, backend):
+    X, order, clock = some_rows(dtype=dtype), orders(n_streams), np.zeros(2, np.int64)
+    batch = drawn_batch(backend, form(X), 4, order, clock)
+    for first in (0, 4):
+        batch.draw()
+        rows = slice(first, first + 4)
+        assert_projects(batch, [rows_of(X, order, k, rows) for k in range(N_MODELS)], dtype)
+        backend.advance(clock, 4)
+    np.testing.assert_array_equal(clock, [2, 8])
+
+
+@each_backend
+@each_form
+def test_a_new_order_in_the_same_array_is_followed(form, backend):
+    X, order, clock = some_rows(), orders(1), np.zeros(2, np.int64)
+    batch = drawn_batch(backend, form(X), 5, order, clock)
+    batch.draw()
+    order[...] = order[:, ::-1].copy()
+    batch.draw()
+    assert_projects(batch, [X[order[0, :5]]] * N_MODELS)
+
+
+@each_backend
+@each_form
+@each_dtype
+def test_a_whole_batch_has_all_rows_for_all_models(dtype, form, backend):
+    X = some_rows(dtype=dtype)
+    assert_projects(whole_batch(backend, form(X)), [X] * N_MODELS, dtype)
+
+
+@each_form
+def test_a_whole_batch_is_no_copy(form):
+    X = form(some_rows())
+    batch = whole_batch(BACKENDS["cpu"], X)
+    assert batch.rows[0] is X if is_sparse(X) else np.shares_memory(batch.x, X)
+
+
+@each_form
+@each_stream
+def test_rows_are_only_read(n_streams, form):
+    X = form(some_rows())
+    for values in (X.data, X.indices, X.indptr) if is_sparse(X) else (X,):
+        values.flags.writeable = False
+    order = orders(n_streams)
+    batch = drawn_batch(BACKENDS["cpu"], X, 4, order, np.zeros(2, np.int64))
+    batch.draw()
+    dense = X.toarray() if is_sparse(X) else X
+    assert_projects(batch, [rows_of(dense, order, k, slice(4)) for k in range(N_MODELS)])
+
+
+def test_drawn_sparse_rows_stay_sparse():
+    batch = drawn_batch(BACKENDS["cpu"], scipy.sparse.csr_matrix(some_rows()), 4, orders(2), np.zeros(2, np.int64))
+    batch.draw()
+    assert all(is_sparse(rows) and rows.shape == (4, N_FEATURES) for rows in batch.rows)
+
+
+def test_sparse_is_told_from_dense():
+    X = some_rows()
+    assert is_sparse(scipy.sparse.csc_array(X)) and is_sparse(scipy.sparse.csr_matrix(X))
+    assert not is_sparse(X) and not is_sparse(X.tolist())
+
+
+@given(seed=st.integers(0, 99), n_rows=st.integers(1, 9), density=st.floats(0, 1), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_sparse_rows_say_what_dense_rows_say(seed, n_rows, density, data):
+    """Also for empty rows, empty columns, a batch of one row and a batch of all."""
+    kept = np.random.default_rng(seed).random((n_rows, N_FEATURES)) < density
+    X = np.where(kept, random(n_rows, N_FEATURES, seed=seed), 0)
+    size = data.draw(st.integers(1, n_rows))
+    clock, order = np.array([0, data.draw(st.integers(0, n_rows - size))]), orders(1, n_rows)
+    batch = drawn_batch(BACKENDS["cpu"], scipy.sparse.csr_array(X), size, order, clock)
+    batch.draw()
+    assert_projects(batch, [X[order[0, clock[1] : clock[1] + size]]] * N_MODELS)

@@ -124,8 +124,8 @@ def check_sample_weight(sample_weight, X, dtype):
     return weight
 
 
-def like_input(backend, array, X):
+def like_input(array, X):
     """Return predictions as NumPy, or with X on its device where scikit-learn's array API dispatch is on."""
     if is_device_array(X) and sklearn.get_config()["array_api_dispatch"]:
         return get_backend("cupy").asarray(array)
-    return backend.to_host(array)
+    return to_numpy(array)

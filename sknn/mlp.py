@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
+import sklearn
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
@@ -15,7 +16,7 @@ from ._estimator import MatrixLike, like_input
 from ._mlp import RULES, BaseMLP, has_partial_fit, refuse_early_stopping
 from ._parameters import one_of
 from ._targets import Numbers, classification_targets
-from .backend import to_numpy
+from .backend import get_backend, to_numpy
 from .losses import REGRESSION_LOSSES
 
 
@@ -237,7 +238,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             The estimator.
         """
         refuse_early_stopping(self)
-        return self._fit(X, y, sample_weight, incremental=True, classes=classes)
+        return self._fit(X, y, sample_weight, incremental=True, classes=to_numpy(classes))
 
     def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict labels.
@@ -253,7 +254,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Labels, or 0-1 indicators where y was multilabel.
         """
         backend, probability = self._predictions(X)
-        return self._targets.decode(backend.to_host(probability))
+        labels = self._targets.decode(backend.to_host(probability))
+        is_numeric = isinstance(labels, np.ndarray) and labels.dtype.kind in "biuf"
+        return like_input(labels, X) if is_numeric else labels
 
     def predict_proba(self, X: MatrixLike) -> np.ndarray:
         """Estimate the probability of each class.
@@ -271,7 +274,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         backend, probability = self._predictions(X)
         if self.n_outputs_ == 1:
             probability = backend.xp.hstack([1 - probability, probability])
-        return like_input(backend, probability, X)
+        return like_input(probability, X)
 
     def predict_log_proba(self, X: MatrixLike) -> np.ndarray:
         """Estimate the logarithm of the probability of each class.
@@ -288,7 +291,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         probability = self.predict_proba(X)
         with np.errstate(divide="ignore"):
-            return self._get_backend(probability).xp.log(probability)
+            return get_backend("auto", probability).xp.log(probability)
 
     def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy on X and y.
@@ -307,7 +310,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         score : float
             Share of rows classified rightly.
         """
-        return super().score(X, to_numpy(y), to_numpy(sample_weight))
+        with sklearn.config_context(array_api_dispatch=False):  # predictions as NumPy, beside y
+            return super().score(X, to_numpy(y), to_numpy(sample_weight))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -516,8 +520,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predictions, in the model's float type.
         """
-        backend, outputs = self._predictions(X)
-        return like_input(backend, self._targets.decode(outputs), X)
+        _, outputs = self._predictions(X)
+        return like_input(self._targets.decode(outputs), X)
 
     def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return R^2, the share of variance explained, on X and y.
@@ -536,7 +540,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         score : float
             1 for perfect predictions, 0 for the mean of y.
         """
-        return super().score(X, to_numpy(y), to_numpy(sample_weight))
+        with sklearn.config_context(array_api_dispatch=False):  # predictions as NumPy, beside y
+            return super().score(X, to_numpy(y), to_numpy(sample_weight))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -324,9 +324,9 @@ MOMENT_ROWS = 1024
 
 
 @kernel
-def _first_known(x):
+def _first_counted(x, weight):
     for i in range(x.shape[0]):
-        if x[i] == x[i]:
+        if x[i] == x[i] and weight[i] > 0:
             return np.float64(x[i])
     return 0.0
 
@@ -351,7 +351,7 @@ def _moments_by_row(X, weight, count, mean, squares):
         seen[:], drift[:], spread[:] = 0, 0, 0
         for j in range(X.shape[1]):
             if count[j] == 0:
-                mean[j] = _first_known(block[:, j])
+                mean[j] = _first_counted(block[:, j], block_weight)
         for i in range(block.shape[0]):
             row_weight = block_weight[i]
             for j in range(X.shape[1]):
@@ -372,7 +372,7 @@ def _moments_by_column(columns, weight, count, mean, squares):
         for first in range(0, columns.shape[1], MOMENT_ROWS):
             block, block_weight = columns[j, first : first + MOMENT_ROWS], weight[first % weight.shape[0] :]
             if count[j] == 0:
-                mean[j] = _first_known(block)
+                mean[j] = _first_counted(block, block_weight)
             center = mean[j]
             seen, drift, spread = 0.0, 0.0, 0.0
             for i in range(block.shape[0]):

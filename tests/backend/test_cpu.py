@@ -27,7 +27,8 @@ DISPATCHED = {
     "loss_gradient": (cpu._LOSSES, {loss.kernel for loss in LOSSES.values()}),
     "update": (cpu._UPDATES, {optimizer.kernel for optimizer in COMPARED_OPTIMIZERS}),
 }
-COMPARED = {"gather", *DISPATCHED}
+COMPARED_ELSEWHERE = {"column_moments", "scale_shift", "shift_scale"}  # tests/preprocessing/test_moments.py
+COMPARED = {"gather", *DISPATCHED, *COMPARED_ELSEWHERE}
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 each_stack = pytest.mark.parametrize("n_models", [1, 3])

@@ -204,11 +204,7 @@ HARD = [
 @pytest.mark.parametrize("column", HARD)
 def test_hard_columns(backend, layout, column):
     X = column()
-    exact = exact_moments(X)
-    count, mean, squares = backend.column_moments(layout(X))
-    np.testing.assert_array_equal(count, exact.count)
-    np.testing.assert_allclose(mean, exact.mean, rtol=2e-16)
-    np.testing.assert_allclose(squares, exact.squares, rtol=1e-10)
+    assert_moments(backend.column_moments(layout(X)), exact_moments(X), rtol=1e-10)
 
 
 @each_backend
@@ -252,8 +248,6 @@ def test_many_float32_rows_near_one(backend, layout, monkeypatch):
     np.testing.assert_array_equal(count, 2**22)
     np.testing.assert_allclose(mean, exact.mean, rtol=1e-15)
     np.testing.assert_allclose(squares, exact.squares, rtol=1e-12)
-    sums_in_float32 = X.ravel(order="K")[: 2**22].cumsum(dtype=np.float32)[-1] / 2**22
-    assert abs(sums_in_float32 - 1) > 1e-6  # what the float64 sums are for
 
 
 # ---- merging ----------------------------------------------------------------------------

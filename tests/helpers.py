@@ -108,8 +108,9 @@ def plain_layers(network, theta_row, X):
     theta = theta_row[None]
     weights, biases = network.layout.weights(theta), network.layout.biases(theta)
     names = {activation: name for name, activation in ACTIVATIONS.items()}
+    formulas = [*(FORMULAS[names[activation]] for activation in network.activations), None]
     y, inputs = X, []
-    for W, b, activation in zip(weights, biases, network.layers, strict=True):
+    for W, b, formula in zip(weights, biases, formulas, strict=True):
         inputs.append(y @ W[0] + b[0])
-        y = FORMULAS[names[activation]](inputs[-1])
+        y = formula and formula(inputs[-1])
     return inputs

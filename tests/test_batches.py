@@ -120,7 +120,7 @@ def test_sparse_is_told_from_dense():
 
 
 @given(seed=st.integers(0, 99), n_rows=st.integers(1, 9), density=st.floats(0, 1), data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_sparse_rows_say_what_dense_rows_say(seed, n_rows, density, data):
     """Also for empty rows, empty columns, a batch of one row and a batch of all."""
     kept = np.random.default_rng(seed).random((n_rows, N_FEATURES)) < density

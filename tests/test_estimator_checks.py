@@ -16,24 +16,29 @@ SATURATES = (
 )
 
 
-def configurations(estimator):
-    return [
-        estimator(),
-        estimator(solver="sgd"),
-        estimator(solver="lbfgs"),
-        estimator(hidden_layer_sizes=(), learning_rate_init=0.05),
-        estimator(hidden_layer_sizes=(30, 20)),
-    ]
-
-
 def expected_failures(estimator):
     if isinstance(estimator, MLPClassifier) and estimator.solver == "lbfgs":
         return {"check_classifiers_multilabel_output_format_predict_proba": SATURATES}
     return {}
 
 
+@parametrize_with_checks([MLPClassifier(), MLPRegressor()])
+def test_at_the_defaults(estimator, check):
+    check(estimator)
+
+
+def other_configurations(estimator):
+    return [
+        estimator(solver="sgd"),
+        estimator(solver="lbfgs"),
+        estimator(hidden_layer_sizes=(), learning_rate_init=0.05),  # a linear model learns slowly at the default
+        estimator(hidden_layer_sizes=(30, 20)),
+    ]
+
+
+@pytest.mark.slow
 @parametrize_with_checks(
-    configurations(MLPClassifier) + configurations(MLPRegressor), expected_failed_checks=expected_failures
+    other_configurations(MLPClassifier) + other_configurations(MLPRegressor), expected_failed_checks=expected_failures
 )
-def test_estimator(estimator, check):
+def test_in_other_configurations(estimator, check):
     check(estimator)

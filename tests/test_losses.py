@@ -118,7 +118,7 @@ outputs = arrays(np.float64, (1, 3, 4), elements=st.floats(-1e4, 1e4))
 
 
 @given(z=outputs, shift=st.floats(-1e4, 1e4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_softmax_loss_sees_differences_only(z, shift):
     y = np.array([[[0], [2], [3]]])
     value, gradient = value_and_gradient("softmax_log_loss", z, y)
@@ -130,7 +130,7 @@ def test_softmax_loss_sees_differences_only(z, shift):
 
 
 @given(z=outputs, y=arrays(np.float64, (1, 3, 4), elements=st.sampled_from([0.0, 1.0])))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_binary_loss_is_symmetric(z, y):
     value, gradient = value_and_gradient("binary_log_loss", z, y)
     mirrored_value, mirrored_gradient = value_and_gradient("binary_log_loss", -z, 1 - y)

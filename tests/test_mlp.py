@@ -341,6 +341,7 @@ def test_parameters_are_grid_searchable_and_clonable():
     assert clone(search.best_estimator_).get_params() == search.best_estimator_.get_params()
 
 
+@pytest.mark.slow
 def test_parallel_searches_find_the_same():
     scores = [cross_val_score(quick(max_iter=30), X, y, n_jobs=n_jobs, cv=4) for n_jobs in (1, 2)]
     np.testing.assert_array_equal(*scores)

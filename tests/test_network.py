@@ -219,7 +219,7 @@ def outputs_of(backend, network, theta, X, rows=None):
 @each_form
 @each_stack
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, ("relu", "tanh")], ids=str)
 def test_raw_outputs_are_those_of_the_plain_formula(activation, dtype, n_models, form, backend):
     network, theta, X = outputs_case(activation, n_models, dtype)
     outputs = outputs_of(backend, network, theta, form(X))
@@ -250,7 +250,7 @@ def test_a_layer_wider_than_a_chunk_goes_row_by_row(monkeypatch):
     np.testing.assert_allclose(outputs[0], plain_layers(network, theta[0], X)[-1], rtol=1e-12, atol=1e-13)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(widths=widths_lists, n_rows=st.integers(1, 9), n_models=st.integers(1, 3), seed=st.integers(0, 99))
 def test_any_widths_and_rows(widths, n_rows, n_models, seed):
     network, rng = make_network(widths, "tanh"), np.random.default_rng(seed)

@@ -108,7 +108,7 @@ def test_adam(optimizer, backend):
 
 @each_backend
 @given(g=st.floats(-1e3, 1e3).filter(lambda g: abs(g) > 1e-3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_steps_of_a_constant_gradient(backend, g):
     """Adam moves by lr g / (|g| + eps / sqrt(1 - beta_2^t)); momentum's steps add up to a geometric series."""
     theta, t = np.zeros((1, N_PARAMETERS)), np.arange(1, N_STEPS + 1)

@@ -414,8 +414,19 @@ def test_gradient_of_the_lbfgs_objective_by_differences(form, loss, backend):
     objective = lbfgs.Objective(backend, network, np.array([0.7]), theta, data)
     start, direction = theta[0].copy(), np.random.default_rng(1).standard_normal(theta[0].shape)
     numeric = slope(lambda parameters: objective(parameters)[0], start, direction)
-    _, gradient = objective(start)
+    value, gradient = objective(start)
     np.testing.assert_allclose(gradient @ direction, numeric, rtol=1e-8)
+    np.testing.assert_allclose(value, penalised_loss(network, start, data, 0.7), rtol=1e-12)
+
+
+def penalised_loss(network, parameters, data, alpha):
+    """Return the weighted mean loss, from a plain pass, and the penalty."""
+    X, weight = data.X.toarray() if scipy.sparse.issparse(data.X) else data.X, data.sample_weight
+    z = plain_layers(network, parameters, X)[-1]
+    rows = network.loss.value_and_gradient(np, z, data.y, np.empty_like(z))
+    squares = sum((W**2).sum() for W in network.layout.weights(parameters[None]))
+    factor = network.loss.objective_factor(z.shape[1])
+    return factor * np.average(rows, weights=weight) + alpha / 2 * squares / weight.sum()
 
 
 # ---- plans ------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from ._parameters import (
     integer,
     layer_sizes,
     one_of,
+    random_state,
     real,
     with_parameters_of,
 )
@@ -56,6 +57,7 @@ RULES = {
     "power_t": real(0),
     "max_iter": integer(1),
     "shuffle": boolean(),
+    "random_state": random_state(),
     "tol": real(0),
     "verbose": either(boolean(), integer(0)),
     "warm_start": boolean(),
@@ -177,16 +179,17 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             splits = self.early_stopping and validation is None
             self._number_rows(state, len(y), targets.strata(y), splits)
             if splits:
+                _check_split_weights(sample_weight, state)
                 validation = Validation(X, y, targets.score, sample_weight)
         data = Data(X, y, sample_weight, validation)
         max_iter = 1 if incremental else self.max_iter
         return Job(backend, network, targets, options, state, data, max_iter, told)
 
     def _check_data(self, X, y, fresh):
-        if fresh:
-            dtype = FLOATS if self.dtype is None else [np.dtype(self.dtype)]
+        if self.dtype is not None:
+            dtype = [np.dtype(self.dtype)]
         else:
-            dtype = [self._state.theta.dtype]
+            dtype = FLOATS if fresh else [self._state.theta.dtype]
         return self._check_pair(X, y, reset=fresh, dtype=dtype)
 
     def _check_pair(self, X, y, **options):
@@ -202,6 +205,8 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             raise ValueError("X_val and y_val must be given together; got only one of them.")
         X_val, y_val = self._check_pair(X_val, y_val, reset=False, dtype=[dtype])
         targets.check(y_val, "y_val")
+        if len(y_val) < 2:
+            raise ValueError(f"X_val and y_val must have at least 2 rows; got {len(y_val)}.")
         return Validation(_to_backend(backend, X_val), targets.encode(y_val, dtype), targets.score)
 
     def _make_network(self, n_features, targets):
@@ -239,8 +244,11 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
                 f"widths {network.widths} after {self._network.widths}. Set warm_start=False to start anew."
             )
         state = replace(self._state)
-        state.adopt(network.layout.pack(self.coefs_, self.intercepts_))
-        state.continue_with(options)
+        theta = network.layout.pack(self.coefs_, self.intercepts_)
+        if theta.shape != state.theta.shape:
+            raise ValueError(f"coefs_ and intercepts_ must have the shapes that layer widths {network.widths} ask for.")
+        state.adopt(theta)
+        state.continue_with(options, dtype)
         return state
 
     def _number_rows(self, state, n_rows, strata, splits):
@@ -343,7 +351,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         self.validation_scores_ = [float(score[0]) for score in state.validation_scores] if scored else None
         stops_early = job.options.early_stopping
         self.best_validation_score_ = float(state.best_score[0]) if stops_early else None
-        self.best_loss_ = None if stops_early else float(state.best_loss[0])
+        self.best_loss_ = None if stops_early else min(self.loss_curve_, default=np.inf)
 
     def __getstate__(self):
         """Keep the parameters once: coefs_ and intercepts_ are views of the state, unless they were replaced."""
@@ -389,6 +397,12 @@ def has_partial_fit(estimator):
 def refuse_early_stopping(estimator):
     if estimator.early_stopping:
         raise ValueError("partial_fit does not support early_stopping=True; use fit, or set early_stopping=False.")
+
+
+def _check_split_weights(sample_weight, state):
+    for rows, what in ((state.order[0], "training"), (state.validation_rows[0], "validation")):
+        if sample_weight is not None and not sample_weight[rows].any():
+            raise ValueError(f"sample_weight must not be zero for all {what} rows of the split by early_stopping.")
 
 
 def _to_backend(backend, X):

@@ -57,11 +57,21 @@ def infinity():
     return Rule(lambda value: isinstance(value, Real) and value == np.inf, "infinity")
 
 
+def random_state():
+    """A seed, a stream of random numbers, or None."""
+
+    def holds(value):
+        is_seed = isinstance(value, Integral) and 0 <= value < 2**32
+        return value is None or value is np.random or is_seed or isinstance(value, np.random.RandomState)
+
+    return Rule(holds, "an integer in [0, 2**32), a numpy.random.RandomState or None")
+
+
 def layer_sizes():
     """Widths of layers: a positive integer or a sequence of them."""
 
     def holds(value):
-        sizes = list(value) if np.iterable(value) and not isinstance(value, str) else [value]
+        sizes = list(value) if isinstance(value, list | tuple | range | np.ndarray) and np.ndim(value) else [value]
         return all(isinstance(size, Integral) and size >= 1 for size in sizes)
 
     return Rule(holds, "a positive integer or a sequence of positive integers")

@@ -109,6 +109,8 @@ class Numbers:
 
     def check(self, y, name):
         """Raise ValueError for a wrong number of columns, or values that the loss cannot take."""
+        if scipy.sparse.issparse(y):
+            raise ValueError(f"{name} must be a dense array for a regressor; got a sparse matrix.")
         if y.dtype.kind not in "fiub":
             raise ValueError(f"{name} must hold numbers; got dtype {y.dtype}. Use MLPClassifier for labels.")
         _check_columns(y, self.n_outputs, name)
@@ -117,7 +119,11 @@ class Numbers:
 
     def encode(self, y, dtype):
         """Return numbers of ``dtype``, ``(n, outputs)``."""
-        return np.ascontiguousarray(y.reshape(len(y), -1), dtype)
+        with np.errstate(over="ignore"):
+            numbers = np.ascontiguousarray(y.reshape(len(y), -1), dtype)
+        if not np.isfinite(numbers).all():
+            raise ValueError(f"y must be finite in the float type of X, {dtype}; got {np.abs(y).max()}. Scale y.")
+        return numbers
 
     def strata(self, encoded):
         """Return None: numbers are not stratified."""

@@ -95,6 +95,7 @@ class State:
     best_score: np.ndarray
     no_improvement: np.ndarray
     diverged: np.ndarray
+    optimizer: str
     order: np.ndarray | None = None
     validation_rows: np.ndarray | None = None
     n_rows: int = 0
@@ -124,34 +125,39 @@ class State:
             best_score=np.full(n_models, -np.inf),
             no_improvement=np.zeros(n_models, int),
             diverged=np.zeros(n_models, bool),
+            optimizer=options.optimizers[0].kernel,
         )
 
-    def continue_with(self, options):
-        """Take up options that may have changed since the last epoch."""
+    def continue_with(self, options, dtype):
+        """Take up options and a float type that may have changed since the last epoch."""
         for name, value in vars(self).items():
             if isinstance(value, np.ndarray) and not value.flags.writeable:  # loaded as a memory map
                 setattr(self, name, value.copy())
-        if self.good_theta is None:
-            self.good_theta = self.theta.copy()
-        if len(self.slots) != options.optimizers[0].n_slots:
-            self.slots = np.zeros((options.optimizers[0].n_slots, *self.theta.shape), self.theta.dtype)
+        self.theta = self.theta.astype(dtype, copy=False)
+        self.good_theta = (self.theta if self.good_theta is None else self.good_theta).astype(dtype)
+        if self.optimizer == options.optimizers[0].kernel:
+            self.slots = self.slots.astype(dtype, copy=False)
+        else:
+            self._forget_steps(options.optimizers[0])
         if not np.array_equal(self.base_rate, options.learning_rate):
             self.learning_rate = options.learning_rate.copy()
             self.base_rate = options.learning_rate.copy()
         if not options.early_stopping:
             self.best_theta = None
         elif self.best_theta is None:
-            self.best_theta = self.theta.copy()
+            self.best_theta, self.best_score = self.theta.copy(), np.full(len(self.theta), -np.inf)
+        else:
+            self.best_theta = self.best_theta.astype(dtype, copy=False)
 
     def adopt(self, theta):
         """Go on from ``theta`` if it is not what this state has served."""
         if np.array_equal(theta, self.served_theta, equal_nan=True):
             return
-        self.theta = theta.astype(self.theta.dtype)
-        self.good_theta = None
-        if self.best_theta is not None:
-            self.best_theta = self.theta.copy()
-            self.best_score = np.full_like(self.best_score, -np.inf)
+        self.theta, self.good_theta, self.best_theta = theta.astype(self.theta.dtype), None, None
+
+    def _forget_steps(self, optimizer):
+        self.optimizer, self.steps = optimizer.kernel, 0
+        self.slots = np.zeros((optimizer.n_slots, *self.theta.shape), self.theta.dtype)
 
     def number_rows(self, n_rows, split=None):
         """Set ``order`` and ``validation_rows`` for data of ``n_rows``, unless they are those of such data already.
@@ -208,6 +214,8 @@ _PER_STREAM = ("order", "validation_rows")
 
 def split_rows(stream, n_rows, fraction, labels=None):
     """Draw the numbers of the training and of the validation rows, stratified by ``labels`` if given."""
+    if labels is not None:
+        _check_classes_can_be_split(labels)
     rows = np.arange(n_rows)
     train, validation = train_test_split(rows, test_size=fraction, random_state=stream, stratify=labels)
     if len(validation) < 2:
@@ -216,6 +224,15 @@ def split_rows(stream, n_rows, fraction, labels=None):
             "at least 2 are needed. Increase 'validation_fraction' or the size of your dataset."
         )
     return train, validation
+
+
+def _check_classes_can_be_split(labels):
+    _, counts = np.unique(labels, return_counts=True)
+    if counts.min() < 2:
+        raise ValueError(
+            "early_stopping splits the rows by class, so y must have at least 2 rows of each class; the rarest has "
+            f"{counts.min()}. Merge or drop it, or pass validation rows of your own as X_val and y_val."
+        )
 
 
 class Tables(NamedTuple):

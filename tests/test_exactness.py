@@ -116,6 +116,20 @@ def test_a_changed_learning_rate_is_taken_up():
     assert model._state.learning_rate == 0.05
 
 
+def test_another_solver_starts_with_an_empty_memory():
+    """The first step of Adam has the size of the learning rate: its bias correction counts its own steps."""
+    model = make(MLPClassifier, solver="sgd", max_iter=30, warm_start=True).fit(X, y)
+    before = model.coefs_[1].copy()
+    model.set_params(solver="adam", learning_rate_init=1e-3, batch_size=430, max_iter=1, alpha=0).fit(X, y)
+    np.testing.assert_allclose(np.abs(model.coefs_[1] - before).max(), 1e-3, rtol=1e-2)
+
+
+def test_another_dtype_is_taken_up():
+    model = make(MLPClassifier, max_iter=2, warm_start=True).fit(X, y)
+    narrow = model.set_params(dtype="float32").fit(X, y)
+    assert {array.dtype for array in (*narrow.coefs_, narrow._state.slots)} == {np.dtype("f4")}
+
+
 def test_warm_start_goes_on_with_other_rows():
     model = make(MLPClassifier, max_iter=2, warm_start=True).fit(X, y)
     model.fit(X[:200], y[:200])

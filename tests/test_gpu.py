@@ -18,10 +18,9 @@ from tests.test_backend_parity import (  # noqa: F401  pytest runs what is impor
     test_classes_may_live_anywhere,
     test_float32_stays_float32,
     test_folds_are_scored_on_rows_on_the_device,
+    test_indicators_may_be_sparse,
     test_large_finite_numbers_are_no_infinity,
-    test_log_probabilities_are_numpy_where_cupy_computes,
     test_memory_layout_on_the_device_does_not_matter,
-    test_numeric_labels_live_with_X_where_scikit_learn_dispatches,
     test_predictions_are_numpy,
     test_predictions_live_with_X_where_scikit_learn_dispatches,
     test_scores_are_floats_where_scikit_learn_dispatches,
@@ -32,8 +31,6 @@ from tests.test_backend_parity import (  # noqa: F401  pytest runs what is impor
 )
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
-
-
 MODULE = real_cupy_or_skip()
 
 

@@ -350,7 +350,7 @@ def test_parallel_searches_find_the_same():
 # ---- bad input ----------------------------------------------------------------------------
 
 BAD_PARAMETERS = {
-    "hidden_layer_sizes": [(-1,), (0,), (2.5,), "10", None],
+    "hidden_layer_sizes": [(-1,), (0,), (2.5,), "10", None, {3}, [[3]]],
     "activation": ["rellu", None, 1],
     "solver": ["newton", None],
     "alpha": [-1, "1", np.nan],
@@ -374,6 +374,7 @@ BAD_PARAMETERS = {
     "max_fun": [0],
     "backend": ["tpu", 3],
     "dtype": ["int8", np.float32],
+    "random_state": [-1, 1.5, "a", np.random.default_rng(0)],
 }
 
 
@@ -415,6 +416,12 @@ BAD_FITS = {
     "validation targets alone": (dict(y_val=y), "X_val and y_val must be given together"),
     "unknown validation label": (dict(X_val=X, y_val=y + 1), r"`y_val` has classes not in `self.classes_`"),
     "NaN in validation": (dict(X_val=HOLED, y_val=y), "NaN"),
+    "one validation row": (dict(X_val=X[:1], y_val=y[:1]), "at least 2 rows; got 1"),
+    "a class of one row": (dict(y=np.r_[7, y[1:]]), "at least 2 rows of each class; the rarest has 1"),
+    "no weight to train on": (
+        dict(sample_weight=np.eye(150)[7]),
+        "sample_weight must not be zero for all (training|validation) rows of the split",
+    ),
 }
 
 
@@ -435,6 +442,8 @@ def test_bad_data_is_refused_and_leaves_the_estimator(fitted, change, message):
     [
         (dict(y=y - 1.0), "y must be non-negative for loss='poisson'; got -1.0"),
         (dict(X_val=X, y_val=np.c_[y, y]), "y_val must have 1 column"),
+        (dict(y=scipy.sparse.csr_matrix(np.c_[y, y])), "y must be a dense array"),
+        (dict(X=X.astype("f4"), y=np.full(150, 1e200)), "y must be finite in the float type of X, float32; got 1e.200"),
         (dict(y=NAMES[y]), "y must hold numbers; got dtype <U10"),
     ],
 )
@@ -479,6 +488,13 @@ def test_warm_start_refuses_other_classes_and_sizes():
         model.fit(X, y % 2)
     with pytest.raises(ValueError, match="hidden_layer_sizes.*must stay.*warm_start=False"):
         model.set_params(hidden_layer_sizes=(3,)).fit(X, y)
+
+
+def test_weights_of_other_shapes_are_refused():
+    model = quick(warm_start=True).fit(X, y)
+    model.coefs_[0] = np.ones((4, 3))
+    with pytest.raises(ValueError, match="coefs_ and intercepts_ must have the shapes"):
+        model.fit(X, y)
 
 
 def test_an_unfitted_model_says_so():

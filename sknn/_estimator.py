@@ -53,12 +53,21 @@ class BackendMixin:
 def unchanged_on_error(estimator):
     """Give the estimator back as it was if the block raises."""
     before = dict(vars(estimator))
+    streams = [(stream, stream.get_state()) for stream in _random_streams(estimator)]
     try:
         yield
     except BaseException:
         vars(estimator).clear()
         vars(estimator).update(before)
+        for stream, position in streams:
+            stream.set_state(position)
         raise
+
+
+def _random_streams(estimator):
+    trained = getattr(estimator, "_state", None)
+    candidates = [getattr(estimator, "random_state", None), *getattr(trained, "streams", [])]
+    return [stream for stream in candidates if isinstance(stream, np.random.RandomState)]
 
 
 def check_X(estimator, X, *, reset, dtype=FLOATS, **options):
@@ -111,8 +120,8 @@ def check_sample_weight(sample_weight, X, dtype):
         return None
     n_rows = X.shape[0]
     if isinstance(sample_weight, Real):
-        sample_weight = np.full(n_rows, sample_weight, dtype)
-    weight = check_array(to_numpy(sample_weight), ensure_2d=False, dtype=dtype, input_name="sample_weight")
+        sample_weight = np.full(n_rows, sample_weight, np.float64)
+    weight = check_array(to_numpy(sample_weight), ensure_2d=False, dtype=np.float64, input_name="sample_weight")
     if weight.ndim != 1:
         raise ValueError(f"Sample weights must be 1D array or scalar, got {weight.ndim}D array.")
     if len(weight) != n_rows:
@@ -121,7 +130,11 @@ def check_sample_weight(sample_weight, X, dtype):
         raise ValueError(f"sample_weight must be non-negative; got {weight.min()}. Drop the rows instead.")
     if not weight.any():
         raise ValueError("sample_weight must not be zero for every row: there is nothing to learn from.")
-    return weight
+    with np.errstate(over="ignore", under="ignore"):
+        narrow = weight.astype(dtype, copy=False)
+    if not (narrow.any() and np.isfinite(narrow).all()):
+        raise ValueError(f"sample_weight must fit the float type of X, {dtype}; got {weight.max()}. Rescale it.")
+    return narrow
 
 
 def like_input(array, X):

@@ -42,7 +42,7 @@ from .batches import is_sparse
 from .inference import raw_outputs
 from .initializers import GlorotUniform
 from .network import Network
-from .optimizers import OPTIMIZERS, Adam
+from .optimizers import OPTIMIZERS, FullBatch
 from .schedules import SCHEDULES, Constant
 from .training import Data, Options, State, Trainer, Validation, split_rows
 
@@ -175,12 +175,16 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         validation = self._check_validation(backend, X_val, y_val, targets, dtype)
         X = _to_backend(backend, X)
         state = self._make_state(network, options, dtype, fresh)
-        if self.solver != "lbfgs":
+        if self.solver == "lbfgs":
+            validation = None
+        else:
             splits = self.early_stopping and validation is None
             self._number_rows(state, len(y), targets.strata(y), splits)
             if splits:
                 _check_split_weights(sample_weight, state)
                 validation = Validation(X, y, targets.score, sample_weight)
+            if validation is not None:
+                state.watch((splits, len(validation.y)))
         data = Data(X, y, sample_weight, validation)
         max_iter = 1 if incremental else self.max_iter
         return Job(backend, network, targets, options, state, data, max_iter, told)
@@ -203,11 +207,15 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             return None
         if X_val is None or y_val is None:
             raise ValueError("X_val and y_val must be given together; got only one of them.")
-        X_val, y_val = self._check_pair(X_val, y_val, reset=False, dtype=[dtype])
-        targets.check(y_val, "y_val")
-        if len(y_val) < 2:
-            raise ValueError(f"X_val and y_val must have at least 2 rows; got {len(y_val)}.")
-        return Validation(_to_backend(backend, X_val), targets.encode(y_val, dtype), targets.score)
+        try:
+            X_val, y_val = self._check_pair(X_val, y_val, reset=False, dtype=[dtype])
+            targets.check(y_val, "y_val")
+            encoded = targets.encode(y_val, dtype)
+        except ValueError as error:
+            raise ValueError(f"X_val and y_val must be valid as X and y are: {error}") from error
+        if len(encoded) < 2:
+            raise ValueError(f"X_val and y_val must have at least 2 rows; got {len(encoded)}.")
+        return Validation(_to_backend(backend, X_val), encoded, targets.score)
 
     def _make_network(self, n_features, targets):
         sizes = np.atleast_1d(self.hidden_layer_sizes).tolist()
@@ -220,7 +228,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         )
 
     def _make_options(self):
-        optimizer = OPTIMIZERS.get(self.solver, Adam)  # L-BFGS needs none
+        optimizer = OPTIMIZERS.get(self.solver, FullBatch)
         schedule = SCHEDULES[self.learning_rate] if self.solver == "sgd" else Constant
         return Options(
             optimizers=(with_parameters_of(self, optimizer),),

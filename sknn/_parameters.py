@@ -72,7 +72,7 @@ def layer_sizes():
 
     def holds(value):
         sizes = list(value) if isinstance(value, list | tuple | range | np.ndarray) and np.ndim(value) else [value]
-        return all(isinstance(size, Integral) and size >= 1 for size in sizes)
+        return all(isinstance(size, Integral) and not isinstance(size, bool) and size >= 1 for size in sizes)
 
     return Rule(holds, "a positive integer or a sequence of positive integers")
 

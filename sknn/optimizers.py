@@ -83,6 +83,17 @@ class Adam(Optimizer):
         theta -= rate * m / (xp.sqrt(v) + epsilon)
 
 
+@dataclass(frozen=True)
+class FullBatch(Optimizer):
+    """Stands for a solver that takes no steps of its own here, L-BFGS: no numbers, no memory."""
+
+    kernel: ClassVar[str] = "full_batch"
+    n_slots: ClassVar[int] = 0
+
+    def hyper(self):
+        return ()
+
+
 OPTIMIZERS = {
     "sgd": SGD,
     "adam": Adam,

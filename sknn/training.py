@@ -81,7 +81,7 @@ class State:
     ``good_theta`` is where the last epoch began whose every loss was finite: what a diverging model goes back to.
     ``slots (n_slots, models, P)`` is the optimiser's memory. ``streams`` are the random states that draw the batches,
     one for all models or one each; ``order`` and ``validation_rows (streams, ...)`` number rows of the ``n_rows``
-    that were last trained on.
+    that were last trained on. ``watched`` tells validation sets apart.
     """
 
     theta: np.ndarray
@@ -99,6 +99,7 @@ class State:
     order: np.ndarray | None = None
     validation_rows: np.ndarray | None = None
     n_rows: int = 0
+    watched: object = None
     steps: int = 0
     samples_seen: int = 0
     loss_curve: list = field(default_factory=list)
@@ -154,6 +155,15 @@ class State:
         if np.array_equal(theta, self.served_theta, equal_nan=True):
             return
         self.theta, self.good_theta, self.best_theta = theta.astype(self.theta.dtype), None, None
+
+    def watch(self, watched):
+        """Start the record of validation scores anew if they will be those of another set of rows."""
+        if watched == self.watched:
+            return
+        self.watched, self.validation_scores = watched, []
+        self.best_score, self.no_improvement = np.full(len(self.theta), -np.inf), np.zeros(len(self.theta), int)
+        if self.best_theta is not None:
+            self.best_theta = self.theta.copy()
 
     def _forget_steps(self, optimizer):
         self.optimizer, self.steps = optimizer.kernel, 0
@@ -440,7 +450,7 @@ class Trainer:
         state, tol = self.state, self.options.tol
         if self.options.early_stopping:
             score = state.validation_scores[-1]
-            stale, better = score < state.best_score + tol, score > state.best_score
+            stale, better = ~(score >= state.best_score + tol), score > state.best_score  # NaN is no improvement
             state.best_score = np.where(better, score, state.best_score)
             state.best_theta[better] = state.theta[better]
         else:

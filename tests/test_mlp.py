@@ -265,6 +265,23 @@ def test_validation_rows_may_be_sparse():
     assert dense.validation_scores_ == sparse.validation_scores_
 
 
+def test_scores_on_other_validation_rows_are_not_compared():
+    model = quick(early_stopping=True, warm_start=True).fit(X, y, X_val=X[:50], y_val=y[:50])
+    model._state.best_score[:] = 2  # what no score of the other rows can reach
+    model.fit(X, y, X_val=X[30:], y_val=y[30:])
+    assert len(model.validation_scores_) == model.n_iter_ == 5
+    assert model.best_validation_score_ == max(model.validation_scores_) == model.score(X[30:], y[30:])
+
+
+def test_lbfgs_checks_validation_rows_and_watches_none(capsys):
+    model = quick(solver="lbfgs", verbose=True).fit(X, y, X_val=X, y_val=y)
+    assert model.validation_scores_ is None
+    assert model.best_loss_ == min(model.loss_curve_) == model.loss_
+    assert "Iteration 5, loss = " in capsys.readouterr().out
+    with pytest.raises(ValueError, match="X_val and y_val must be valid as X and y are: .*8 features"):
+        model.fit(X, y, X_val=WIDE, y_val=y)
+
+
 def test_a_pipeline_transforms_and_routes_validation_rows():
     import sklearn
 
@@ -388,6 +405,18 @@ def test_a_bad_parameter_is_named_with_what_is_allowed_and_what_came(estimator, 
     assert state_of(model) == before
 
 
+@pytest.mark.parametrize("seen", [False, True])
+def test_a_refused_fit_takes_no_random_numbers(seen):
+    stream, other = np.random.RandomState(3), np.random.RandomState(3)
+    model = quick(random_state=stream, early_stopping=True, warm_start=True)
+    if seen:
+        model.fit(X, y)
+        quick(random_state=other, early_stopping=True).fit(X, y)
+    with pytest.raises(ValueError, match="test_size = 1 should be"):
+        model.set_params(validation_fraction=0.001).fit(X[:149], y[:149])
+    assert stream.randint(10**9) == other.randint(10**9)
+
+
 def test_a_bad_loss_is_named():
     with pytest.raises(ValueError, match="loss must be one of 'squared_error', 'poisson'; got 'log_loss'"):
         MLPRegressor(loss="log_loss").fit(X, y)
@@ -410,6 +439,11 @@ BAD_FITS = {
     "weights of zero": (dict(sample_weight=np.zeros(150)), "sample_weight must not be zero"),
     "weights of other length": (dict(sample_weight=np.ones(3)), r"sample_weight .* shape \(150,\); got shape \(3,\)"),
     "weights in two columns": (dict(sample_weight=np.ones((150, 2))), "1D array"),
+    "weights below float32": (
+        dict(X=X.astype("f4"), sample_weight=np.full(150, 1e-60)),
+        "must fit the float type of X",
+    ),
+    "weights above float32": (dict(X=X.astype("f4"), sample_weight=np.full(150, 1e60)), "must fit the float type of X"),
     "NaN in weights": (dict(sample_weight=np.full(150, np.nan)), "NaN"),
     "validation of other width": (dict(X_val=WIDE, y_val=y), "8 features.*4 features"),
     "validation without targets": (dict(X_val=X), "X_val and y_val must be given together"),
@@ -443,6 +477,7 @@ def test_bad_data_is_refused_and_leaves_the_estimator(fitted, change, message):
         (dict(y=y - 1.0), "y must be non-negative for loss='poisson'; got -1.0"),
         (dict(X_val=X, y_val=np.c_[y, y]), "y_val must have 1 column"),
         (dict(y=scipy.sparse.csr_matrix(np.c_[y, y])), "y must be a dense array"),
+        (dict(y=np.array([None, 1.0] * 75)), "y must be finite"),
         (dict(X=X.astype("f4"), y=np.full(150, 1e200)), "y must be finite in the float type of X, float32; got 1e.200"),
         (dict(y=NAMES[y]), "y must hold numbers; got dtype <U10"),
     ],

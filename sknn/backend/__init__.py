@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import sys
 
 import numpy as np
 
@@ -30,12 +31,20 @@ def get_backend(name, X=None):
 @functools.cache
 def _numpy_backend():
     if has_numba():
-        from . import cpu
-
-        return cpu.Backend()
+        return _import_fused_kernels().Backend()
     from . import reference
 
     return reference.Backend(np)
+
+
+def _import_fused_kernels():
+    try:
+        from . import cpu
+    except BaseException:  # Ctrl-C half way through: a half-imported numba would fail for the rest of the process
+        for name in [name for name in sys.modules if name.partition(".")[0] == "numba"]:
+            del sys.modules[name]
+        raise
+    return cpu
 
 
 @functools.cache

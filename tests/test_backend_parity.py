@@ -422,6 +422,14 @@ def test_bad_calls_are_refused_alike(bad, estimator, bring):
         call(model, bring(X))
 
 
+def test_a_refused_first_fit_leaves_no_trace(bring):
+    model = MLPClassifier()
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match="Unknown label type"):
+        model.fit(bring(X), SIGNAL[:, 0])
+    assert vars(model) == before
+
+
 @pytest.mark.parametrize("given", ["i4", "u1", "?", "f2", "f4", "f8"])
 def test_the_model_computes_in_the_type_of_rows_on_the_device(given, bring):
     rows = bring((4 * X).astype(given))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from math import prod
 from numbers import Real
 from typing import TypeAlias
 
@@ -78,6 +79,19 @@ def check_X(estimator, X, *, reset, dtype=FLOATS, **options):
     return validate_data(estimator, X, reset=reset, skip_check_array=True)
 
 
+def check_images(estimator, X, *, reset, dtype=FLOATS, **options):
+    """Validate an X of more than two dimensions in all but infinities; each value of an image counts as a feature."""
+    if is_device_array(X):
+        X = _check_device_array(X, dtype, ensure_all_finite=False, flat=False)
+    else:
+        X = check_array(X, dtype=dtype, allow_nd=True, ensure_all_finite=False, estimator=estimator, **options)
+    shape = X.shape[0], prod(X.shape[1:])
+    if 0 in shape:
+        raise ValueError(f"X must have at least one image and each at least one value; got shape {X.shape}.")
+    validate_data(estimator, np.broadcast_to(0.0, shape), reset=reset, skip_check_array=True)
+    return X
+
+
 def check_X_y(estimator, X, y, *, reset, dtype=FLOATS, y_numeric=False, **options):
     """Validate X and y together; y comes back as a NumPy array."""
     y = to_numpy(y)
@@ -90,10 +104,10 @@ def check_X_y(estimator, X, y, *, reset, dtype=FLOATS, y_numeric=False, **option
     return X, validation.check_X_y(rows, y, multi_output=True, y_numeric=y_numeric, estimator=estimator)[1]
 
 
-def _check_device_array(X, dtype, ensure_all_finite):
-    if X.ndim != 2:
+def _check_device_array(X, dtype, ensure_all_finite, flat=True):
+    if flat and X.ndim != 2:
         raise ValueError(f"Expected 2D array, got {X.ndim}D array instead; reshape X to (n_samples, n_features).")
-    for length, what in zip(X.shape, ("sample", "feature"), strict=True):
+    for length, what in zip(X.shape, ("sample", "feature"), strict=False):
         if length == 0:
             raise ValueError(f"Found array with 0 {what}(s) (shape={X.shape}) while a minimum of 1 is required.")
     if X.dtype.kind not in "fiub":

@@ -77,6 +77,36 @@ def layer_sizes():
     return Rule(holds, "a positive integer or a sequence of positive integers")
 
 
+def float_type():
+    """The name of a float type, or None."""
+    return one_of(None, "float32", "float64")
+
+
+def interval():
+    """A pair of finite numbers of which the second is greater."""
+
+    def holds(value):
+        is_pair = isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(end, Real) for end in value)
+        return is_pair and -np.inf < value[0] < value[1] < np.inf
+
+    return Rule(holds, "a pair of finite numbers (low, high) with low < high")
+
+
+def image_shape():
+    """The shape of an image as it is stored."""
+
+    def holds(value):
+        is_shape = isinstance(value, tuple | list) and len(value) in (2, 3)
+        return is_shape and all(isinstance(n, Integral) and not isinstance(n, bool) and n >= 1 for n in value)
+
+    return Rule(holds, "(height, width), or that with the number of channels last or first")
+
+
+def nothing():
+    """None."""
+    return Rule(lambda value: value is None, "None")
+
+
 def either(*rules):
     """Whatever one of the rules allows."""
     return Rule(lambda value: any(rule.holds(value) for rule in rules), " or ".join(rule.allowed for rule in rules))

@@ -8,6 +8,8 @@ compile away the arithmetic that lets divergence be seen.
 from __future__ import annotations
 
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
@@ -56,34 +58,65 @@ class Backend(reference.Backend):
             t = tables
             fused(theta, grad, slots, hyper, t.rate, alpha, t.scale, n_decayed, t.clock, t.loss)
 
+    def run(self, work, pieces):
+        n_threads = min(thread_count(), len(pieces))
+        if n_threads < 2:
+            return super().run(work, pieces)
+        with ThreadPoolExecutor(n_threads) as pool:
+            return list(pool.map(work, pieces))
+
     def column_moments(self, X, weight=None):
-        count, mean, squares = np.zeros((3, X.shape[1]))
+        count, mean, rest, squares = np.zeros((4, X.shape[1]))
         weight = np.ones(MOMENT_ROWS) if weight is None else np.ascontiguousarray(weight)
-        if abs(X.strides[0]) > abs(X.strides[1]):
-            _moments_by_row(X, weight, count, mean, squares)
+        if _is_stored_by_row(X):
+            _moments_by_row(X, weight, count, mean, rest, squares)
         else:
-            _moments_by_column(X.T, weight, count, mean, squares)
+            _moments_by_column(X.T, weight, count, mean, rest, squares)
         mean[count == 0] = 0
-        return count, mean, np.maximum(squares, 0)
+        return count, mean, rest, np.maximum(squares, 0)
 
-    def shift_scale(self, X, shift, scale, out):
-        if X.flags.c_contiguous and out.flags.c_contiguous:
-            self._scale_blocks(_shift_scale, X, shift, scale, out)
+    def column_extremes(self, X):
+        least, greatest = _limits(X.dtype)
+        low, high = np.full(X.shape[1], greatest, X.dtype), np.full(X.shape[1], least, X.dtype)
+        if _is_stored_by_row(X):
+            _extremes_by_row(X, low, high)
         else:
-            super().shift_scale(X, shift, scale, out)
+            _extremes_by_column(X.T, low, high)
+        return low.astype(np.float64), high.astype(np.float64)
 
-    def scale_shift(self, X, scale, shift, out):
-        if X.flags.c_contiguous and out.flags.c_contiguous:
-            self._scale_blocks(_scale_shift, X, scale, shift, out)
+    def group_moments(self, x):
+        count, mean, squares = np.empty((3, x.shape[0], x.shape[2]))
+        _group_moments(x, count, mean, squares)
+        return count, mean, squares
+
+    def has_infinity(self, x):
+        return _has_infinity(x.reshape(-1)) if x.flags.c_contiguous else super().has_infinity(x)
+
+    def shift_scale(self, x, shift, scale):
+        if x.ndim == 2:
+            _shift_scale(x, shift, scale)
         else:
-            super().scale_shift(X, scale, shift, out)
+            _shift_scale_groups(x, shift, scale)
 
-    def _scale_blocks(self, fused, X, first, second, out):
-        for rows in self.row_blocks(X):
-            block = out[rows]
-            if out is not X:
-                block[...] = X[rows]
-            fused(block, first, second)
+    def scale_shift(self, x, scale, shift):
+        _scale_shift(x, scale, shift)
+
+    def center(self, X, mean, out):
+        _center(X, mean, out)
+
+
+def thread_count():
+    """Return how many threads may share elementwise work: what Numba was told, or OpenMP where that is less."""
+    limit, told = numba.config.NUMBA_NUM_THREADS, os.environ.get("OMP_NUM_THREADS", "")
+    return min(limit, int(told)) if told.isdecimal() else limit
+
+
+def _limits(dtype):
+    return (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+
+
+def _is_stored_by_row(X):
+    return abs(X.strides[0]) > abs(X.strides[1])
 
 
 # ---- batches ----------------------------------------------------------------------------
@@ -344,8 +377,8 @@ def _add_block(j, seen, drift, spread, count, mean, rest, squares):
 
 
 @kernel
-def _moments_by_row(X, weight, count, mean, squares):
-    rest, seen, drift, spread = np.zeros_like(mean), np.empty_like(mean), np.empty_like(mean), np.empty_like(mean)
+def _moments_by_row(X, weight, count, mean, rest, squares):
+    seen, drift, spread = np.empty_like(mean), np.empty_like(mean), np.empty_like(mean)
     for first in range(0, X.shape[0], MOMENT_ROWS):
         block, block_weight = X[first : first + MOMENT_ROWS], weight[first % weight.shape[0] :]
         seen[:], drift[:], spread[:] = 0, 0, 0
@@ -366,8 +399,7 @@ def _moments_by_row(X, weight, count, mean, squares):
 
 
 @kernel
-def _moments_by_column(columns, weight, count, mean, squares):
-    rest = np.zeros_like(mean)
+def _moments_by_column(columns, weight, count, mean, rest, squares):
     for j in range(columns.shape[0]):
         for first in range(0, columns.shape[1], MOMENT_ROWS):
             block, block_weight = columns[j, first : first + MOMENT_ROWS], weight[first % weight.shape[0] :]
@@ -385,7 +417,73 @@ def _moments_by_column(columns, weight, count, mean, squares):
             _add_block(j, seen, drift, spread, count, mean, rest, squares)
 
 
-# ---- scale and shift ---------------------------------------------------------------------
+# ---- extremes ----------------------------------------------------------------------------
+
+# Comparisons are False for NaN, which leaves it out. A minimum of two accumulators is vectorised, a branch is not.
+
+
+@kernel
+def _extremes_by_row(X, low, high):
+    for i in range(X.shape[0]):
+        for j in range(X.shape[1]):
+            x = X[i, j]
+            low[j] = x if x < low[j] else low[j]
+            high[j] = x if x > high[j] else high[j]
+
+
+@kernel
+def _extremes_by_column(columns, low, high):
+    for j in range(columns.shape[0]):
+        least, greatest = low[j], high[j]
+        for i in range(columns.shape[1]):
+            x = columns[j, i]
+            least = x if x < least else least
+            greatest = x if x > greatest else greatest
+        low[j], high[j] = least, greatest
+
+
+# ---- groups of the features of a row -----------------------------------------------------
+
+
+@kernel
+def _group_moments(x, count, mean, squares):
+    for k in range(x.shape[0]):
+        for g in range(x.shape[2]):
+            seen, total = 0, 0.0
+            for a in range(x.shape[1]):
+                for b in range(x.shape[3]):
+                    value = x[k, a, g, b]
+                    is_known = value == value
+                    seen += is_known
+                    total += value if is_known else 0.0
+            center = total / max(seen, 1)
+            drift, spread = 0.0, 0.0
+            for a in range(x.shape[1]):
+                for b in range(x.shape[3]):
+                    value = x[k, a, g, b]
+                    deviation = value - center if value == value else 0.0
+                    drift += deviation
+                    spread += deviation * deviation
+            count[k, g], mean[k, g], squares[k, g] = seen, center, spread - drift * drift / max(seen, 1)
+
+
+# ---- elementwise -------------------------------------------------------------------------
+
+
+@kernel
+def _has_infinity(x):
+    found = False
+    for i in range(x.shape[0]):
+        found |= abs(x[i]) == np.inf
+    return found
+
+
+@kernel
+def _center(X, mean, out):
+    for i in range(X.shape[0]):
+        for j in range(X.shape[1]):
+            out[i, j] = X[i, j] - mean[j]
+
 
 # In place, as activations are, and without fastmath: to the bit what NumPy and scikit-learn make of it.
 
@@ -402,3 +500,12 @@ def _scale_shift(x, scale, shift):
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
             x[i, j] = x[i, j] * scale[j] + shift[j]
+
+
+@exact_kernel
+def _shift_scale_groups(x, shift, scale):
+    for k in range(x.shape[0]):
+        for a in range(x.shape[1]):
+            for g in range(x.shape[2]):
+                for b in range(x.shape[3]):
+                    x[k, a, g, b] = (x[k, a, g, b] - shift[k, 0, g, 0]) / scale[k, 0, g, 0]

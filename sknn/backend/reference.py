@@ -10,8 +10,6 @@ What changes from step to step is read from arrays that a step shares with the t
 
 from __future__ import annotations
 
-BLOCK_ELEMENTS = 2**18  # of rows that are worked on together; 2 MB in float64
-
 
 class Backend:
     """Kernels over the arrays of one array module ``xp`` (numpy, or cupy)."""
@@ -86,25 +84,29 @@ class Backend:
 
     # ---- preprocessing ------------------------------------------------------------------
 
-    def row_blocks(self, X):
-        """Yield slices of rows that cut ``X (n, d)`` into blocks of bounded size."""
-        size = max(1, BLOCK_ELEMENTS // X.shape[1])
-        for start in range(0, X.shape[0], size):
-            yield slice(start, min(start + size, X.shape[0]))
+    # Blocks are rows of features ``(rows, features)``, or those rows seen as ``(rows, before, groups, after)``, where
+    # the features of one group share their statistics. Statistics are float64; NaN is a missing value.
+
+    block_elements = 2**16  # of rows that are worked on together, so that they stay in a core's cache
+
+    def run(self, work, pieces):
+        """Return what ``work`` makes of each piece, in their order."""
+        return [work(piece) for piece in pieces]
 
     def column_moments(self, X, weight=None):
         """Return sum of weights, mean and weighted sum of squared deviations of each column of ``X (n, d)``.
 
-        All three are ``(d,)``, summed in float64 relative to the mean so far, a block of rows at a time; ``rest`` is
-        what float64 cannot hold of that mean. NaN is left out; a column without any weight has mean 0. ``weight (n,)``
-        is None where every row counts once.
+        Four arrays ``(d,)``, the third being ``rest``, what float64 cannot hold of the mean. They are summed relative
+        to the mean so far, a block of rows at a time. A column without any weight has mean 0. ``weight (n,)`` is None
+        where every row counts once.
         """
         xp = self.xp
         count, mean, rest, squares = xp.zeros((4, X.shape[1]))
-        for rows in self.row_blocks(X):
-            block = X[rows].astype(xp.float64)
+        size = max(1, self.block_elements // X.shape[1])
+        for start in range(0, X.shape[0], size):
+            block = X[start : start + size].astype(xp.float64)
             is_known = ~xp.isnan(block)
-            share = is_known * (1.0 if weight is None else weight[rows, None])
+            share = is_known * (1.0 if weight is None else weight[start : start + size, None])
             block = xp.where(is_known, block, 0)
             seen = share.sum(axis=0)
             block_mean = (share * block).sum(axis=0) / xp.where(seen > 0, seen, 1)
@@ -117,14 +119,57 @@ class Backend:
             squares -= drift * step
             mean, before = mean + step, mean
             rest = step - (mean - before)
-        return count, mean, xp.maximum(squares, 0)
+        return count, mean, rest, xp.maximum(squares, 0)
 
-    def shift_scale(self, X, shift, scale, out):
-        """out = (X - shift) / scale for ``X, out (n, d)`` and ``shift, scale (d,)``; out may be X itself."""
-        self.xp.subtract(X, shift, out=out)
-        self.xp.divide(out, scale, out=out)
+    def column_extremes(self, X):
+        """Return the least and the greatest value of each column of ``X (n, d)``; infinite the wrong way if none is."""
+        return self._extremes(X, axis=0)
 
-    def scale_shift(self, X, scale, shift, out):
-        """out = X * scale + shift, the way back; out may be X itself."""
-        self.xp.multiply(X, scale, out=out)
-        self.xp.add(out, shift, out=out)
+    def group_moments(self, x):
+        """Return number, mean and sum of squared deviations of the values of each group: three ``(rows, groups)``."""
+        xp = self.xp
+        is_known = ~xp.isnan(x)
+        count = is_known.sum(axis=(1, 3))
+        divisor = xp.maximum(count, 1)
+        mean = xp.where(is_known, x, 0).sum(axis=(1, 3), dtype=xp.float64) / divisor
+        deviation = xp.where(is_known, x - mean[:, None, :, None], 0)
+        # the second term is zero but for the rounding of the mean: equation 1.7 of Chan, Golub and LeVeque, 1983
+        squares = (deviation * deviation).sum(axis=(1, 3)) - deviation.sum(axis=(1, 3)) ** 2 / divisor
+        return count, mean, squares
+
+    def group_extremes(self, x):
+        """Return the least and the greatest value of each group, ``(rows, groups)``, as ``column_extremes`` does."""
+        return self._extremes(x, axis=(1, 3))
+
+    def _extremes(self, x, axis):
+        xp = self.xp
+        if x.dtype.kind != "f":
+            return x.min(axis=axis).astype(xp.float64), x.max(axis=axis).astype(xp.float64)
+        is_known = ~xp.isnan(x)
+        low, high = xp.where(is_known, x, xp.inf).min(axis=axis), xp.where(is_known, x, -xp.inf).max(axis=axis)
+        return low.astype(xp.float64), high.astype(xp.float64)
+
+    def has_infinity(self, x):
+        """Return whether a block of floats holds infinity."""
+        return bool(self.xp.isinf(x).any())
+
+    def shift_scale(self, x, shift, scale):
+        """x = (x - shift) / scale in place, for a block of rows and ``shift, scale (features,)``.
+
+        Also for rows seen as groups and ``shift, scale (rows, 1, groups, 1)``.
+        """
+        x -= shift
+        x /= scale
+
+    def scale_shift(self, x, scale, shift):
+        """x = x * scale + shift in place, the way back."""
+        x *= scale
+        x += shift
+
+    def center(self, X, mean, out):
+        """out = X - mean in float64, for rows ``X, out (n, d)``."""
+        self.xp.subtract(X, mean, out=out)
+
+    def gram(self, x, out):
+        """out += x^T x for ``x (n, d)``."""
+        out += x.T @ x

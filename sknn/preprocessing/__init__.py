@@ -1,5 +1,6 @@
-"""Transformers of rows: what goes before a network."""
+"""Transformers of rows and images: what goes before a network."""
 
-from .scaling import StandardScaler
+from .centering import ZeroCenterer
+from .scaling import InstanceNormalizer, MinMaxScaler, StandardScaler
 
-__all__ = ["StandardScaler"]
+__all__ = ["InstanceNormalizer", "MinMaxScaler", "StandardScaler", "ZeroCenterer"]

@@ -2,38 +2,127 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
 from scipy.sparse import issparse
 
-from .._estimator import check_X
+from .._estimator import check_images, check_X
 from ..backend import get_backend, is_device_array, to_numpy
 
+# What is computed on as it is; all else becomes float64. Kernels read integers without a float copy of them.
+KEPT = [np.dtype(name) for name in ("f8", "f4", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")]
+SEGMENT_ELEMENTS = 2**21  # of rows that a thread takes at a time; whatever the threads, so that sums are the same
 
-def check_rows(estimator, X, *, reset, accept_sparse=("csr", "csc"), **options):
-    """Return X checked in all but infinities of a dense X, which ``refuse_infinity`` finds where X is computed.
+
+@dataclass(frozen=True)
+class Rows:
+    """Checked rows where they are computed: a sparse matrix, a table, or images, whose values are features too."""
+
+    backend: Any
+    X: Any
+
+    @property
+    def n_features(self):
+        """Number of features of a row."""
+        return prod(self.X.shape[1:])
+
+    def pieces(self, n_elements=SEGMENT_ELEMENTS):
+        """Return slices that cut the rows into pieces of at most ``n_elements``, or else of one row."""
+        n_rows, size = self.X.shape[0], max(1, n_elements // self.n_features)
+        return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
+
+    def flat(self, piece):
+        """Return some rows as ``(rows, features)``; a copy only where images do not lie in one piece."""
+        return self.X[piece].reshape(-1, self.n_features)
+
+    def over_pieces(self, work):
+        """Return what ``work`` makes of the pieces as flat rows, in their order."""
+        return self.backend.run(lambda piece: work(self.flat(piece)), self.pieces())
+
+
+def check_rows(estimator, X, *, reset, accept_sparse=False, **options):
+    """Return X checked in all but infinities of a dense X, which are looked for where X is computed.
 
     NaN stands for a missing value.
     """
+    if _n_dimensions(X) > 2:
+        return check_images(estimator, X, reset=reset, dtype=KEPT, **options)
     ensure_all_finite = "allow-nan" if issparse(X) else False
-    return check_X(
-        estimator, X, reset=reset, accept_sparse=accept_sparse, ensure_all_finite=ensure_all_finite, **options
-    )
+    options = {"accept_sparse": accept_sparse, "ensure_all_finite": ensure_all_finite, **options}
+    return check_X(estimator, X, reset=reset, dtype=KEPT, **options)
+
+
+def _n_dimensions(X):
+    return len(X.shape) if hasattr(X, "shape") else np.asarray(X).ndim
 
 
 def to_backend(backend, X):
-    """Bring checked rows to where they are computed."""
+    """Return checked rows where they are computed."""
     if not issparse(X):
-        return backend.asarray(X if backend.name == "cupy" else to_numpy(X))
+        return Rows(backend, backend.asarray(X if backend.name == "cupy" else to_numpy(X)))
     if backend.name == "cupy":
         raise ValueError("sparse X must be computed with backend='numpy'; got backend='cupy'.")
-    return X
+    return Rows(backend, X)
 
 
-def refuse_infinity(backend, X):
-    """Raise ValueError if a dense X of the backend holds infinity."""
-    if backend.xp.isinf(X).any():
-        raise ValueError(f"Input X contains infinity or a value too large for dtype('{X.dtype}').")
+def refuse_infinity(rows):
+    """Raise ValueError if dense rows hold infinity."""
+    rows.over_pieces(lambda block: _refuse_infinity_in(rows.backend, block))
+
+
+def _refuse_infinity_in(backend, block):
+    if block.dtype.kind == "f" and backend.has_infinity(block):
+        raise ValueError(f"Input X contains infinity or a value too large for dtype('{block.dtype}').")
 
 
 def like(X, array):
     """Return ``array`` in CuPy if X is, else in NumPy."""
     return get_backend("cupy").asarray(array) if is_device_array(X) else to_numpy(array)
+
+
+def float_type_of(X, dtype):
+    """Return the float type of what becomes of X: ``dtype``, else X's own, else float64."""
+    return np.dtype(dtype or (X.dtype if X.dtype.kind == "f" else np.float64))
+
+
+def precision_of(X, dtype):
+    """Return the float type in which X is worked on, to be ``dtype`` in the end: no value of X is rounded before."""
+    return np.result_type(X.dtype, dtype)
+
+
+def map_rows(rows, steps, dtype, in_place):
+    """Return rows after ``steps``, which change a block ``(rows, features)`` in place, as an array of float ``dtype``.
+
+    ``in_place`` asks for X itself, which must have that type. Sparse rows, copied at the door or not, are one block.
+    """
+    backend, X = rows.backend, rows.X
+    if issparse(X):
+        X = X.astype(dtype, copy=False)
+        for step in steps:
+            step(X)
+        return X
+    in_place = in_place and X.dtype == dtype
+    if in_place:
+        refuse_infinity(rows)  # before anything is written
+    out = X if in_place else backend.xp.empty_like(X, dtype=dtype, order="K" if X.ndim == 2 else "C")
+    is_native = precision_of(X, dtype) == dtype
+
+    def work(piece):
+        source, target = X[piece], out[piece]
+        is_direct = is_native and target.flags.c_contiguous
+        block = target if is_direct else backend.xp.empty(target.shape, precision_of(X, dtype))
+        if block is not target or not in_place:
+            block[...] = source
+        flat = block.reshape(-1, rows.n_features)
+        if not in_place:
+            _refuse_infinity_in(backend, flat)
+        for step in steps:
+            step(flat)
+        if not is_direct:
+            target[...] = block
+
+    backend.run(work, rows.pieces(backend.block_elements))
+    return out

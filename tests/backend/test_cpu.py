@@ -27,7 +27,10 @@ DISPATCHED = {
     "loss_gradient": (cpu._LOSSES, {loss.kernel for loss in LOSSES.values()}),
     "update": (cpu._UPDATES, {optimizer.kernel for optimizer in COMPARED_OPTIMIZERS}),
 }
-COMPARED_ELSEWHERE = {"column_moments", "scale_shift", "shift_scale"}  # tests/preprocessing/test_moments.py
+COMPARED_ELSEWHERE = {  # tests/preprocessing/test_moments.py
+    *("run", "column_moments", "column_extremes", "group_moments", "has_infinity"),
+    *("scale_shift", "shift_scale", "center"),
+}
 COMPARED = {"gather", *DISPATCHED, *COMPARED_ELSEWHERE}
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -1,6 +1,8 @@
 """Column moments and scaling: kernels against their definitions, and against sums in extended precision."""
 
+import threading
 import tracemalloc
+from functools import reduce
 
 import numpy as np
 import pytest
@@ -9,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sknn.backend import cpu, reference
-from sknn.preprocessing._moments import Moments, column_moments, merge, moments_from_statistics
+from sknn.backend import cpu, cuda, reference
+from sknn.preprocessing._door import Rows, map_rows
+from sknn.preprocessing._images import feature_groups
+from sknn.preprocessing._moments import Moments, column_extremes, column_moments, merge, moments_from_statistics
 from tests import standin
 
 BACKENDS = {"reference": reference.Backend(np), "cpu": cpu.Backend()}
@@ -21,7 +25,8 @@ each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Let the reference take several blocks for what the kernels take several blocks for."""
-    monkeypatch.setattr(reference, "BLOCK_ELEMENTS", 4096)
+    for backend in (reference.Backend, cuda.Backend):
+        monkeypatch.setattr(backend, "block_elements", 4096)
 
 
 def exact_moments(X, weight=None):
@@ -33,16 +38,18 @@ def exact_moments(X, weight=None):
     count = share.sum(axis=0)
     mean = (share * known).sum(axis=0) / np.where(count > 0, count, 1)
     squares = (share * (known - mean) ** 2).sum(axis=0)
-    return Moments(*(np.asarray(part, float) for part in (count, mean, squares)))
+    rest = mean - np.asarray(mean, float)
+    return Moments(*(np.asarray(part, float) for part in (count, mean, rest, squares)))
 
 
 def assert_moments(found, expected, rtol=1e-13, scale=0.0):
     """Compare to ``rtol``, of the spread or of ``scale``, the size of values whose mean may vanish."""
-    count, mean, squares = expected
+    count, mean, _, squares = expected
     deviation = np.sqrt(squares / np.where(count > 0, count, 1))
     np.testing.assert_allclose(found[0], count, rtol=rtol)
     assert (np.abs(found[1] - mean) <= rtol * (deviation + scale) + 1e-15 * np.abs(mean)).all()
-    np.testing.assert_allclose(found[2], squares, rtol=rtol, atol=rtol * scale**2)
+    np.testing.assert_allclose(found[3], squares, rtol=rtol, atol=rtol * scale**2)
+    assert (np.abs(found[2]) <= np.spacing(np.abs(found[1]))).all()
 
 
 def normal(shape, dtype=np.float64, seed=0):
@@ -109,7 +116,7 @@ def test_moments(backend, dtype, layout, gaps, weighted):
     laid_out = layout(X)
     found = backend.column_moments(laid_out, weight)
     np.testing.assert_array_equal(laid_out, X)
-    assert [part.dtype for part in found] == [np.float64] * 3
+    assert [part.dtype for part in found] == [np.float64] * 4
     assert_moments(found, exact_moments(X, weight))
 
 
@@ -133,7 +140,7 @@ def test_a_column_that_is_missing_has_empty_moments(backend, dtype):
     X = np.full((1500, 2), np.nan, dtype)
     X[-1, 1] = 7
     for laid_out in (X, np.asfortranarray(X)):
-        np.testing.assert_array_equal(backend.column_moments(laid_out), [[0, 1], [0, 7], [0, 0]])
+        np.testing.assert_array_equal(backend.column_moments(laid_out), [[0, 1], [0, 7], [0, 0], [0, 0]])
 
 
 @each_backend
@@ -155,7 +162,7 @@ def test_infinity_shows_in_the_mean(backend, dtype, layout, infinity):
         X = with_gaps(normal((3000, 4), dtype))
         X[row, 2] = infinity
         with np.errstate(invalid="ignore"):
-            count, mean, _ = backend.column_moments(layout(X))
+            count, mean, _, _ = backend.column_moments(layout(X))
         assert list(np.isfinite(mean)) == [True, True, False, True]
         np.testing.assert_array_equal(count, (~np.isnan(X)).sum(axis=0))
 
@@ -218,7 +225,7 @@ def test_float32_far_from_zero(backend):
 @pytest.mark.parametrize("layout", [c_order, f_order])
 def test_squares_of_a_constant_column_are_rounding(backend, dtype, layout):
     X = np.full((5000, 4), [0.1, -1e8 / 3, 1e-30, 0], dtype)
-    count, mean, squares = backend.column_moments(layout(X))
+    count, mean, _, squares = backend.column_moments(layout(X))
     np.testing.assert_allclose(mean, X[0].astype(float), rtol=1e-15)
     assert (squares >= 0).all()
     assert (squares <= count * (count * np.finfo(float).eps * mean) ** 2).all()
@@ -241,9 +248,9 @@ def test_no_float64_copy_is_made(backend):
 @each_backend
 @pytest.mark.parametrize("layout", [c_order, f_order])
 def test_many_float32_rows_near_one(backend, layout, monkeypatch):
-    monkeypatch.setattr(reference, "BLOCK_ELEMENTS", 2**18)
+    monkeypatch.setattr(reference.Backend, "block_elements", 2**18)
     X = layout((1 + 1e-3 * normal((2**22, 2))).astype(np.float32))
-    count, mean, squares = backend.column_moments(X)
+    count, mean, _, squares = backend.column_moments(X)
     exact = exact_moments(X)
     np.testing.assert_array_equal(count, 2**22)
     np.testing.assert_allclose(mean, exact.mean, rtol=1e-15)
@@ -270,20 +277,20 @@ def test_merge(cut, weighted):
 
 
 def test_merge_with_nothing_changes_nothing():
-    some, nothing = exact_moments(1e8 + normal((50, 3))), Moments(*np.zeros((3, 3)))
+    some, nothing = exact_moments(1e8 + normal((50, 3))), Moments(*np.zeros((4, 3)))
     np.testing.assert_array_equal(merge(some, nothing), some)
     np.testing.assert_array_equal(merge(nothing, some), some)
     np.testing.assert_array_equal(merge(nothing, nothing), nothing)
 
 
 def test_variance():
-    moments = Moments(np.array([4.0, 0.0]), np.zeros(2), np.array([12.0, 0.0]))
+    moments = Moments(np.array([4.0, 0.0]), np.zeros(2), np.zeros(2), np.array([12.0, 0.0]))
     np.testing.assert_array_equal(moments.variance(), [3, np.nan])
 
 
 def test_moments_from_statistics():
     found = moments_from_statistics(np.array([4, 0, 0]), np.array([1, np.nan, 5]), np.array([2, np.nan, 5]))
-    np.testing.assert_array_equal(found, [[4, 0, 0], [1, 0, 0], [8, 0, 0]])
+    np.testing.assert_array_equal(found, [[4, 0, 0], [1, 0, 0], [0, 0, 0], [8, 0, 0]])
 
 
 values = st.one_of(st.just(np.nan), st.floats(-100, 100, width=32))
@@ -297,12 +304,13 @@ tables = st.tuples(st.integers(1, 40), st.integers(1, 3)).flatmap(
 def test_any_chunking_is_one_pass(X, cuts, weighted):
     weight = np.random.default_rng(3).integers(0, 3, len(X)) / 2 if weighted else None
     backend = BACKENDS["cpu"]
-    total = Moments(*np.zeros((3, X.shape[1])))
+    total = Moments(*np.zeros((4, X.shape[1])))
     bounds = [0, *sorted(min(cut, len(X)) for cut in cuts), len(X)]
     for start, stop in zip(bounds, bounds[1:], strict=False):
         if start < stop:
-            total = merge(total, column_moments(backend, X[start:stop], None if weight is None else weight[start:stop]))
-    assert_moments(total, column_moments(backend, X, weight), rtol=1e-12, scale=100)
+            part = None if weight is None else weight[start:stop]
+            total = merge(total, column_moments(Rows(backend, X[start:stop]), part))
+    assert_moments(total, column_moments(Rows(backend, X), weight), rtol=1e-12, scale=100)
     assert_moments(total, exact_moments(X, weight), rtol=1e-12, scale=100)
 
 
@@ -317,8 +325,8 @@ def test_sparse_moments(container, gaps, weighted, dtype):
     X = normal((200, 4), dtype) * (np.random.default_rng(4).random((200, 4)) < 0.3)
     X = with_gaps(X) if gaps else X
     weight = np.random.default_rng(2).integers(0, 4, len(X)) / 4 if weighted else None
-    found = column_moments(BACKENDS["cpu"], container(X), weight)
-    assert [part.dtype for part in found] == [np.float64] * 3
+    found = column_moments(Rows(BACKENDS["cpu"], container(X)), weight)
+    assert [part.dtype for part in found] == [np.float64] * 4
     assert_moments(found, exact_moments(X, weight), scale=1)
 
 
@@ -330,12 +338,117 @@ def test_moments_on_the_device(dtype, weighted):
     with standin.installed() as cupy:
         from sknn.backend import get_backend
 
-        found = column_moments(get_backend("cupy"), cupy.asarray(X), weight)
-    assert [type(part) for part in found] == [np.ndarray] * 3
-    np.testing.assert_array_equal(found, column_moments(BACKENDS["reference"], X, weight))
+        found = column_moments(Rows(get_backend("cupy"), cupy.asarray(X)), weight)
+    assert [type(part) for part in found] == [np.ndarray] * 4
+    np.testing.assert_array_equal(found, column_moments(Rows(BACKENDS["reference"], X), weight))
 
 
-# ---- scale and shift --------------------------------------------------------------------
+# ---- extremes ---------------------------------------------------------------------------
+
+INTEGERS = [np.dtype(name) for name in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")]
+
+
+@each_backend
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, *INTEGERS], ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_extremes(layout, dtype, backend):
+    X = (50 + 20 * normal((3000, 5))).astype(dtype)
+    low, high = backend.column_extremes(layout(X))
+    np.testing.assert_array_equal([low, high], [X.min(axis=0), X.max(axis=0)])
+    assert low.dtype == high.dtype == np.float64
+
+
+@each_backend
+@each_dtype
+@pytest.mark.parametrize("layout", [c_order, f_order])
+def test_extremes_without_what_is_missing(layout, dtype, backend):
+    X = with_gaps(normal((3000, 4), dtype))
+    X[7, 0], X[8, 2] = np.inf, -np.inf
+    low, high = backend.column_extremes(layout(X))
+    known = [0, 2, 3]
+    np.testing.assert_array_equal(low[known], np.nanmin(X[:, known], axis=0))
+    np.testing.assert_array_equal(high[known], np.nanmax(X[:, known], axis=0))
+    assert (low[1], high[1]) == (np.inf, -np.inf)
+
+
+@each_backend
+@pytest.mark.parametrize("dtype", INTEGERS, ids=str)
+def test_integers_are_read_as_they_are(dtype, backend):
+    info = np.iinfo(dtype)
+    X = np.array([[info.min, info.max, 1], [info.max, info.max, 0]], dtype)
+    np.testing.assert_array_equal(backend.column_extremes(X)[0], X.min(axis=0).astype(float))
+    np.testing.assert_array_equal(backend.column_extremes(X)[1], X.max(axis=0).astype(float))
+    Y = (100 * np.random.default_rng(0).random((3000, 4))).astype(dtype)
+    assert_moments(backend.column_moments(Y), exact_moments(Y))
+
+
+# ---- groups of the features of a row ----------------------------------------------------
+
+SHAPES = [(1, 1, 30), (10, 3, 1), (1, 3, 10), (2, 3, 5), (1, 1, 1), (30, 1, 1)]
+
+
+@each_backend
+@each_dtype
+@pytest.mark.parametrize("gaps", [False, True], ids=["full", "gaps"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_group_statistics(shape, gaps, dtype, backend):
+    x = 1e3 + normal((50, *shape), dtype)
+    if gaps:
+        x[np.random.default_rng(1).random(x.shape) < 0.3] = np.nan
+        x[3, :, 0] = np.nan
+    columns = np.moveaxis(x, 2, 0).reshape(shape[1] * 50, -1).T
+    exact = exact_moments(columns)
+    count, mean, squares = (np.asarray(part).T.reshape(-1) for part in backend.group_moments(x))
+    assert_moments((count, mean, 0 * mean, squares), exact, scale=1)
+    seen = exact.count > 0
+    low, high = (end.T.reshape(-1) for end in backend.group_extremes(x))
+    np.testing.assert_array_equal(low[seen], np.nanmin(columns[:, seen], axis=0))
+    np.testing.assert_array_equal(high[seen], np.nanmax(columns[:, seen], axis=0))
+    assert (low[~seen] == np.inf).all() and (high[~seen] == -np.inf).all()
+
+
+@each_backend
+@each_dtype
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_scaling_of_groups(shape, dtype, backend):
+    x = normal((50, *shape), dtype)
+    shift, scale = 1 + np.random.default_rng(5).random((2, 50, 1, shape[1], 1)).astype(dtype)
+    expected = (x - shift) / scale
+    backend.shift_scale(x, shift, scale)
+    np.testing.assert_array_equal(x, expected, strict=True)
+
+
+# ---- pooling columns into groups --------------------------------------------------------
+
+
+@pytest.mark.parametrize("gaps", [False, True], ids=["full", "gaps"])
+@pytest.mark.parametrize("channels", ["last", "first"])
+def test_pooled_columns_are_channels(channels, gaps):
+    images = 1e6 + normal((40, 3, 4, 5)) * [[[[1.0]], [[10.0]], [[0.1]]]]
+    if gaps:
+        images[np.random.default_rng(1).random(images.shape) < 0.3] = np.nan
+        images[:, :, 0, 0] = np.nan
+    stored = images if channels == "first" else np.moveaxis(images, 1, -1)
+    groups = feature_groups("channel", stored.shape[1:], channels, 60)
+    moments = column_moments(Rows(BACKENDS["cpu"], stored))
+    exact = exact_moments(np.moveaxis(images, 1, -1).reshape(-1, 3))
+    assert_moments(groups.pool_moments(moments), exact, rtol=1e-12)
+    low, high = groups.pool_extremes(*column_extremes(Rows(BACKENDS["cpu"], stored)))
+    np.testing.assert_array_equal(low, np.nanmin(images, axis=(0, 2, 3)))
+    np.testing.assert_array_equal(high, np.nanmax(images, axis=(0, 2, 3)))
+
+
+def test_chunks_far_from_zero_are_one_pass():
+    X = 1e8 + normal((5000, 3))
+    backend, whole = BACKENDS["cpu"], column_moments(Rows(BACKENDS["cpu"], X))
+    for size in (1, 7, 1000):
+        parts = [column_moments(Rows(backend, X[i : i + size])) for i in range(0, len(X), size)]
+        total = reduce(merge, parts)
+        np.testing.assert_allclose(total.mean + total.rest, whole.mean + whole.rest, rtol=1e-15)
+        np.testing.assert_allclose(total.squares, whole.squares, rtol=1e-12)
+
+
+# ---- elementwise ------------------------------------------------------------------------
 
 KERNELS = {
     "shift_scale": lambda x, shift, scale: (x - shift) / scale,
@@ -347,16 +460,21 @@ KERNELS = {
 @each_dtype
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_scaling(kernel, layout, dtype, backend):
-    X = with_gaps(100 * normal((3000, 7), dtype))
-    X[3] = [np.inf, -np.inf, 0, -0.0, 1e30, 1e-30, 1]
+@pytest.mark.parametrize("in_place", [False, True], ids=["copy", "in place"])
+def test_scaling(in_place, kernel, layout, dtype, backend):
+    X = with_gaps(100 * normal((30_000, 7), dtype))
+    X[3] = [3, -2, 0, -0.0, 1e30, 1e-30, 1]
     first, second = 1 + np.random.default_rng(5).random((2, 7)).astype(dtype)
-    laid_out, out = layout(X), layout(X).copy(order="K")
-    for target in (np.full_like(out, 7), np.full((3000, 7), 7, dtype, order="F"), out):
-        source = out if target is out else laid_out
-        getattr(backend, kernel)(source, first, second, target)
-        np.testing.assert_array_equal(target, KERNELS[kernel](X, first, second), strict=True)
-    np.testing.assert_array_equal(laid_out, X)
+    laid_out = layout(X).copy(order="K") if in_place else layout(X)
+
+    def step(block):
+        getattr(backend, kernel)(block, first, second)
+
+    out = map_rows(Rows(backend, laid_out), [step], np.dtype(dtype), in_place)
+    np.testing.assert_array_equal(out, KERNELS[kernel](X, first, second), strict=True)
+    assert (out is laid_out) == in_place
+    if not in_place:
+        np.testing.assert_array_equal(laid_out, X)
 
 
 @each_backend
@@ -364,6 +482,74 @@ def test_scaling(kernel, layout, dtype, backend):
 def test_scaling_warns_of_nothing_and_takes_any_number_of_columns(kernel, backend):
     for n_features in (1, 3, 5000):
         X, (first, second) = normal((9, n_features)), 1 + np.random.default_rng(0).random((2, n_features))
-        out = np.empty_like(X)
-        getattr(backend, kernel)(X, first, second, out)
+        out = X.copy()
+        getattr(backend, kernel)(out, first, second)
         np.testing.assert_array_equal(out, KERNELS[kernel](X, first, second))
+
+
+@each_backend
+@pytest.mark.parametrize("given, dtype", [("u1", "f4"), ("i4", "f4"), ("i8", "f8"), ("f8", "f4"), ("f4", "f8")])
+def test_no_value_is_rounded_before_it_is_worked_on(given, dtype, backend):
+    X = (10**8 * (given != "u1") + np.arange(200)).astype(given).reshape(-1, 2)
+    shift = X.astype(float).mean(axis=0)
+
+    def step(block):
+        backend.shift_scale(block, shift.astype(block.dtype), np.ones(2, block.dtype))
+
+    out = map_rows(Rows(backend, X), [step], np.dtype(dtype), in_place=False)
+    np.testing.assert_array_equal(out, (X - shift).astype(dtype), strict=True)
+
+
+@each_backend
+@pytest.mark.parametrize("infinity", [np.inf, -np.inf])
+def test_nothing_is_written_where_infinity_is_found(infinity, backend):
+    X = normal((40_000, 5))
+    X[-1, 3], X[0, 0] = infinity, np.nan
+    before = X.copy()
+    for in_place in (False, True):
+        with pytest.raises(ValueError, match="contains infinity"):
+            map_rows(Rows(backend, X), [lambda block: block.fill(0)], X.dtype, in_place)
+    np.testing.assert_array_equal(X, before)
+    assert not backend.has_infinity(X[:-1])
+
+
+@each_backend
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, *INTEGERS], ids=str)
+def test_centering(dtype, backend):
+    X = (50 + 20 * normal((300, 5))).astype(dtype)
+    mean, out = np.linspace(0, 1e3, 5), np.full((300, 5), np.nan)
+    backend.center(X, mean, out)
+    np.testing.assert_array_equal(out, X.astype(float) - mean)
+
+
+# ---- threads ----------------------------------------------------------------------------
+
+
+def test_pieces_are_worked_on_in_their_order_by_threads(monkeypatch):
+    backend, names = BACKENDS["cpu"], []
+    monkeypatch.setattr(cpu, "thread_count", lambda: 4)
+    barrier = threading.Barrier(4, timeout=30)
+
+    def work(piece):
+        barrier.wait()
+        names.append(threading.current_thread().name)
+        return piece
+
+    assert backend.run(work, list(range(4))) == [0, 1, 2, 3]
+    assert len(set(names)) == 4
+
+
+@pytest.mark.parametrize("told, expected", [("", 8), ("3", 3), ("1", 1), ("64", 8), ("two", 8)])
+def test_number_of_threads(told, expected, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    monkeypatch.setattr(cpu.numba.config, "NUMBA_NUM_THREADS", 8)
+    assert cpu.thread_count() == expected
+
+
+def test_results_do_not_depend_on_the_number_of_threads(monkeypatch):
+    X, found = with_gaps(normal((600_000, 4))), []
+    for n_threads in (1, 2, 5):
+        monkeypatch.setattr(cpu, "thread_count", lambda n=n_threads: n)
+        found.append(column_moments(Rows(BACKENDS["cpu"], X)))
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])

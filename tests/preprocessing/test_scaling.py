@@ -95,7 +95,8 @@ def assert_same_output(found, expected, rtol):
 
 def test_parameters_and_signatures():
     twin = preprocessing.StandardScaler()
-    assert StandardScaler().get_params() == {**twin.get_params(), "backend": None}
+    images = {"per": "feature", "image_shape": None, "channels": "last"}
+    assert StandardScaler().get_params() == {**twin.get_params(), **images, "dtype": None, "backend": None}
     with pytest.raises(TypeError, match="positional"):
         StandardScaler(True)
     for method in ("fit", "partial_fit", "transform", "inverse_transform"):
@@ -535,7 +536,7 @@ def test_pickle_and_clone():
     loaded = pickle.loads(pickle.dumps(scaler))
     assert_same_statistics(loaded, scaler)
     np.testing.assert_array_equal(loaded.transform(table()), scaler.transform(table()))
-    assert vars(clone(scaler)) == {"copy": True, "with_mean": False, "with_std": True, "backend": None}
+    assert vars(clone(scaler)) == scaler.get_params()
 
 
 # ---- where it computes ------------------------------------------------------------------

@@ -1,0 +1,102 @@
+"""Images as rows of features: their shape, and which features share a statistic."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from ._moments import pool
+
+PER = ("feature", "image", "channel", "sample")
+CHANNELS = ("last", "first")
+
+
+class FeatureGroups(NamedTuple):
+    """The features of a row, seen as an array of shape ``before, n_groups, after``; a group shares its statistics.
+
+    ``shape`` is the shape in which statistics of the groups are published, ``image_shape`` that of a row, if it is
+    known.
+    """
+
+    before: int
+    n_groups: int
+    after: int
+    shape: tuple
+    image_shape: tuple | None
+
+    @property
+    def size(self):
+        """Number of features in a group."""
+        return self.before * self.after
+
+    def view(self, block):
+        """Return rows ``(k, features)`` as ``(k, before, n_groups, after)``."""
+        return block.reshape(-1, *self[:3])
+
+    def spread(self, statistic):
+        """Return what is published of the groups, or a number, as one entry a feature, ``(features,)``."""
+        by_group = np.broadcast_to(np.ravel(statistic), self.n_groups)
+        return np.broadcast_to(by_group[:, None], self[:3]).reshape(-1)
+
+    def pool_moments(self, moments):
+        """Return moments of columns as moments of groups, ``(n_groups,)``."""
+        return moments if self.size == 1 else pool(moments, self._by_group)
+
+    def pool_extremes(self, low, high):
+        """Return extremes of columns as extremes of groups, ``(n_groups,)``."""
+        return np.fmin.reduce(self._by_group(low)), np.fmax.reduce(self._by_group(high))
+
+    def _by_group(self, columns):
+        return np.moveaxis(columns.reshape(self[:3]), 1, -1).reshape(-1, self.n_groups)
+
+
+def feature_groups(per, image_shape, channels, n_features):
+    """Return the groups of features whose statistics are taken ``per`` feature, image, channel or sample."""
+    if per == "sample":
+        return FeatureGroups(1, 1, n_features, (), image_shape)
+    if per == "channel":
+        return _channel_groups(image_shape, channels, n_features)
+    shape = image_shape if per == "image" and image_shape is not None else (n_features,)
+    return FeatureGroups(1, n_features, 1, shape, image_shape)
+
+
+def _channel_groups(image_shape, channels, n_features):
+    if image_shape is None:
+        raise ValueError(
+            "per='channel' needs images (n_samples, height, width, channels), or image_shape=(height, width, channels) "
+            f"for flat rows; got flat rows of {n_features} features and image_shape=None."
+        )
+    is_last = channels == "last"
+    n_channels = 1 if len(image_shape) == 2 else image_shape[-1 if is_last else 0]
+    n_positions = n_features // n_channels
+    before, after = (n_positions, 1) if is_last else (1, n_positions)
+    return FeatureGroups(before, n_channels, after, (n_channels,), image_shape)
+
+
+def check_image_shape(shape, per, image_shape, takes_images):
+    """Return the shape of an image in X of this ``shape``: what X says, else ``image_shape``, which must agree."""
+    if len(shape) == 2:
+        _check_flat(shape[1], image_shape)
+        return image_shape
+    if not takes_images:
+        raise ValueError(
+            f"per={per!r} takes a table of shape (n_samples, n_features); got an array of shape {shape}. "
+            "For images choose per='image', 'channel' or 'sample', or flatten them."
+        )
+    if len(shape) not in (3, 4):
+        raise ValueError(
+            "X must have shape (n_samples, n_features), (n_samples, height, width) or that with channels; "
+            f"got shape {shape}."
+        )
+    if image_shape is not None and shape[1:] != image_shape:
+        raise ValueError(f"images must have shape {image_shape}; got images of shape {shape[1:]}.")
+    return shape[1:]
+
+
+def _check_flat(n_features, image_shape):
+    if image_shape is not None and prod(image_shape) != n_features:
+        raise ValueError(
+            f"image_shape={image_shape} makes {prod(image_shape)} features a row; got X with {n_features} features."
+        )

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from . import reference
 
@@ -64,6 +65,12 @@ class Backend(reference.Backend):
             return super().run(work, pieces)
         with ThreadPoolExecutor(n_threads) as pool:
             return list(pool.map(work, pieces))
+
+    def run_products(self, work, pieces):
+        if min(thread_count(), len(pieces)) < 2:
+            return super().run_products(work, pieces)
+        with threadpool_limits(1, user_api="blas"):  # or its threads and ours would wait for one another
+            return self.run(work, pieces)
 
     def column_moments(self, X, weight=None):
         count, mean, rest, squares = np.zeros((4, X.shape[1]))

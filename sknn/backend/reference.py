@@ -93,6 +93,10 @@ class Backend:
         """Return what ``work`` makes of each piece, in their order."""
         return [work(piece) for piece in pieces]
 
+    def run_products(self, work, pieces):
+        """As ``run``, for work that is matrix products in the main."""
+        return self.run(work, pieces)
+
     def column_moments(self, X, weight=None):
         """Return sum of weights, mean and weighted sum of squared deviations of each column of ``X (n, d)``.
 
@@ -167,9 +171,10 @@ class Backend:
         x += shift
 
     def center(self, X, mean, out):
-        """out = X - mean in float64, for rows ``X, out (n, d)``."""
+        """out = X - mean for rows ``X, out (n, d)``, in the float type of ``out`` and ``mean (d,)``."""
         self.xp.subtract(X, mean, out=out)
 
-    def gram(self, x, out):
-        """out += x^T x for ``x (n, d)``."""
-        out += x.T @ x
+    def gram(self, x, out, work):
+        """out += x^T x for ``x (n, d)``; ``work`` is like ``out``."""
+        self.xp.matmul(x.T, x, out=work)
+        out += work

@@ -2,5 +2,6 @@
 
 from .centering import ZeroCenterer
 from .scaling import InstanceNormalizer, MinMaxScaler, StandardScaler
+from .whitening import PCA, ZCA
 
-__all__ = ["InstanceNormalizer", "MinMaxScaler", "StandardScaler", "ZeroCenterer"]
+__all__ = ["PCA", "ZCA", "InstanceNormalizer", "MinMaxScaler", "StandardScaler", "ZeroCenterer"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, Self
 
 import numpy as np
@@ -79,12 +80,12 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
         tasks.finish()
         return self
 
-    def _take_in(self, X, sample_weight, reset):
+    def _take_in(self, X, sample_weight, reset, learn=None):
         with unchanged_on_error(self):
             check_parameters(self, self._rules)
             backend = self._get_backend(X)
             rows = to_backend(backend, check_rows(self, X, reset=reset, accept_sparse=self._accept_sparse))
-            self._learn(rows, check_sample_weight(sample_weight, rows.X, np.float64), reset)
+            (learn or self._learn)(rows, check_sample_weight(sample_weight, rows.X, np.float64), reset)
         return self
 
     def _has_learned(self):
@@ -96,13 +97,13 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
         return check_rows(self, X, reset=False, accept_sparse=self._accept_sparse and "csr", **options)
 
     def _check_restored(self, X, n_features, **options):
-        """Return rows to be transformed back; they may have lost their feature names."""
+        """Return rows to be transformed back, of ``n_features()`` unless that is None; they may have no names."""
         check_is_fitted(self)
         X = check_rows(type(self)(), X, reset=True, accept_sparse=self._accept_sparse and "csr", **options)
-        n_given = int(np.prod(X.shape[1:]))
-        if n_features is not None and n_given != n_features:
+        n_given, n_expected = prod(X.shape[1:]), n_features()
+        if n_expected not in (None, n_given):
             raise ValueError(
-                f"X has {n_given} features, but {type(self).__name__} is expecting {n_features} features as input."
+                f"X has {n_given} features, but {type(self).__name__} is expecting {n_expected} features as input."
             )
         return X
 
@@ -204,8 +205,8 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
         return self._map(X, self._check_transformed(X, **_check_options(X, copy)), copy, self._forward)
 
     def _inverse_transform(self, X, copy):
-        n_features = getattr(self, "n_features_in_", None)
-        return self._map(X, self._check_restored(X, n_features, **_check_options(X, copy)), copy, self._backward)
+        checked = self._check_restored(X, lambda: getattr(self, "n_features_in_", None), **_check_options(X, copy))
+        return self._map(X, checked, copy, self._backward)
 
     def _map(self, X, checked, copy, make_steps):
         if self._is_stateless():

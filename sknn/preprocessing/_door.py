@@ -15,6 +15,7 @@ from ..backend import get_backend, is_device_array, to_numpy
 # What is computed on as it is; all else becomes float64. Kernels read integers without a float copy of them.
 KEPT = [np.dtype(name) for name in ("f8", "f4", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")]
 SEGMENT_ELEMENTS = 2**21  # of rows that a thread takes at a time; whatever the threads, so that sums are the same
+PRODUCT_ELEMENTS = 2**19  # of rows that are multiplied at a time
 
 
 @dataclass(frozen=True)
@@ -126,3 +127,33 @@ def map_rows(rows, steps, dtype, in_place):
 
     backend.run(work, rows.pieces(backend.block_elements))
     return out
+
+
+def map_products(rows, dtype, mean, weights, shift=None):
+    """Return ``(X - mean) weights + shift`` for rows of finite numbers, as an array of float ``dtype``.
+
+    ``mean``, ``weights`` and ``shift`` have the precision in which X is worked on.
+    """
+    backend, X, xp = rows.backend, rows.X, rows.backend.xp
+    out = xp.empty((X.shape[0], weights.shape[1]), dtype)
+
+    def work(piece):
+        block, target = X[piece], out[piece]
+        centered = xp.empty(block.shape, weights.dtype)
+        backend.center(block, mean, centered)
+        with np.errstate(over="ignore", invalid="ignore"):
+            target[...] = centered @ weights
+            if shift is not None:
+                target += shift
+            if not np.isfinite(float(target.sum(dtype=np.float64))):
+                refuse_unknown(backend, block)
+
+    backend.run_products(work, rows.pieces(PRODUCT_ELEMENTS))
+    return out
+
+
+def refuse_unknown(backend, block):
+    """Raise ValueError if a block of numbers holds NaN or infinity."""
+    if backend.xp.isnan(block).any():
+        raise ValueError("Input X contains NaN. Impute missing values, or drop those rows.")
+    _refuse_infinity_in(backend, block)

@@ -78,7 +78,7 @@ def merge_means(first, second):
     count = first.count + second.count
     share = second.count / np.where(count > 0, count, 1)
     distance = (second.mean - first.mean) + (second.rest - first.rest)
-    mean, rest = _add(first.mean, first.rest + share * distance)
+    mean, rest = add(first.mean, first.rest + share * distance)
     rest = np.where(share == 1, second.rest, rest)
     return count, mean, rest, distance, share
 
@@ -91,10 +91,10 @@ def pool(moments, by_group):
     deviation = np.where(count > 0, (mean - start) + rest, 0)
     step = (count * deviation).sum(axis=0) / np.where(total > 0, total, 1)
     squares = squares.sum(axis=0) + (count * (deviation - step) ** 2).sum(axis=0)
-    return Moments(total, *_add(start, step), squares)
+    return Moments(total, *add(start, step), squares)
 
 
-def _add(mean, step):
-    """Return the sum, and what of ``step`` it cannot hold."""
+def add(mean, step):
+    """Return a mean moved by ``step``, and what of ``step`` it cannot hold."""
     total = mean + step
     return total, step - (total - mean)

@@ -1,0 +1,111 @@
+"""Scatter of rows: their sums of products about the mean, which any chunking adds up to; and its principal axes."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import issparse
+
+from ._moments import add, merge_means
+
+BLOCK_ELEMENTS, BLOCK_ROWS = 2**17, 1024  # at least, of what is centred and multiplied at a time
+NARROW = 512  # features, up to which threads of ours share the rows better than those of BLAS share the products
+
+
+class Scatter(NamedTuple):
+    """Number of rows, their mean, what float64 cannot hold of it, and ``sum (x - mean) (x - mean)^T``; all float64."""
+
+    count: int
+    mean: np.ndarray
+    rest: np.ndarray
+    products: np.ndarray
+
+
+class Spectrum(NamedTuple):
+    """Principal axes of rows, those of greatest variance first, with unbiased variances; NumPy arrays.
+
+    ``total_variance`` is also that of axes which are not there. Variances up to ``rounding`` are nothing else.
+    """
+
+    count: int
+    mean: np.ndarray
+    variances: np.ndarray
+    axes: np.ndarray
+    total_variance: float
+    rounding: float
+
+
+def block_rows(n_features):
+    """Return how many rows are centred and multiplied at a time."""
+    return max(BLOCK_ROWS, BLOCK_ELEMENTS // n_features)
+
+
+def row_scatter(rows):
+    """Return the scatter of rows."""
+    if issparse(rows.X):
+        return _sparse_scatter(rows.X.astype(np.float64, copy=False))
+    backend, size = rows.backend, block_rows(rows.n_features)
+    parts = backend.run_products(lambda piece: _segment_scatter(backend, rows.flat(piece), size), _segments(rows, size))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return reduce(merge, parts)
+
+
+def _segments(rows, size):
+    """Return pieces of rows for threads to share: one where the products are many, and BLAS has threads for them."""
+    n_rows = rows.X.shape[0]
+    return rows.pieces(rows.n_features * (n_rows if rows.n_features > NARROW else max(16 * size, n_rows // 32)))
+
+
+def _segment_scatter(backend, X, size):
+    """Return the scatter of one segment of rows, summed about the mean of its first block."""
+    xp, (n_rows, n_features) = backend.xp, X.shape
+    with np.errstate(over="ignore", invalid="ignore"):
+        start = X[:size].mean(axis=0, dtype=xp.float64)
+        drift, products = xp.zeros(n_features), xp.zeros((n_features, n_features))
+        work, centered = xp.empty_like(products), xp.empty((min(size, n_rows), n_features))
+        for first in range(0, n_rows, size):
+            block = X[first : first + size]
+            backend.center(block, start, centered[: len(block)])
+            drift += centered[: len(block)].sum(axis=0)
+            backend.gram(centered[: len(block)], products, work)
+        products -= drift[:, None] * (drift / n_rows)
+        start, drift, products = map(backend.to_host, (start, drift, products))
+        return Scatter(n_rows, *add(start, drift / n_rows), products)
+
+
+def _sparse_scatter(X):
+    mean = np.asarray(X.mean(axis=0)).reshape(-1)
+    products = (X.T @ X).toarray()
+    products -= X.shape[0] * mean[:, None] * mean
+    return Scatter(X.shape[0], mean, np.zeros_like(mean), products)
+
+
+def merge(first, second):
+    """Return the scatter of two sets of rows together: the equations of ``_moments.merge``, for products."""
+    count, mean, rest, distance, share = merge_means(first, second)
+    products = first.products + second.products
+    products += (first.count * share * distance)[:, None] * distance
+    return Scatter(count, mean, rest, products)
+
+
+def principal_axes(backend, scatter):
+    """Return the spectrum of rows from their scatter."""
+    degrees = max(scatter.count - 1, 1)
+    variances, vectors = map(backend.to_host, backend.xp.linalg.eigh(backend.asarray(scatter.products / degrees)))
+    variances = np.maximum(variances[::-1], 0)  # rounding makes small ones negative
+    axes = with_signs(np.ascontiguousarray(vectors.T[::-1]))
+    rounding = len(variances) * np.finfo(np.float64).eps * variances[0]
+    return Spectrum(scatter.count, scatter.mean, variances, axes, variances.sum(), rounding)
+
+
+def rounding_of_squares(variances, shape):
+    """Return up to where squared singular values of rows of this shape are rounding."""
+    return (max(shape) * np.finfo(np.float64).eps) ** 2 * variances[0]
+
+
+def with_signs(axes):
+    """Return axes, one a row, with their entry of greatest magnitude positive, so that signs are not left to chance."""
+    greatest = np.argmax(np.abs(axes), axis=1)
+    return axes * np.where(axes[np.arange(len(axes)), greatest] < 0, -1.0, 1.0)[:, None]

@@ -7,13 +7,14 @@ compile away the arithmetic that lets divergence be seen.
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from . import reference
 
@@ -66,11 +67,8 @@ class Backend(reference.Backend):
         with ThreadPoolExecutor(n_threads) as pool:
             return list(pool.map(work, pieces))
 
-    def run_products(self, work, pieces):
-        if min(thread_count(), len(pieces)) < 2:
-            return super().run_products(work, pieces)
-        with threadpool_limits(1, user_api="blas"):  # or its threads and ours would wait for one another
-            return self.run(work, pieces)
+    def one_blas_thread(self):
+        return _blas().limit(limits=1)
 
     def column_moments(self, X, weight=None):
         count, mean, rest, squares = np.zeros((4, X.shape[1]))
@@ -110,6 +108,11 @@ class Backend(reference.Backend):
 
     def center(self, X, mean, out):
         _center(X, mean, out)
+
+
+@functools.cache
+def _blas():
+    return ThreadpoolController().select(user_api="blas")  # looking for libraries takes milliseconds
 
 
 def thread_count():

@@ -10,6 +10,8 @@ What changes from step to step is read from arrays that a step shares with the t
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 
 class Backend:
     """Kernels over the arrays of one array module ``xp`` (numpy, or cupy)."""
@@ -87,15 +89,15 @@ class Backend:
     # Blocks are rows of features ``(rows, features)``, or those rows seen as ``(rows, before, groups, after)``, where
     # the features of one group share their statistics. Statistics are float64; NaN is a missing value.
 
-    block_elements = 2**16  # of rows that are worked on together, so that they stay in a core's cache
+    block_elements = 2**18  # of rows that are worked on together, so that they stay in a core's cache
 
     def run(self, work, pieces):
         """Return what ``work`` makes of each piece, in their order."""
         return [work(piece) for piece in pieces]
 
-    def run_products(self, work, pieces):
-        """As ``run``, for work that is matrix products in the main."""
-        return self.run(work, pieces)
+    def one_blas_thread(self):
+        """Return a context in which BLAS has one thread, so that those of ``run`` have the cores."""
+        return nullcontext()
 
     def column_moments(self, X, weight=None):
         """Return sum of weights, mean and weighted sum of squared deviations of each column of ``X (n, d)``.

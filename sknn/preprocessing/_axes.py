@@ -66,7 +66,8 @@ def _transposed_times(rows, mean, images):
         backend.center(rows.X[piece], mean, centered)
         return centered.T @ images[piece]
 
-    return reduce(backend.xp.add, backend.run_products(work, rows.pieces()))
+    with backend.one_blas_thread():
+        return reduce(backend.xp.add, backend.run(work, rows.pieces()))
 
 
 def lanczos_axes(rows, n_axes, tol, random_state):

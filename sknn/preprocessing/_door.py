@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -148,7 +149,9 @@ def map_products(rows, dtype, mean, weights, shift=None):
             if not np.isfinite(float(target.sum(dtype=np.float64))):
                 refuse_unknown(backend, block)
 
-    backend.run_products(work, rows.pieces(PRODUCT_ELEMENTS))
+    pieces = rows.pieces(PRODUCT_ELEMENTS)
+    with backend.one_blas_thread() if len(pieces) > 1 else nullcontext():
+        backend.run(work, pieces)
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import reduce
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ class Spectrum(NamedTuple):
     rounding: float
 
 
-def block_rows(n_features):
+def _block_rows(n_features):
     """Return how many rows are centred and multiplied at a time."""
     return max(BLOCK_ROWS, BLOCK_ELEMENTS // n_features)
 
@@ -46,21 +47,31 @@ def row_scatter(rows):
     """Return the scatter of rows."""
     if issparse(rows.X):
         return _sparse_scatter(rows.X.astype(np.float64, copy=False))
-    backend, size = rows.backend, block_rows(rows.n_features)
-    parts = backend.run_products(lambda piece: _segment_scatter(backend, rows.flat(piece), size), _segments(rows, size))
+    backend = rows.backend
+    parts = backend.run(lambda piece: _segment_scatter(backend, rows.flat(piece)), _segments(rows))
     with np.errstate(over="ignore", invalid="ignore"):
         return reduce(merge, parts)
 
 
-def _segments(rows, size):
-    """Return pieces of rows for threads to share: one where the products are many, and BLAS has threads for them."""
-    n_rows = rows.X.shape[0]
-    return rows.pieces(rows.n_features * (n_rows if rows.n_features > NARROW else max(16 * size, n_rows // 32)))
+def blas_threads(rows):
+    """Return a context for ``row_scatter`` and what follows it, in which BLAS leaves the cores to our threads.
+
+    It also keeps idle threads of BLAS from spinning on them. Wide rows are one segment, whose products BLAS shares.
+    """
+    is_shared = not issparse(rows.X) and len(_segments(rows)) > 1
+    return rows.backend.one_blas_thread() if is_shared else nullcontext()
 
 
-def _segment_scatter(backend, X, size):
+def _segments(rows):
+    (n_rows, n_features) = rows.X.shape
+    size = n_rows if n_features > NARROW else max(16 * _block_rows(n_features), n_rows // 32)
+    return rows.pieces(size * n_features)
+
+
+def _segment_scatter(backend, X):
     """Return the scatter of one segment of rows, summed about the mean of its first block."""
     xp, (n_rows, n_features) = backend.xp, X.shape
+    size = _block_rows(n_features)
     with np.errstate(over="ignore", invalid="ignore"):
         start = X[:size].mean(axis=0, dtype=xp.float64)
         drift, products = xp.zeros(n_features), xp.zeros((n_features, n_features))

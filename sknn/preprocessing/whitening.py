@@ -15,7 +15,7 @@ from .._parameters import boolean, either, integer, nothing, one_of, random_stat
 from ._axes import exact_axes, lanczos_axes, minka_rank, randomized_axes
 from ._base import RowTransformer
 from ._door import float_type_of, like, map_products, precision_of, refuse_unknown, to_backend
-from ._scatter import merge, principal_axes, row_scatter
+from ._scatter import blas_threads, merge, principal_axes, row_scatter
 
 SOLVERS = ("auto", "full", "covariance_eigh", "arpack", "randomized")
 SPARSE_SOLVERS = ("auto", "covariance_eigh", "arpack")
@@ -57,14 +57,10 @@ class AxesTransformer(RowTransformer):
         return self._take_in(X, None, reset=not self._has_learned(), learn=self._learn_more)
 
     def _learn_more(self, rows, weight, reset):
-        scatter = self._finite_scatter(rows)
-        if not reset:
-            scatter = merge(self._scatter, scatter)
-        self._learn_scatter(rows.backend, scatter)
-
-    def _learn_scatter(self, backend, scatter):
-        self._scatter = scatter
-        self._publish(principal_axes(backend, scatter))
+        with blas_threads(rows):
+            scatter = self._finite_scatter(rows)
+            self._scatter = scatter if reset else merge(self._scatter, scatter)
+            self._publish(principal_axes(rows.backend, self._scatter))
 
     def _finite_scatter(self, rows):
         scatter = row_scatter(rows)

@@ -1,0 +1,103 @@
+"""Time one transformer of one library, for ``benchmarks.transformers``, in a process of its own."""
+
+import importlib
+import json
+import statistics
+import sys
+import time
+
+import numpy as np
+
+from benchmarks.memory import peak, reset_peak
+
+MODULES = {
+    "sknn": {name: "sknn.preprocessing" for name in ("StandardScaler", "MinMaxScaler", "PCA", "ZeroCenterer")},
+    "sklearn": {
+        "StandardScaler": "sklearn.preprocessing",
+        "MinMaxScaler": "sklearn.preprocessing",
+        "PCA": "sklearn.decomposition",
+    },
+}
+PARAMETERS = {
+    "PCA": {"n_components": 50, "whiten": True, "svd_solver": "covariance_eigh"},
+    "ZeroCenterer": {"per": "channel", "dtype": "float32"},
+}
+
+
+class NumpyCenterer:
+    """What one writes without a transformer: the mean of each channel, and a subtraction."""
+
+    def fit(self, X):
+        """Find the means."""
+        self.mean = X.mean(axis=(0, 1, 2)).astype("float32")
+        return self
+
+    def transform(self, X):
+        """Subtract them."""
+        return X - self.mean
+
+
+class Yardstick:
+    """The least that a fit and a transform have to do: read X once, and write as much."""
+
+    def fit(self, X):
+        """Read X."""
+        X.sum(axis=0)
+        return self
+
+    def transform(self, X):
+        """Read and write X."""
+        return X.copy()
+
+
+def make_transformer(library, name):
+    """Return an unfitted transformer."""
+    if library == "numpy":
+        return NumpyCenterer() if name == "ZeroCenterer" else Yardstick()
+    module = importlib.import_module(MODULES[library][name])
+    return getattr(module, name)(**PARAMETERS.get(name, {}))
+
+
+def make_data(shape, dtype):
+    """Return a table of features of unlike means and spreads, or images of bytes."""
+    rng = np.random.default_rng(0)
+    if dtype == "uint8":
+        return rng.integers(256, size=shape, dtype=dtype)
+    mixing = rng.standard_normal((shape[1], shape[1]))
+    X = np.empty(shape, dtype)
+    for rows in np.array_split(X, 20):
+        rows[...] = 3 + rng.standard_normal(rows.shape) @ mixing
+    return X
+
+
+def seconds(action, repeats):
+    """Return the median time of an action."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def measure(spec):
+    """Return milliseconds of fit and transform, the rise of the peak in fit as a share of X, and a sum of the output."""
+    X = make_data(spec["shape"], spec["dtype"])
+    transformer = make_transformer(spec["library"], spec["name"])
+    few = X[: max(1, len(X) // 100)]
+    transformer.fit(few).transform(few)  # imports and compiles
+    transformer.fit(X)
+    reset_peak()
+    before = peak()
+    transformer.fit(X)
+    rise = (peak() - before) * 1e6 / X.nbytes
+    return {
+        "fit": 1e3 * seconds(lambda: transformer.fit(X), spec["repeats"]),
+        "transform": 1e3 * seconds(lambda: transformer.transform(X), spec["repeats"]),
+        "rise": 100 * rise,
+        "size": float(np.square(transformer.transform(X[:1000]), dtype=np.float64).mean()),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(json.loads(sys.argv[1]))))

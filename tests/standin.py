@@ -143,7 +143,7 @@ def _to_host(value):
 
 def _to_device(value):
     if isinstance(value, list | tuple):
-        return type(value)(map(_to_device, value))
+        return (tuple if isinstance(value, tuple) else list)(map(_to_device, value))
     return ndarray(np.asarray(value)) if isinstance(value, np.ndarray | np.generic) else value
 
 
@@ -185,6 +185,7 @@ class _Module:
 
     ndarray = ndarray
     array, asarray, asnumpy = staticmethod(array), staticmethod(asarray), staticmethod(asnumpy)
+    linalg = SimpleNamespace(**{name: _on_device(name, getattr(np.linalg, name)) for name in ("eigh", "qr", "svd")})
     cuda = SimpleNamespace(runtime=SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=CUDARuntimeError))
 
     def __getattr__(self, name):

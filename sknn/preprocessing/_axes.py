@@ -10,18 +10,18 @@ from scipy.sparse.linalg import LinearOperator, svds
 from scipy.special import gammaln
 
 from ._door import map_products
-from ._moments import column_moments
+from ._moments import finite_moments
 from ._scatter import Spectrum, rounding_of_squares, with_signs
 
 
 def exact_axes(rows, in_place):
     """Return the spectrum of rows from the singular values of the centred rows, which are float64."""
     backend, X = rows.backend, rows.X
-    xp, moments = backend.xp, column_moments(rows)
+    xp, moments = backend.xp, finite_moments(rows)
     centered = X if in_place and X.dtype == np.float64 else X.astype(xp.float64)
     centered -= backend.asarray(moments.mean)
     if X.shape[0] > X.shape[1]:
-        centered = xp.linalg.qr(centered, mode="r")  # has the same axes
+        centered = xp.linalg.qr(centered, "r")  # has the same axes
     _, singular_values, axes = xp.linalg.svd(centered, full_matrices=False)
     variances, axes = backend.to_host(singular_values) ** 2 / max(X.shape[0] - 1, 1), backend.to_host(axes)
     rounding = rounding_of_squares(variances, X.shape)
@@ -36,7 +36,7 @@ def randomized_axes(rows, n_axes, n_oversamples, n_iter, normalizer, random_stat
     scikit-learn draws them.
     """
     backend, (n_rows, n_features) = rows.backend, rows.X.shape
-    moments, xp = column_moments(rows), backend.xp
+    moments, xp = finite_moments(rows), backend.xp
 
     def times(directions):
         return map_products(rows, np.float64, backend.asarray(moments.mean), directions)
@@ -72,7 +72,7 @@ def _transposed_times(rows, mean, images):
 
 def lanczos_axes(rows, n_axes, tol, random_state):
     """Return the first ``n_axes`` of the spectrum of rows, dense or sparse, by ARPACK on products with vectors."""
-    X, moments = rows.X, column_moments(rows)
+    X, moments = rows.X, finite_moments(rows)
     mean = moments.mean
     centered = LinearOperator(
         X.shape,

@@ -27,6 +27,8 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
 
     _rules = {"dtype": float_type(), "backend": one_of(None, *BACKENDS)}
     _accept_sparse = False
+    _allow_nan = False
+    _way_out_for_images = "Flatten images: X.reshape(len(X), -1)."
     _output_container = None
 
     @with_callbacks
@@ -84,9 +86,13 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
         with unchanged_on_error(self):
             check_parameters(self, self._rules)
             backend = self._get_backend(X)
-            rows = to_backend(backend, check_rows(self, X, reset=reset, accept_sparse=self._accept_sparse))
+            rows = to_backend(backend, self._check(self, X, reset=reset, **self._fit_options()))
             (learn or self._learn)(rows, check_sample_weight(sample_weight, rows.X, np.float64), reset)
         return self
+
+    def _fit_options(self):
+        """Return how to check rows to learn from."""
+        return {"accept_sparse": self._accept_sparse}
 
     def _has_learned(self):
         return hasattr(self, "n_features_in_")
@@ -94,18 +100,30 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
     def _check_transformed(self, X, **options):
         """Return rows to be transformed, checked against those of fit."""
         check_is_fitted(self)
-        return check_rows(self, X, reset=False, accept_sparse=self._accept_sparse and "csr", **options)
+        return self._check(self, X, reset=False, accept_sparse=self._accept_sparse and "csr", **options)
 
     def _check_restored(self, X, n_features, **options):
         """Return rows to be transformed back, of ``n_features()`` unless that is None; they may have no names."""
         check_is_fitted(self)
-        X = check_rows(type(self)(), X, reset=True, accept_sparse=self._accept_sparse and "csr", **options)
+        X = self._check(type(self)(), X, reset=True, accept_sparse=self._accept_sparse and "csr", **options)
         n_given, n_expected = prod(X.shape[1:]), n_features()
         if n_expected not in (None, n_given):
             raise ValueError(
                 f"X has {n_given} features, but {type(self).__name__} is expecting {n_expected} features as input."
             )
         return X
+
+    def _check(self, estimator, X, **options):
+        shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
+        if len(shape) > 2 and not self._takes_images():
+            raise ValueError(
+                f"{self!r} takes a table of shape (n_samples, n_features); got an array of shape {shape}. "
+                f"{self._way_out_for_images}"
+            )
+        return check_rows(estimator, X, allow_nan=self._allow_nan, **options)
+
+    def _takes_images(self):
+        return False
 
     # ---- frames -------------------------------------------------------------------------
 
@@ -169,6 +187,8 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
         "channels": one_of(*CHANNELS),
         "copy": boolean(),
     }
+    _allow_nan = True
+    _way_out_for_images = "For images choose per='image', 'channel' or 'sample'."
 
     def transform(self, X: MatrixLike) -> Any:
         """Transform rows.
@@ -224,7 +244,7 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
         known = None if reset else getattr(self, "image_shape_", None)
         if known is None and self.image_shape is not None:
             known = tuple(self.image_shape)
-        shape = check_image_shape(rows.X.shape, self.per, known, self._takes_images())
+        shape = check_image_shape(rows.X.shape, known)
         return feature_groups(self.per, shape, self.channels, rows.n_features)
 
     def _takes_images(self):

@@ -45,14 +45,11 @@ class Rows:
         return self.backend.run(lambda piece: work(self.flat(piece)), self.pieces())
 
 
-def check_rows(estimator, X, *, reset, accept_sparse=False, **options):
-    """Return X checked in all but infinities of a dense X, which are looked for where X is computed.
-
-    NaN stands for a missing value.
-    """
+def check_rows(estimator, X, *, reset, allow_nan, accept_sparse=False, **options):
+    """Return X checked, but for NaN and infinity in a dense X, which are looked for where X is computed."""
     if _n_dimensions(X) > 2:
         return check_images(estimator, X, reset=reset, dtype=KEPT, **options)
-    ensure_all_finite = "allow-nan" if issparse(X) else False
+    ensure_all_finite = ("allow-nan" if allow_nan else True) if issparse(X) else False
     options = {"accept_sparse": accept_sparse, "ensure_all_finite": ensure_all_finite, **options}
     return check_X(estimator, X, reset=reset, dtype=KEPT, **options)
 

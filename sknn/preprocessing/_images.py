@@ -75,16 +75,11 @@ def _channel_groups(image_shape, channels, n_features):
     return FeatureGroups(before, n_channels, after, (n_channels,), image_shape)
 
 
-def check_image_shape(shape, per, image_shape, takes_images):
+def check_image_shape(shape, image_shape):
     """Return the shape of an image in X of this ``shape``: what X says, else ``image_shape``, which must agree."""
     if len(shape) == 2:
         _check_flat(shape[1], image_shape)
         return image_shape
-    if not takes_images:
-        raise ValueError(
-            f"per={per!r} takes a table of shape (n_samples, n_features); got an array of shape {shape}. "
-            "For images choose per='image', 'channel' or 'sample', or flatten them."
-        )
     if len(shape) not in (3, 4):
         raise ValueError(
             "X must have shape (n_samples, n_features), (n_samples, height, width) or that with channels; "

@@ -9,6 +9,8 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
+from ._door import refuse_unknown
+
 
 class Moments(NamedTuple):
     """Sum of weights, mean and weighted sum of squared deviations: float64 NumPy arrays, one entry a column.
@@ -41,6 +43,14 @@ def column_moments(rows, weight=None):
 
     with np.errstate(over="ignore", invalid="ignore"):
         return reduce(merge, backend.run(segment_moments, rows.pieces()))
+
+
+def finite_moments(rows):
+    """Return the moments of the columns of rows, none of which may hold NaN or infinity."""
+    moments = column_moments(rows)
+    if (moments.count < rows.X.shape[0]).any() or not np.isfinite(moments.mean).all():
+        rows.over_pieces(lambda block: refuse_unknown(rows.backend, block))
+    return moments
 
 
 def _sparse_moments(X, weight):

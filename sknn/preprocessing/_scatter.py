@@ -37,6 +37,11 @@ class Spectrum(NamedTuple):
     total_variance: float
     rounding: float
 
+    def scatter(self):
+        """Return the scatter that has this spectrum, if that is whole."""
+        squares = self.variances * max(self.count - 1, 1)
+        return Scatter(self.count, self.mean, np.zeros_like(self.mean), (self.axes.T * squares) @ self.axes)
+
 
 def _block_rows(n_features):
     """Return how many rows are centred and multiplied at a time."""

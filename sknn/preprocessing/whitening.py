@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, OneToOneFeatureMixin
 from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._estimator import MatrixLike
@@ -15,16 +16,25 @@ from .._parameters import boolean, either, integer, nothing, one_of, random_stat
 from ._axes import exact_axes, lanczos_axes, minka_rank, randomized_axes
 from ._base import RowTransformer
 from ._door import float_type_of, like, map_products, precision_of, refuse_unknown, to_backend
-from ._scatter import blas_threads, merge, principal_axes, row_scatter
+from ._scatter import Spectrum, blas_threads, merge, principal_axes, row_scatter
 
 SOLVERS = ("auto", "full", "covariance_eigh", "arpack", "randomized")
 SPARSE_SOLVERS = ("auto", "covariance_eigh", "arpack")
 FEW = ("arpack", "randomized")  # solvers that find the first components only
 
 
+def can_go_on(transformer):
+    """Return True, or raise AttributeError if fit would keep nothing that further rows could be added to."""
+    solver = getattr(transformer, "svd_solver", None)
+    if solver in FEW:
+        raise AttributeError(f"partial_fit finds all components, and svd_solver={solver!r} the first only.")
+    return True
+
+
 class AxesTransformer(RowTransformer):
     """A transformer by the principal axes of rows, which any number of calls of ``partial_fit`` adds up to."""
 
+    @available_if(can_go_on)
     def partial_fit(self, X: MatrixLike, y: Any = None) -> Self:
         """Learn from further rows; any number of calls gives what one ``fit`` on all rows gives.
 
@@ -46,21 +56,19 @@ class AxesTransformer(RowTransformer):
         Raises
         ------
         ValueError
-            If a parameter or the data is not valid, or if ``fit`` kept no scatter to go on from; the transformer is
+            If a parameter or the data is not valid, or if ``fit`` found the first components only; the transformer is
             left as it was.
         """
-        if self._has_learned() and self._scatter is None:
-            raise ValueError(
-                f"partial_fit cannot go on from svd_solver={self.svd_solver!r} as fit used it, which keeps no scatter. "
-                "Fit with svd_solver='covariance_eigh', or call partial_fit from the start on a new estimator."
-            )
         return self._take_in(X, None, reset=not self._has_learned(), learn=self._learn_more)
 
     def _learn_more(self, rows, weight, reset):
         with blas_threads(rows):
             scatter = self._finite_scatter(rows)
-            self._scatter = scatter if reset else merge(self._scatter, scatter)
+            self._scatter = scatter if reset else merge(self._known_scatter(), scatter)
             self._publish(principal_axes(rows.backend, self._scatter))
+
+    def _known_scatter(self):
+        return self._scatter
 
     def _finite_scatter(self, rows):
         scatter = row_scatter(rows)
@@ -88,11 +96,11 @@ class AxesTransformer(RowTransformer):
 
     # ---- products with rows -------------------------------------------------------------
 
-    def _map(self, X, checked, mean, weights, shift=None):
+    def _map(self, X, checked, mean, weights, shift=None, dtype=None):
         """Return ``(X - mean) weights + shift``."""
         self._refuse_container(checked)
         backend = self._get_backend(checked)
-        rows, dtype = to_backend(backend, checked), float_type_of(checked, self.dtype)
+        rows, dtype = to_backend(backend, checked), float_type_of(checked, dtype or self.dtype)
         precision = precision_of(checked, dtype)
         mean, weights = mean.astype(precision), weights.astype(precision)
         if issparse(checked):
@@ -143,7 +151,8 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         "randomized": the first components only, nearly, for wide data. "arpack": the first components only, but not
         all, for sparse X of many features. "auto": "arpack" for sparse X; "covariance_eigh" for up to 1000 features and
         ten times as many rows; else "full" for up to 500 rows and features, or ``n_components`` not below 80 % of the
-        lesser; else "randomized". ``partial_fit`` is always "covariance_eigh".
+        lesser; else "randomized". ``partial_fit`` goes by the covariance, and is not there for "arpack" and
+        "randomized".
     tol : float, default=0.0
         Relative accuracy of singular values by "arpack"; 0 is machine precision.
     iterated_power : int or "auto", default="auto"
@@ -259,20 +268,36 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
 
     # ---- fitting ------------------------------------------------------------------------
 
+    def _fit_options(self):
+        return {**super()._fit_options(), "force_writeable": not self.copy}
+
     def _learn(self, rows, weight, reset):
-        solver = self._solver(rows.X)
+        solver = self._solver(rows)
         self._check_n_components(rows.X.shape, solver)
         if solver == "covariance_eigh":
             self._learn_more(rows, weight, reset=True)
             return
-        self._scatter = None
-        self._publish(exact_axes(rows, in_place=not self.copy) if solver == "full" else self._first_axes(rows, solver))
+        is_whole = solver == "full"
+        spectrum = exact_axes(rows, in_place=not self.copy) if is_whole else self._first_axes(rows, solver)
+        self._scatter = spectrum if is_whole else None
+        self._publish(spectrum)
 
-    def _solver(self, X):
+    def _known_scatter(self):
+        if self._scatter is None:
+            raise ValueError(
+                "partial_fit cannot go on from fit, which chose a solver that finds the first components only. Fit "
+                "with svd_solver='covariance_eigh', or call partial_fit from the start on a new PCA."
+            )
+        return self._scatter.scatter() if isinstance(self._scatter, Spectrum) else self._scatter
+
+    def _solver(self, rows):
+        X = rows.X
         if issparse(X) and self.svd_solver not in SPARSE_SOLVERS:
             raise TypeError(
                 f"sparse X needs svd_solver 'arpack', 'covariance_eigh' or 'auto'; got {self.svd_solver!r}."
             )
+        if self.svd_solver == "arpack" and rows.backend.name == "cupy":
+            raise ValueError("svd_solver='arpack' must be computed with backend='numpy'; got backend='cupy'.")
         if self.svd_solver != "auto":
             return self.svd_solver
         if issparse(X):
@@ -402,19 +427,25 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         Returns
         -------
         precision : ndarray of shape (n_features, n_features)
-            Float64.
-
-        Raises
-        ------
-        numpy.linalg.LinAlgError
-            If the covariance has no inverse.
+            Float64; variances that are rounding count as large as rounding can be, so that there is an inverse.
         """
         check_is_fitted(self)
-        noise = self.noise_variance_
-        if noise == 0:
-            return np.linalg.inv(self.get_covariance())
-        shrinkage = 1 / noise - 1 / np.maximum(self.explained_variance_, noise)
-        return np.eye(self.n_features_in_) / noise - (self.components_.T * shrinkage) @ self.components_
+        root = self._precision_root()
+        return root @ root.T
+
+    def _precision_root(self):
+        """Return ``R`` with ``R R^T`` the precision: the axes over their deviations, and noise in what they leave."""
+        variances, noise = self._positive_variances()
+        root = self.components_.T / np.sqrt(variances)
+        if self.n_components_ == self.n_features_in_:
+            return root
+        rest = np.eye(self.n_features_in_) - self.components_.T @ self.components_
+        return np.hstack([root, rest / np.sqrt(noise)])
+
+    def _positive_variances(self):
+        least = max(self._rounding, np.finfo(np.float64).tiny)
+        noise = max(self.noise_variance_, least)
+        return np.maximum(self.explained_variance_, noise), noise
 
     def score_samples(self, X: MatrixLike) -> Any:
         """Return the log-likelihood of each row under probabilistic PCA.
@@ -427,15 +458,15 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         Returns
         -------
         log_likelihood : ndarray of shape (n_samples,)
-            In the type of ``transform``, on X's device.
+            Float64, on X's device.
         """
         checked = self._check_transformed(X)
-        precision = self.get_precision()
-        whitened = self._map(X, checked, self.mean_, np.linalg.cholesky(precision))
-        log_determinant = np.linalg.slogdet(precision)[1]
-        return -0.5 * (whitened * whitened).sum(axis=1) + 0.5 * float(
-            log_determinant - self.n_features_in_ * np.log(2 * np.pi)
-        )
+        whitened = self._map(X, checked, self.mean_, self._precision_root(), dtype="float64")
+        variances, noise = self._positive_variances()
+        n_left_out = self.n_features_in_ - self.n_components_
+        log_determinant = np.log(variances).sum() + n_left_out * np.log(noise)
+        constant = log_determinant + self.n_features_in_ * np.log(2 * np.pi)
+        return -0.5 * (whitened * whitened).sum(axis=1) - 0.5 * float(constant)
 
     def score(self, X: MatrixLike, y: Any = None) -> float:
         """Return the mean log-likelihood of rows under probabilistic PCA.

@@ -1,0 +1,655 @@
+"""PCA beside scikit-learn's, ZCA beside its definition, and streaming beside one fit."""
+
+import pickle
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+import sklearn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import decomposition
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.fixes import parse_version
+
+import sknn.backend
+from sknn.backend import reference
+from sknn.preprocessing import PCA, ZCA, _scatter
+from tests import standin
+
+ATTRIBUTES = {
+    "mean_": 1e-12,
+    "components_": 1e-8,
+    "explained_variance_": 1e-10,
+    "explained_variance_ratio_": 1e-10,
+    "singular_values_": 1e-10,
+    "noise_variance_": 1e-10,
+    "n_components_": 0,
+    "n_samples_": 0,
+}
+WHOLE = ["full", "covariance_eigh", "auto"]
+FEW = ["randomized", "arpack"]
+each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32])
+each_class = pytest.mark.parametrize("cls", [PCA, ZCA])
+
+
+def table(n_rows=200, n_features=8, dtype=np.float64, seed=0):
+    """Return rows with correlated features and clearly separate variances."""
+    rng = np.random.default_rng(seed)
+    axes, _ = np.linalg.qr(rng.standard_normal((n_features, n_features)))
+    return (5 + rng.standard_normal((n_rows, n_features)) * 1.5 ** -np.arange(n_features) @ axes).astype(dtype)
+
+
+def assert_same(mine, twin, factor=1.0, names=ATTRIBUTES):
+    for name in names:
+        expected, tolerance = getattr(twin, name), factor * ATTRIBUTES[name]
+        assert np.shape(getattr(mine, name)) == np.shape(expected)
+        np.testing.assert_allclose(getattr(mine, name), expected, rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+def both(**parameters):
+    return PCA(random_state=0, **parameters), decomposition.PCA(random_state=0, **parameters)
+
+
+# ---- PCA beside scikit-learn's ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", WHOLE)
+@pytest.mark.parametrize("n_components", [None, 1, 5, 8, 0.5, 0.99, "mle"])
+@pytest.mark.parametrize("whiten", [False, True], ids=["plain", "whitened"])
+def test_twin(whiten, n_components, solver):
+    X = table()
+    mine, twin = both(n_components=n_components, svd_solver=solver, whiten=whiten)
+    mine.fit(X), twin.fit(X)
+    assert_same(mine, twin)
+    scores = mine.transform(X)
+    np.testing.assert_allclose(scores, twin.transform(X), atol=1e-8)
+    np.testing.assert_allclose(mine.inverse_transform(scores), twin.inverse_transform(scores), atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(30, 8), (8, 30), (30, 30), (2, 5), (600, 20), (40, 700)], ids=str)
+@pytest.mark.parametrize("solver", ["full", "auto"])
+def test_twin_of_any_shape(solver, shape):
+    X = table(*shape)
+    mine, twin = both(svd_solver=solver, n_components=min(shape) - 1)
+    mine.fit(X), twin.fit(X)
+    assert_same(mine, twin, factor=1e3)
+
+
+@pytest.mark.parametrize("normalizer", ["auto", "QR", "LU", "none"])
+@pytest.mark.parametrize("shape", [(200, 60), (60, 200)], ids=str)
+@pytest.mark.parametrize("n_iter", ["auto", 0, 2])
+def test_randomized_twin(n_iter, shape, normalizer):
+    if shape[1] > 100 and normalizer == "none" and n_iter == "auto":
+        pytest.skip("rounding decides, where directions are not kept apart")
+    X = table(*shape)
+    parameters = {"iterated_power": n_iter, "power_iteration_normalizer": normalizer, "svd_solver": "randomized"}
+    mine, twin = both(n_components=5, **parameters)
+    mine.fit(X), twin.fit(X)
+    assert_same(mine, twin, factor=1e2)
+
+
+@pytest.mark.parametrize("solver", FEW)
+def test_first_components_are_those_of_all(solver):
+    X = table(300, 40)
+    few, whole = PCA(5, svd_solver=solver, random_state=1).fit(X), PCA(5, svd_solver="full").fit(X)
+    assert_same(few, whole, factor=1e2)
+
+
+@pytest.mark.parametrize("container", [scipy.sparse.csr_matrix, scipy.sparse.csc_array])
+@pytest.mark.parametrize("solver", ["auto", "arpack", "covariance_eigh"])
+def test_sparse_twin(solver, container):
+    X = container(scipy.sparse.random(300, 20, 0.2, random_state=0))
+    mine, twin = both(n_components=5, svd_solver=solver, whiten=True)
+    mine.fit(X), twin.fit(X)
+    assert_same(mine, twin)
+    np.testing.assert_allclose(mine.transform(X), twin.transform(X), atol=1e-8)
+    np.testing.assert_allclose(mine.transform(X.toarray()), mine.transform(X), atol=1e-12)
+    assert_same(PCA(5, svd_solver="covariance_eigh").fit(X), PCA(5, svd_solver="full").fit(X.toarray()))
+
+
+@pytest.mark.parametrize("n_components", [None, 0, 3])
+def test_probabilistic_model(n_components):
+    X = table()
+    mine, twin = both(n_components=n_components)
+    mine.fit(X), twin.fit(X)
+    np.testing.assert_allclose(mine.get_covariance(), twin.get_covariance(), atol=1e-10)
+    np.testing.assert_allclose(mine.get_precision(), twin.get_precision(), atol=1e-9, rtol=1e-9)
+    np.testing.assert_allclose(mine.get_precision() @ mine.get_covariance(), np.eye(8), atol=1e-10)
+    np.testing.assert_allclose(mine.score_samples(X), twin.score_samples(X), rtol=1e-9)
+    assert isinstance(mine.score(X), float)
+    np.testing.assert_allclose(mine.score(X), twin.score(X), rtol=1e-9)
+    whitened = clone(mine).set_params(whiten=True).fit(X)
+    np.testing.assert_allclose(whitened.get_covariance(), mine.get_covariance(), atol=1e-12)
+
+
+def test_parameters_and_order():
+    twin = decomposition.PCA()
+    assert PCA().get_params() == {**twin.get_params(), "eps": 0.0, "dtype": None, "backend": None}
+    with pytest.raises(TypeError, match="positional"):
+        PCA(2, True)
+
+
+# ---- float types ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["full", "covariance_eigh", "randomized"])
+def test_float32_is_worked_on_in_float64(solver):
+    X = table(dtype=np.float32)
+    narrow, wide = PCA(4, svd_solver=solver, random_state=0), PCA(4, svd_solver=solver, random_state=0)
+    assert_same(narrow.fit(X), wide.fit(X.astype(np.float64)))
+    assert narrow.components_.dtype == np.float64
+    assert narrow.transform(X).dtype == narrow.inverse_transform(narrow.transform(X)).dtype == np.float32
+    np.testing.assert_allclose(narrow.transform(X), wide.transform(X.astype(float)), atol=1e-5)
+
+
+@each_class
+@pytest.mark.parametrize("given", ["u1", "i4", "i8", "f4", "f8"])
+@pytest.mark.parametrize("dtype", [None, "float32", "float64"])
+def test_dtype(dtype, given, cls):
+    X = (20 * table()).astype(given)
+    model = cls(dtype=dtype).fit(X)
+    expected = np.dtype(dtype or (given if given[0] == "f" else "f8"))
+    assert model.transform(X).dtype == expected
+    exact = cls().fit(X.astype(float))
+    np.testing.assert_allclose(model.components_, exact.components_, atol=1e-9)
+    np.testing.assert_allclose(model.transform(X), exact.transform(X.astype(float)), rtol=1e-4, atol=1e-3)
+
+
+@each_class
+def test_far_from_zero(cls):
+    X = table() - 5
+    near, far = cls().fit(X), cls().fit(X + 1e8)
+    np.testing.assert_allclose(far.explained_variance_, near.explained_variance_, rtol=1e-6)
+    np.testing.assert_allclose(far.transform(X + 1e8), near.transform(X), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_many_float32_rows_near_one():
+    rng = np.random.default_rng(0)
+    X = (1 + 1e-3 * rng.standard_normal((2**22, 3), dtype=np.float32)).astype(np.float32)
+    exact = np.cov(X.T.astype(np.longdouble).astype(float))
+    np.testing.assert_allclose(PCA().fit(X).get_covariance(), exact, rtol=1e-9, atol=1e-15)
+
+
+# ---- streaming --------------------------------------------------------------------------
+
+
+def in_pieces(model, X, cuts):
+    for rows in np.split(X, cuts):
+        model.partial_fit(rows)
+    return model
+
+
+STREAMED = {
+    "PCA": PCA(),
+    "3": PCA(3),
+    "share": PCA(0.8),
+    "mle": PCA("mle"),
+    "whitened": PCA(whiten=True, eps=1e-3),
+    "ZCA": ZCA(),
+    "ZCA 3": ZCA(3),
+    "ZCA share": ZCA(0.7),
+}
+
+
+@pytest.mark.parametrize("model", STREAMED.values(), ids=STREAMED)
+@pytest.mark.parametrize("cuts", [[], [100], [20, 30, 170], list(range(20, 200, 7))], ids=len)
+def test_any_pieces_are_one_fit(cuts, model):
+    X = table()
+    whole, pieces = clone(model), in_pieces(clone(model), X, cuts)
+    if isinstance(model, PCA):
+        whole.set_params(svd_solver="covariance_eigh")
+    whole.fit(X)
+    for name in ("mean_", "explained_variance_", "n_samples_", "n_components_"):
+        np.testing.assert_allclose(getattr(pieces, name), getattr(whole, name), rtol=1e-12)
+    np.testing.assert_allclose(pieces.components_, whole.components_, atol=1e-12)
+    np.testing.assert_allclose(pieces.transform(X), whole.transform(X), atol=1e-11)
+
+
+@settings(deadline=None, max_examples=30)
+@given(cuts=st.lists(st.integers(1, 59), unique=True).map(sorted), shift=st.sampled_from([0.0, 1e4, 1e8]))
+def test_scatter_of_any_pieces(cuts, shift):
+    X = shift + table(60, 3)
+    pieces, exact = in_pieces(ZCA(), X, cuts), X.astype(np.longdouble)
+    mean = exact.mean(axis=0)
+    products = ((exact - mean).T @ (exact - mean)).astype(float)
+    np.testing.assert_allclose(pieces._scatter.products, products, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(pieces.mean_, mean.astype(float), rtol=1e-15)
+
+
+def test_pieces_may_have_fewer_rows_than_components():
+    X = table()
+    pca = PCA(5)
+    for n_seen in range(1, 8):
+        pca.partial_fit(X[n_seen - 1 : n_seen])
+        assert pca.transform(X).shape == (200, 5)
+        assert np.isfinite(pca.transform(X)).all()
+        np.testing.assert_allclose(pca.components_ @ pca.components_.T, np.eye(5), atol=1e-12)
+    assert_same(PCA(5, svd_solver="full").fit(X[:7]), pca, names=["mean_", "explained_variance_"])
+
+
+@pytest.mark.parametrize("n_components", [None, 2])
+@pytest.mark.parametrize("n_first", [4, 150])
+def test_partial_fit_goes_on_from_whole_decompositions(n_first, n_components):
+    X = table()
+    pca = PCA(n_components, svd_solver="full").fit(X[:n_first]).partial_fit(X[n_first:])
+    assert_same(pca, PCA(n_components, svd_solver="full").fit(X))
+
+
+def test_partial_fit_goes_on_from_fit_and_fit_starts_anew():
+    X = table()
+    pca = PCA(svd_solver="covariance_eigh").fit(X[:, :3]).fit(X[:150]).partial_fit(X[150:])
+    assert_same(pca, PCA(svd_solver="covariance_eigh").fit(X))
+    loaded = pickle.loads(pickle.dumps(ZCA().fit(X[:150]))).partial_fit(X[150:])
+    np.testing.assert_allclose(loaded.whitening_, ZCA().fit(X).whitening_, atol=1e-12)
+    sparse = PCA(svd_solver="covariance_eigh").fit(scipy.sparse.csr_array(X[:150])).partial_fit(X[150:])
+    assert_same(sparse, pca)
+
+
+@pytest.mark.parametrize("n_segments", [1, 3, 40])
+def test_segments_are_one_scatter(n_segments, monkeypatch):
+    X = table(n_rows=5000)
+    monkeypatch.setattr(_scatter, "_segments", lambda rows: rows.pieces(X.size // n_segments))
+    monkeypatch.setattr(_scatter, "BLOCK_ROWS", 64)
+    monkeypatch.setattr(_scatter, "BLOCK_ELEMENTS", 64 * 8)
+    np.testing.assert_allclose(ZCA().fit(X)._scatter.products, 4999 * np.cov(X.T), rtol=1e-11, atol=1e-9)
+
+
+# ---- whitening --------------------------------------------------------------------------
+
+HARD = {
+    "full rank": table(),
+    "duplicated": np.hstack([table(), table()[:, :3]]),
+    "constant": np.hstack([table(), np.full((200, 2), 7.3)]),
+    "wide": table(6, 20),
+    "ill-conditioned": table() * 10.0 ** -np.arange(8),
+    "large unit": 1e9 * table(),
+    "small unit": 1e-12 * table(),
+    "all constant": np.full((10, 4), 0.1),
+}
+
+
+@pytest.mark.parametrize("X", HARD.values(), ids=HARD)
+@pytest.mark.parametrize("eps", [0.0, 1e-5, 0.1])
+@pytest.mark.parametrize("solver", ["full", "covariance_eigh", None])
+def test_covariance_of_whitened_rows(solver, eps, X):
+    model = ZCA(eps=eps) if solver is None else PCA(whiten=True, eps=eps, svd_solver=solver)
+    whitened = model.fit_transform(X)
+    variances = model.explained_variance_
+    removed = variances <= model._rounding
+    expected = np.where(removed, 0, variances / np.where(removed, 1, variances + eps))
+    covariance = np.cov(whitened.T)
+    along = model.components_ @ covariance @ model.components_.T if solver is None else covariance
+    np.testing.assert_allclose(along, np.diag(expected), atol=1e-6)
+    scale = np.abs(X).max()
+    np.testing.assert_allclose(model.inverse_transform(whitened) / scale, X / scale, atol=1e-9)
+
+
+@pytest.mark.parametrize("X", HARD.values(), ids=HARD)
+@pytest.mark.parametrize("n_components", [None, 2, 0.9])
+def test_zca_matrix(n_components, X):
+    model = ZCA(n_components, eps=1e-5).fit(X)
+    np.testing.assert_array_equal(model.whitening_, model.whitening_.T)
+    axes, variances = model.components_.T, model.explained_variance_
+    expected = axes @ np.diag(1 / np.sqrt(variances + 1e-5)) @ axes.T
+    np.testing.assert_allclose(model.whitening_, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+    covariance = np.cov(X.T)
+    kept = axes @ axes.T
+    np.testing.assert_allclose(
+        axes * variances @ axes.T, kept @ covariance @ kept, atol=1e-12 * max(1, np.abs(covariance).max())
+    )
+
+
+def test_zca_changes_rows_least():
+    X = table() - table().mean(axis=0)
+    zca, pca = ZCA(eps=0).fit_transform(X), PCA(whiten=True).fit_transform(X)
+    rotation, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((8, 8)))
+    distances = [np.square(white - X).sum() for white in (zca, pca, zca @ rotation)]
+    assert distances[0] == min(distances)
+    correlations = [np.corrcoef(zca[:, j], X[:, j])[0, 1] for j in range(8)]
+    assert min(correlations) > 0
+
+
+def test_truncated_zca_is_a_projection():
+    X = table()
+    zca = ZCA(3, eps=0.0).fit(X)
+    white = zca.transform(X)
+    assert np.linalg.matrix_rank(np.cov(white.T)) == 3
+    projected = zca.mean_ + (X - zca.mean_) @ zca.components_.T @ zca.components_
+    np.testing.assert_allclose(zca.inverse_transform(white), projected, atol=1e-10)
+
+
+def test_whitening_of_new_rows_is_not_blown_up():
+    X = np.hstack([table(), table()[:, :1]])
+    new = np.hstack([table(seed=1), table(seed=2)[:, :1]])
+    for model in (PCA(whiten=True), ZCA(eps=0)):
+        assert np.abs(model.fit(X).transform(new)).max() < 100
+
+
+@each_class
+def test_digits_have_constant_pixels(cls):
+    X = load_digits().data
+    model = cls(whiten=True, eps=0.1) if cls is PCA else cls(eps=0.1)
+    white = model.fit_transform(X)
+    assert np.isfinite(white).all()
+    np.testing.assert_allclose(model.inverse_transform(white), X, atol=1e-9)
+
+
+# ---- what goes in -----------------------------------------------------------------------
+
+
+def frozen(X):
+    X = X.copy()
+    X.flags.writeable = False
+    return X
+
+
+LAYOUTS = {
+    "F order": np.asfortranarray,
+    "strided": lambda X: np.repeat(np.repeat(X, 2, axis=0), 2, axis=1)[::2, ::2],
+    "reversed": lambda X: X[::-1].copy()[::-1],
+    "read-only": frozen,
+    "frame": pd.DataFrame,
+}
+
+
+@each_class
+@each_dtype
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("solver", ["full", "covariance_eigh", "randomized", "arpack"])
+def test_layouts(solver, layout, dtype, cls):
+    X = table(dtype=dtype)
+    model = cls(4) if cls is ZCA else cls(4, svd_solver=solver, random_state=0)
+    laid_out = LAYOUTS[layout](X)
+    expected = clone(model).fit(X)
+    model.fit(laid_out)
+    np.testing.assert_allclose(model.components_, expected.components_, atol=1e-9)
+    np.testing.assert_allclose(model.transform(laid_out), expected.transform(X), atol=1e-5 if dtype == "f4" else 1e-9)
+    np.testing.assert_array_equal(np.asarray(laid_out), X)
+
+
+def test_memory_map(tmp_path):
+    X = table()
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    assert_same(PCA().fit(mapped), PCA().fit(X))
+    assert_same(PCA(svd_solver="full", copy=False).fit(mapped), PCA(svd_solver="full").fit(X))
+
+
+def test_in_place_or_not():
+    X = table()
+    before = X.copy()
+    expected = PCA(svd_solver="full").fit(X)
+    np.testing.assert_array_equal(X, before)
+    assert_same(PCA(svd_solver="full", copy=False).fit(X), expected)
+    np.testing.assert_allclose(X, before - before.mean(axis=0), atol=1e-12)
+    assert_same(PCA(svd_solver="full", copy=False).fit(frozen(before)), expected)
+
+
+@pytest.mark.parametrize("cls", [PCA, ZCA])
+@each_dtype
+def test_fit_makes_no_copy_of_the_rows(dtype, cls):
+    X = np.random.default_rng(0).standard_normal((400_000, 10)).astype(dtype)
+    cls().fit(X[:1000])
+    tracemalloc.start()
+    try:
+        cls().fit(X)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.25 * X.nbytes  # blocks of fixed size, which are 5 % of what is larger
+
+
+def test_one_row_and_one_feature():
+    for X in (table(1), table(20, 1)):
+        for model in (PCA(), PCA(whiten=True), ZCA()):
+            assert np.isfinite(model.fit_transform(X)).all()
+            np.testing.assert_allclose(model.inverse_transform(model.transform(X)), X, atol=1e-10)
+    assert PCA().fit(np.ones((5, 3))).explained_variance_ratio_.tolist() == [0, 0, 0]
+
+
+# ---- what is refused --------------------------------------------------------------------
+
+BAD_PARAMETERS = [
+    (PCA, "n_components", -1),
+    (PCA, "n_components", 1.5),
+    (PCA, "n_components", "all"),
+    (PCA, "svd_solver", "svd"),
+    (PCA, "whiten", "yes"),
+    (PCA, "eps", -1e-5),
+    (PCA, "random_state", "zero"),
+    (PCA, "iterated_power", -1),
+    (PCA, "power_iteration_normalizer", "qr"),
+    (PCA, "dtype", "float16"),
+    (ZCA, "n_components", 0),
+    (ZCA, "n_components", "mle"),
+    (ZCA, "eps", None),
+    (ZCA, "backend", "gpu"),
+]
+
+
+@pytest.mark.parametrize("cls, name, value", BAD_PARAMETERS)
+@pytest.mark.parametrize("fit", ["fit", "partial_fit"])
+def test_bad_parameters(fit, cls, name, value):
+    with pytest.raises(ValueError, match=f"^{name} must be .*; got {value!r}"):
+        getattr(cls(**{name: value}), fit)(table())
+
+
+@pytest.mark.parametrize("solver", ["full", "covariance_eigh", "randomized"])
+def test_too_many_components(solver):
+    with pytest.raises(ValueError, match=r"n_components must be .*8.*; got (n_components=)?9"):
+        PCA(9, svd_solver=solver).fit(table())
+    with pytest.raises(ValueError, match="n_components must be at most n_features=8; got n_components=9"):
+        ZCA(9).fit(table())
+    with pytest.raises(ValueError, match="n_components must be at most n_features=8; got n_components=9"):
+        PCA(9).partial_fit(table())
+
+
+@pytest.mark.parametrize("n_components", [8, 0, 0.5, "mle"])
+def test_arpack_finds_some_components(n_components):
+    with pytest.raises(
+        ValueError, match="n_components must be None or an integer from 1 to 7 with svd_solver='arpack'"
+    ):
+        PCA(n_components, svd_solver="arpack").fit(table())
+    assert PCA(svd_solver="arpack", random_state=0).fit(table()).n_components_ == 7
+
+
+def test_what_some_data_does_not_allow():
+    with pytest.raises(ValueError, match="n_components='mle' needs at least as many rows as features"):
+        PCA("mle", svd_solver="full").fit(table(5, 8))
+    with pytest.raises(TypeError, match="sparse X needs svd_solver"):
+        PCA(2, svd_solver="full").fit(scipy.sparse.csr_array(table()))
+    with pytest.raises(TypeError, match="[Ss]parse"):
+        ZCA().fit(scipy.sparse.csr_array(table()))
+    with pytest.raises(ValueError, match="too large numbers"):
+        ZCA().fit(1e300 * table())
+
+
+def test_partial_fit_cannot_go_on_from_the_first_components():
+    assert not hasattr(PCA(svd_solver="arpack"), "partial_fit")
+    assert not hasattr(PCA(svd_solver="randomized"), "partial_fit")
+    pca = PCA(2).fit(table(20, 600))
+    state = pickle.dumps(pca)
+    with pytest.raises(ValueError, match="partial_fit cannot go on from fit"):
+        pca.partial_fit(table(20, 600))
+    assert pickle.dumps(pca) == state
+    pca.fit(table()).partial_fit(table())
+
+
+@each_class
+@each_dtype
+@pytest.mark.parametrize(
+    "value, message", [(np.nan, "contains NaN"), (np.inf, "contains infinity"), (-np.inf, "infinity")]
+)
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "transform", "inverse_transform"])
+def test_not_finite(method, value, message, dtype, cls):
+    X = table(dtype=dtype)
+    model = cls().fit(X)
+    if cls is PCA:
+        model.set_params(svd_solver="covariance_eigh").fit(X)
+    state = pickle.dumps(model)
+    X[150, 3] = value
+    with pytest.raises(ValueError, match=message):
+        getattr(model, method)(X)
+    assert pickle.dumps(model) == state
+
+
+@pytest.mark.parametrize("solver", ["full", "randomized", "arpack"])
+@pytest.mark.parametrize("value, message", [(np.nan, "contains NaN"), (np.inf, "contains infinity")])
+def test_not_finite_for_other_solvers(value, message, solver):
+    X = table()
+    X[150, 3] = value
+    with pytest.raises(ValueError, match=message):
+        PCA(3, svd_solver=solver).fit(X)
+
+
+@each_class
+def test_bad_rows(cls):
+    model = cls(3).fit(table())
+    with pytest.raises(ValueError, match="X has 5 features, but .* is expecting 8 features"):
+        model.transform(table(10, 5))
+    with pytest.raises(ValueError, match=f"X has 5 features, but .* is expecting {3 if cls is PCA else 8} features"):
+        model.inverse_transform(table(10, 5))
+    with pytest.raises(ValueError, match="table"):
+        model.fit(np.zeros((5, 4, 4)))
+    with pytest.raises(ValueError, match="table"):
+        model.transform(np.zeros((5, 4, 2)))
+    with pytest.raises(ValueError, match="Expected 2D array"):
+        model.transform(np.zeros(8))
+
+
+# ---- scikit-learn's world ---------------------------------------------------------------
+
+CONFIGURATIONS = [
+    PCA(),
+    PCA(whiten=True),
+    PCA(1, svd_solver="randomized", random_state=0),
+    PCA(svd_solver="full", eps=1e-3, whiten=True),
+    PCA(svd_solver="covariance_eigh"),
+    ZCA(),
+    ZCA(eps=0.0),
+    ZCA(0.9),
+]
+
+
+@parametrize_with_checks(CONFIGURATIONS)
+def test_estimator(estimator, check):
+    check(estimator)
+
+
+SPARED = [
+    "check_dataframe_column_names_consistency",
+    "check_get_feature_names_out_error",
+    "check_global_output_transform_pandas",
+    "check_global_set_output_transform_polars",
+    "check_n_features_in_after_fitting",
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_set_output_transform_polars",
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+    "check_transformer_preserve_dtypes",
+]
+
+
+@pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")  # which checks of set_output go through
+@pytest.mark.parametrize("estimator", CONFIGURATIONS, ids=str)
+@pytest.mark.parametrize("check", SPARED)
+def test_check_that_others_are_spared(check, estimator):
+    getattr(estimator_checks, check)(type(estimator).__name__, clone(estimator))
+
+
+@pytest.mark.skipif(parse_version(sklearn.__version__) < parse_version("1.8"), reason="the check came with 1.8")
+@pytest.mark.parametrize("estimator", CONFIGURATIONS, ids=str)
+def test_array_api_dispatch_changes_nothing(estimator):
+    estimator_checks.check_array_api_input_and_values(type(estimator).__name__, clone(estimator), "numpy")
+
+
+def test_names_of_what_comes_out():
+    frame = pd.DataFrame(table(), columns=list("abcdefgh"))
+    assert list(PCA(2).fit(frame).get_feature_names_out()) == ["pca0", "pca1"]
+    assert list(ZCA().fit(frame).get_feature_names_out()) == list("abcdefgh")
+    white = ZCA().set_output(transform="pandas").fit_transform(frame)
+    assert list(white.columns) == list("abcdefgh")
+
+
+def test_in_a_search_over_a_pipeline():
+    X, y = load_digits(return_X_y=True)
+    model = make_pipeline(PCA(whiten=True, eps=1.0), LogisticRegression())
+    search = GridSearchCV(model, {"pca__n_components": [5, 20]}, cv=3).fit(X[:600], y[:600])
+    assert search.best_params_ == {"pca__n_components": 20}
+    assert search.best_score_ > 0.85
+
+
+def test_random_numbers_are_as_told():
+    X = table(50, 600)
+    fitted = [PCA(3, svd_solver="randomized", iterated_power=0, random_state=seed).fit(X) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(fitted[0].components_, fitted[1].components_)
+    assert not np.allclose(fitted[0].components_, fitted[2].components_)
+    stream = np.random.RandomState(3)
+    with pytest.raises(ValueError, match="n_components"):
+        PCA(99, svd_solver="randomized", random_state=stream).fit(X)
+    assert stream.randint(1000) == np.random.RandomState(3).randint(1000)
+
+
+# ---- where it computes ------------------------------------------------------------------
+
+
+@pytest.fixture
+def cupy():
+    with standin.installed() as module:
+        yield module
+
+
+@each_dtype
+@pytest.mark.parametrize(
+    "model", [PCA(3), PCA(3, svd_solver="full"), PCA(3, svd_solver="randomized"), PCA(whiten=True), ZCA(4)], ids=str
+)
+def test_cupy_in_cupy_out(model, dtype, cupy):
+    X = table(dtype=dtype)
+    if isinstance(model, PCA):
+        model = clone(model).set_params(random_state=0)
+    expected, mine = clone(model).fit(X), clone(model).fit(cupy.asarray(X))
+    np.testing.assert_allclose(mine.components_, expected.components_, atol=1e-9)
+    assert all(not isinstance(value, standin.ndarray) for value in vars(mine).values())
+    scores = mine.transform(cupy.asarray(X))
+    assert type(scores) is standin.ndarray and scores.dtype == dtype
+    tolerance = 1e-4 if dtype == np.float32 else 1e-9
+    np.testing.assert_allclose(scores.get(), expected.transform(X), atol=tolerance)
+    back = mine.inverse_transform(scores).get()
+    np.testing.assert_allclose(back, expected.inverse_transform(expected.transform(X)), atol=tolerance)
+    assert b"cupy" not in pickle.dumps(mine)
+    if isinstance(model, PCA) and not model.whiten:
+        np.testing.assert_allclose(mine.score(cupy.asarray(X)), expected.score(X), rtol=1e-4)
+
+
+def test_cupy_pieces_and_refusals(cupy):
+    X = table()
+    pieces = ZCA().partial_fit(cupy.asarray(X[:50])).partial_fit(X[50:])
+    np.testing.assert_allclose(pieces.whitening_, ZCA().fit(X).whitening_, atol=1e-10)
+    X[3, 3] = np.nan
+    for method in ("fit", "transform"):
+        with pytest.raises(ValueError, match="contains NaN"):
+            getattr(pieces, method)(cupy.asarray(X))
+    with pytest.raises(ValueError, match="arpack"):
+        PCA(2, svd_solver="arpack").fit(cupy.asarray(table()))
+
+
+@each_dtype
+def test_without_numba(dtype, monkeypatch):
+    X = table(3000, dtype=dtype)
+    expected = [PCA(3).fit(X), ZCA().fit(X)]
+    scores = [model.transform(X) for model in expected]
+    plain = reference.Backend(np)
+    monkeypatch.setattr(sknn.backend, "_numpy_backend", lambda: plain)
+    for model, score in zip(expected, scores, strict=True):
+        np.testing.assert_allclose(clone(model).fit(X).transform(X), score, atol=1e-4 if dtype == np.float32 else 1e-9)

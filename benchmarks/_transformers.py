@@ -81,7 +81,7 @@ def seconds(action, repeats):
 
 
 def measure(spec):
-    """Return milliseconds of fit and transform, the rise of the peak in fit as a share of X, and a sum of the output."""
+    """Return milliseconds of fit and transform, rise of the peak in fit in percent of X, a sum of the output."""
     X = make_data(spec["shape"], spec["dtype"])
     transformer = make_transformer(spec["library"], spec["name"])
     few = X[: max(1, len(X) // 100)]

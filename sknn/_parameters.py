@@ -117,9 +117,14 @@ def with_parameters_of(estimator, block):
     return block(**{field.name: getattr(estimator, field.name) for field in fields(block)})
 
 
+def require(holds, name, allowed, value):
+    """Raise ValueError if a field of a building block does not hold what is allowed."""
+    if not holds:
+        raise ValueError(f"{name} must be {allowed}; got {value!r}.")
+
+
 def check_parameters(estimator, rules):
     """Raise ValueError for the first parameter of the estimator that breaks its rule."""
     for name, rule in rules.items():
         value = getattr(estimator, name)
-        if not rule.holds(value):
-            raise ValueError(f"{name} must be {rule.allowed}; got {value!r}.")
+        require(rule.holds(value), name, rule.allowed, value)

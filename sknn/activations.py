@@ -1,8 +1,11 @@
 """Activations: what a hidden unit makes of its input.
 
-An activation is a frozen dataclass with the function, its derivative and a row in ``ACTIVATIONS``. ``backward`` gets
-the output ``y`` and, unless ``in_place`` is set, an untouched input ``z``. ``kernel`` names fused versions where a
-backend has them.
+An activation is a frozen dataclass with the function, its derivative, its gain and a row in ``ACTIVATIONS``.
+``backward`` gets the output ``y`` and, unless ``in_place`` is set, an untouched input ``z``. At a kink the derivative
+is that of the negative side, as in PyTorch. ``kernel`` names fused versions where a backend has them.
+
+``gain`` is by how much weights are to be larger than those of a linear layer, for signals to keep their size. It is
+PyTorch's ``calculate_gain`` where that has one, and else ``1 / sqrt(E[f(z)^2])`` for a standard normal z.
 """
 
 from __future__ import annotations
@@ -10,6 +13,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from typing import ClassVar
+
+from ._parameters import require
+from .backend import erf
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+FAR = 1e4  # where every saturating function has saturated, and arithmetic is still exact
 
 
 @dataclass(frozen=True)
@@ -19,6 +28,7 @@ class Activation:
     kernel: ClassVar[str]
     in_place: ClassVar[bool] = True  # the derivative needs y only, so y may overwrite z
     glorot_factor: ClassVar[float] = 6.0
+    gain: ClassVar[float] = 1.0
 
     def forward(self, xp, z, y):
         """Write the activation of z to y."""
@@ -67,6 +77,7 @@ class Tanh(Activation):
     """f(z) = tanh(z); f' = 1 - f^2."""
 
     kernel: ClassVar[str] = "tanh"
+    gain: ClassVar[float] = 5 / 3
 
     def forward(self, xp, z, y):
         xp.tanh(z, out=y)
@@ -80,6 +91,7 @@ class ReLU(Activation):
     """f(z) = max(z, 0); f'(0) = 0."""
 
     kernel: ClassVar[str] = "relu"
+    gain: ClassVar[float] = math.sqrt(2)
 
     def forward(self, xp, z, y):
         xp.maximum(z, 0, out=y)
@@ -88,9 +100,196 @@ class ReLU(Activation):
         dz *= y > 0
 
 
+@dataclass(frozen=True)
+class LeakyReLU(Activation):
+    """f(z) = z, or negative_slope z below zero; f'(0) = negative_slope.
+
+    Maas, Hannun and Ng, "Rectifier Nonlinearities Improve Neural Network Acoustic Models", ICML 2013.
+
+    Parameters
+    ----------
+    negative_slope : float, default=0.01
+        Slope below zero, not negative.
+    """
+
+    negative_slope: float = 0.01
+    kernel: ClassVar[str] = "leaky_relu"
+
+    def __post_init__(self):
+        require(self.negative_slope >= 0, "negative_slope", "a number >= 0", self.negative_slope)
+
+    @property
+    def gain(self):
+        return math.sqrt(2 / (1 + self.negative_slope**2))
+
+    def forward(self, xp, z, y):
+        y[...] = xp.where(z > 0, z, z * self.negative_slope)
+
+    def backward(self, xp, dz, z, y):
+        dz *= xp.where(y > 0, dz.dtype.type(1), dz.dtype.type(self.negative_slope))
+
+
+@dataclass(frozen=True)
+class ELU(Activation):
+    """f(z) = z, or alpha (exp(z) - 1) below zero; f'(0) = alpha.
+
+    Clevert, Unterthiner and Hochreiter, "Fast and Accurate Deep Network Learning by Exponential Linear Units (ELUs)",
+    ICLR 2016.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        Minus the limit far below zero, positive.
+    """
+
+    alpha: float = 1.0
+    kernel: ClassVar[str] = "elu"
+    gain: ClassVar[float] = 1.2451
+
+    def __post_init__(self):
+        require(self.alpha > 0, "alpha", "a number > 0", self.alpha)
+
+    def forward(self, xp, z, y):
+        y[...] = xp.where(z > 0, z, self.alpha * xp.expm1(xp.minimum(z, 0)))
+
+    def backward(self, xp, dz, z, y):
+        dz *= xp.where(y > 0, dz.dtype.type(1), y + dz.dtype.type(self.alpha))
+
+
+@dataclass(frozen=True)
+class SELU(Activation):
+    """f(z) = s z, or s a (exp(z) - 1) below zero; s and a keep mean 0 and variance 1; f'(0) = s a.
+
+    Klambauer, Unterthiner, Mayr and Hochreiter, "Self-Normalizing Neural Networks", NIPS 2017; weights as
+    ``init="lecun_normal"`` draws them.
+    """
+
+    kernel: ClassVar[str] = "selu"
+
+    def forward(self, xp, z, y):
+        y[...] = SELU_SCALE * xp.where(z > 0, z, SELU_ALPHA * xp.expm1(xp.minimum(z, 0)))
+
+    def backward(self, xp, dz, z, y):
+        dz *= xp.where(y > 0, dz.dtype.type(SELU_SCALE), y + dz.dtype.type(SELU_SCALE * SELU_ALPHA))
+
+
+@dataclass(frozen=True)
+class GELU(Activation):
+    """f(z) = z P(Z <= z) for a standard normal Z; f'(0) = 1/2.
+
+    Hendrycks and Gimpel, "Gaussian Error Linear Units (GELUs)", arXiv:1606.08415.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}, default="none"
+        "tanh": ``z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3))) / 2``, the paper's approximation.
+    """
+
+    approximate: str = "none"
+    in_place: ClassVar[bool] = False
+    kernel: ClassVar[str] = "gelu"
+    gain: ClassVar[float] = 1.5335
+
+    def __post_init__(self):
+        require(self.approximate in ("none", "tanh"), "approximate", "'none' or 'tanh'", self.approximate)
+
+    def forward(self, xp, z, y):
+        share, _ = self._share_and_slope(xp, xp.clip(z, -FAR, FAR))
+        y[...] = xp.maximum(z, -FAR) * share
+
+    def backward(self, xp, dz, z, y):
+        near = xp.clip(z, -FAR, FAR)
+        share, slope = self._share_and_slope(xp, near)
+        dz *= share + near * slope
+
+    def _share_and_slope(self, xp, z):
+        """Return f(z) / z and its derivative."""
+        if self.approximate == "none":
+            return 0.5 * (1 + erf(z * math.sqrt(0.5))), xp.exp(-0.5 * z * z) * (1 / math.sqrt(2 * math.pi))
+        scale = math.sqrt(2 / math.pi)
+        t = xp.tanh(scale * (z + 0.044715 * z**3))
+        return 0.5 * (1 + t), 0.5 * (1 - t * t) * scale * (1 + 3 * 0.044715 * z * z)
+
+
+@dataclass(frozen=True)
+class SiLU(Activation):
+    """f(z) = z / (1 + exp(-z)), also called swish; f'(0) = 1/2.
+
+    Elfwing, Uchibe and Doya, "Sigmoid-Weighted Linear Units for Neural Network Function Approximation in Reinforcement
+    Learning", Neural Networks 107, 2018.
+    """
+
+    in_place: ClassVar[bool] = False
+    kernel: ClassVar[str] = "silu"
+    gain: ClassVar[float] = 1.6765
+
+    def forward(self, xp, z, y):
+        y[...] = xp.maximum(z, -FAR) * sigmoid(xp, z)
+
+    def backward(self, xp, dz, z, y):
+        share = sigmoid(xp, z)
+        dz *= share * (1 + xp.clip(z, -FAR, FAR) * (1 - share))
+
+
+@dataclass(frozen=True)
+class Mish(Activation):
+    """f(z) = z tanh(log(1 + exp(z))); f'(0) = 3/5.
+
+    Misra, "Mish: A Self Regularized Non-Monotonic Activation Function", BMVC 2020.
+    """
+
+    in_place: ClassVar[bool] = False
+    kernel: ClassVar[str] = "mish"
+    gain: ClassVar[float] = 1.4868
+
+    def forward(self, xp, z, y):
+        y[...] = xp.maximum(z, -FAR) * xp.tanh(softplus(xp, z))
+
+    def backward(self, xp, dz, z, y):
+        t = xp.tanh(softplus(xp, z))
+        dz *= t + xp.clip(z, -FAR, FAR) * sigmoid(xp, z) * (1 - t * t)
+
+
+@dataclass(frozen=True)
+class Softplus(Activation):
+    """f(z) = log(1 + exp(z)); f'(0) = 1/2.
+
+    Dugas, Bengio, Belisle, Nadeau and Garcia, "Incorporating Second-Order Functional Knowledge for Better Option
+    Pricing", NIPS 2000.
+    """
+
+    kernel: ClassVar[str] = "softplus"
+    gain: ClassVar[float] = 1.0418
+
+    def forward(self, xp, z, y):
+        y[...] = softplus(xp, z)
+
+    def backward(self, xp, dz, z, y):
+        dz *= -xp.expm1(-y)
+
+
+def sigmoid(xp, z):
+    """Return 1 / (1 + exp(-z)), without overflow."""
+    decay = xp.exp(-abs(z))
+    return xp.where(z >= 0, z.dtype.type(1), decay) / (1 + decay)
+
+
+def softplus(xp, z):
+    """Return log(1 + exp(z)), without overflow."""
+    return xp.maximum(z, 0) + xp.log1p(xp.exp(-abs(z)))
+
+
 ACTIVATIONS = {
     "identity": Identity(),
     "logistic": Logistic(),
+    "sigmoid": Logistic(),
     "tanh": Tanh(),
     "relu": ReLU(),
+    "leaky_relu": LeakyReLU(),
+    "elu": ELU(),
+    "selu": SELU(),
+    "gelu": GELU(),
+    "silu": SiLU(),
+    "mish": Mish(),
+    "softplus": Softplus(),
 }

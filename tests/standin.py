@@ -6,11 +6,13 @@ two differ it is the stricter one: it has no ``__array_function__``, so ``numpy.
 
 import contextlib
 import os
+import sys
 from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
 import pytest
+import scipy.special
 
 from sknn import backend
 from sknn.backend import cuda
@@ -197,6 +199,7 @@ class _Module:
 
 
 cupy = _Module()
+cupyx_scipy = SimpleNamespace(special=SimpleNamespace(erf=_on_device("erf", scipy.special.erf)))
 
 
 @contextlib.contextmanager
@@ -204,7 +207,10 @@ def installed():
     """Let sknn find the stand-in when it looks for CuPy and a GPU."""
     backend._cupy_backend.cache_clear()
     try:
-        with mock.patch.object(cuda, "import_cupy", lambda: cupy):
+        with (
+            mock.patch.object(cuda, "import_cupy", lambda: cupy),
+            mock.patch.dict(sys.modules, {"cupyx": SimpleNamespace(), "cupyx.scipy": cupyx_scipy}),
+        ):
             yield cupy
     finally:
         backend._cupy_backend.cache_clear()

@@ -15,11 +15,12 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 # Which modules make up which storey, and which storeys it may stand on, besides its own.
 STOREYS = {
+    "rules": {"_parameters"},
     "backend": {"backend"},
     "blocks": {"activations", "initializers", "losses", "normalization", "optimizers", "schedules"},
     "network": {"network", "batches", "inference"},
     "training": {"training", "lbfgs"},
-    "door": {"_callbacks", "_config", "_estimator", "_parameters", "_versions"},
+    "door": {"_callbacks", "_config", "_estimator", "_versions"},
     "estimators": {"mlp", "_mlp", "_targets"},
     "preprocessing": {"preprocessing"},
     "model_selection": {"model_selection"},
@@ -28,13 +29,14 @@ STOREYS = {
 }
 CORE = {"backend", "blocks", "network", "training"}
 STANDS_ON = {
+    "rules": set(),
     "backend": set(),
-    "blocks": {"backend"},
+    "blocks": {"backend", "rules"},
     "network": {"backend", "blocks"},
     "training": {"backend", "blocks", "network"},
-    "door": {"backend"},
-    "estimators": {*CORE, "door"},
-    "preprocessing": {"backend", "door"},
+    "door": {"backend", "rules"},
+    "estimators": {*CORE, "door", "rules"},
+    "preprocessing": {"backend", "door", "rules"},
     "model_selection": {*CORE, "door", "estimators"},
     "inspection": {*CORE, "door", "estimators"},
     "datasets": set(),

@@ -57,3 +57,12 @@ def _cupy_backend():
 def to_numpy(array):
     """Return a CuPy array as NumPy; anything else comes back as it is."""
     return array.get() if is_device_array(array) else array
+
+
+def erf(array):
+    """Return the error function of an array, where it lives."""
+    if is_device_array(array):
+        from cupyx.scipy import special
+    else:
+        from scipy import special
+    return special.erf(array)

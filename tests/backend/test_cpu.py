@@ -29,7 +29,7 @@ DISPATCHED = {
 }
 COMPARED_ELSEWHERE = {  # tests/preprocessing/test_moments.py
     *("run", "column_moments", "column_extremes", "group_moments", "has_infinity"),
-    *("scale_shift", "shift_scale", "center"),
+    *("scale_shift", "shift_scale", "center", "one_blas_thread"),
 }
 COMPARED = {"gather", *DISPATCHED, *COMPARED_ELSEWHERE}
 

@@ -10,6 +10,7 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from threadpoolctl import threadpool_info
 
 from sknn.backend import cpu, cuda, reference
 from sknn.preprocessing._door import Rows, map_rows
@@ -537,6 +538,18 @@ def test_pieces_are_worked_on_in_their_order_by_threads(monkeypatch):
 
     assert backend.run(work, list(range(4))) == [0, 1, 2, 3]
     assert len(set(names)) == 4
+
+
+def test_blas_has_one_thread_for_a_while():
+    def numbers():
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    before = numbers()
+    with BACKENDS["cpu"].one_blas_thread():
+        assert set(numbers()) == {1}
+    assert numbers() == before
+    with BACKENDS["reference"].one_blas_thread():
+        assert numbers() == before
 
 
 @pytest.mark.parametrize("told, expected", [("", 8), ("3", 3), ("1", 1), ("64", 8), ("two", 8)])

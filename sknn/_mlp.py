@@ -25,22 +25,27 @@ from ._estimator import (
     unchanged_on_error,
 )
 from ._parameters import (
+    block,
     boolean,
     check_parameters,
     either,
     infinity,
     integer,
+    last_of,
     layer_sizes,
     one_of,
+    per_layer,
     random_state,
     real,
+    resolve,
+    resolve_layers,
     with_parameters_of,
 )
-from .activations import ACTIVATIONS
+from .activations import ACTIVATIONS, Activation
 from .backend import BACKENDS, to_numpy
 from .batches import is_sparse
 from .inference import raw_outputs
-from .initializers import GlorotUniform
+from .initializers import INITIALIZERS, Auto, Initializer
 from .network import Network
 from .optimizers import OPTIMIZERS, FullBatch
 from .schedules import SCHEDULES, Constant
@@ -48,7 +53,7 @@ from .training import Data, Options, State, Trainer, Validation, split_rows
 
 RULES = {
     "hidden_layer_sizes": layer_sizes(),
-    "activation": one_of(*ACTIVATIONS),
+    "activation": per_layer(block(ACTIVATIONS, Activation)),
     "solver": one_of("lbfgs", *OPTIMIZERS),
     "alpha": real(0),
     "batch_size": either(one_of("auto"), integer(1)),
@@ -70,6 +75,7 @@ RULES = {
     "epsilon": real(0, closed="neither"),
     "n_iter_no_change": either(integer(1), infinity()),
     "max_fun": integer(1),
+    "init": per_layer(block(INITIALIZERS, Initializer)),
     "backend": one_of(None, *BACKENDS),
     "dtype": one_of(None, "float32", "float64"),
 }
@@ -219,13 +225,19 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
 
     def _make_network(self, n_features, targets):
         sizes = np.atleast_1d(self.hidden_layer_sizes).tolist()
-        activation = ACTIVATIONS[self.activation]
         return Network(
             widths=(n_features, *map(int, sizes), targets.n_outputs),
-            activations=(activation,) * len(sizes),
-            initializers=(GlorotUniform(activation.glorot_factor),) * (len(sizes) + 1),
+            activations=resolve_layers("activation", self.activation, ACTIVATIONS, len(sizes)),
+            initializers=self._initializers(len(sizes)),
             loss=targets.loss,
         )
+
+    def _initializers(self, n_hidden):
+        """Return one for each layer; the output layer's is the last one, and "auto" is scikit-learn's there too."""
+        output = resolve(last_of(self.init, "auto"), INITIALIZERS)
+        if output == Auto():
+            output = Auto(resolve(last_of(self.activation, "identity"), ACTIVATIONS).glorot_factor)
+        return (*resolve_layers("init", self.init, INITIALIZERS, n_hidden), output)
 
     def _make_options(self):
         optimizer = OPTIMIZERS.get(self.solver, FullBatch)

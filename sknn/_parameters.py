@@ -112,6 +112,44 @@ def either(*rules):
     return Rule(lambda value: any(rule.holds(value) for rule in rules), " or ".join(rule.allowed for rule in rules))
 
 
+def block(table, base):
+    """A building block: a name from a table, or an instance of its class."""
+    named = one_of(*table)
+    return either(named, Rule(lambda value: isinstance(value, base), f"an instance of {base.__name__}"))
+
+
+def per_layer(rule):
+    """What the rule allows, for all layers or in a sequence of one for each."""
+
+    def holds(value):
+        return isinstance(value, list | tuple) and all(rule.holds(item) for item in value)
+
+    return either(rule, Rule(holds, "a sequence of these, one for each hidden layer"))
+
+
+def resolve(value, table):
+    """Return a building block that may be given by its name."""
+    return table[value] if isinstance(value, str) else value
+
+
+def resolve_layers(name, value, table, n_layers):
+    """Return a building block for each of ``n_layers`` from one for all of them or a sequence."""
+    if not isinstance(value, list | tuple):
+        return (resolve(value, table),) * n_layers
+    if len(value) != n_layers:
+        raise ValueError(
+            f"{name} must be one for all or one for each of the {n_layers} hidden layers; got {len(value)}: {value!r}."
+        )
+    return tuple(resolve(item, table) for item in value)
+
+
+def last_of(value, default):
+    """Return the last of a sequence of building blocks, ``default`` for an empty one, or the one block there is."""
+    if not isinstance(value, list | tuple):
+        return value
+    return value[-1] if value else default
+
+
 def with_parameters_of(estimator, block):
     """Return a building block whose fields are the estimator's parameters of the same names."""
     return block(**{field.name: getattr(estimator, field.name) for field in fields(block)})

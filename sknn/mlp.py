@@ -16,7 +16,9 @@ from ._estimator import MatrixLike, like_input
 from ._mlp import RULES, BaseMLP, has_partial_fit, refuse_early_stopping
 from ._parameters import one_of
 from ._targets import Numbers, classification_targets
+from .activations import Activation
 from .backend import get_backend, to_numpy
+from .initializers import Initializer
 from .losses import REGRESSION_LOSSES
 
 
@@ -31,8 +33,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ----------
     hidden_layer_sizes : int or sequence of int, default=(100,)
         Units of each hidden layer; ``()`` is a linear model.
-    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
-        Activation of the hidden units.
+    activation : str, Activation, or a sequence of these, default="relu"
+        Activation of the hidden units, one for all hidden layers or one for each: "identity", "logistic" (also called
+        "sigmoid"), "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", or an instance from
+        :mod:`sknn.activations` such as ``LeakyReLU(0.1)``.
     solver : {"lbfgs", "sgd", "adam"}, default="adam"
         Full-batch L-BFGS, or mini-batches with (Nesterov) momentum or Adam (arXiv:1412.6980).
     alpha : float, default=0.0001
@@ -74,6 +78,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Epochs without improvement that are borne before training stops.
     max_fun : int, default=15000
         Most evaluations of the loss by "lbfgs".
+    init : str, Initializer, or a sequence of these, default="auto"
+        How weights are drawn, one for all layers or one for each hidden layer, the last one serving the output layer
+        too: "auto" (as scikit-learn), "zeros", "normal", "truncated_normal", "uniform", "inverse_sqrt", "orthogonal",
+        "lecun_normal", "glorot_normal" (also "xavier_normal"), "he_normal" (also "kaiming_normal"), the last three also
+        with "_uniform", or an instance from :mod:`sknn.initializers` such as ``Normal(0.1)``.
     dtype : {"float32", "float64"} or None, default=None
         Float type to compute in; None follows X.
     backend : {"auto", "numpy", "cupy"} or None, default=None
@@ -131,7 +140,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] = (100,),
-        activation: str = "relu",
+        activation: str | Activation | Sequence[str | Activation] = "relu",
         *,
         solver: str = "adam",
         alpha: float = 0.0001,
@@ -154,6 +163,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
+        init: str | Initializer | Sequence[str | Initializer] = "auto",
         dtype: str | None = None,
         backend: str | None = None,
     ) -> None:
@@ -180,6 +190,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
+        self.init = init
         self.dtype = dtype
         self.backend = backend
 
@@ -331,8 +342,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Half the squared error with identity outputs, or half the Poisson deviance with exponential outputs.
     hidden_layer_sizes : int or sequence of int, default=(100,)
         Units of each hidden layer; ``()`` is a linear model.
-    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
-        Activation of the hidden units.
+    activation : str, Activation, or a sequence of these, default="relu"
+        Activation of the hidden units, one for all hidden layers or one for each: "identity", "logistic" (also called
+        "sigmoid"), "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", or an instance from
+        :mod:`sknn.activations` such as ``LeakyReLU(0.1)``.
     solver : {"lbfgs", "sgd", "adam"}, default="adam"
         Full-batch L-BFGS, or mini-batches with (Nesterov) momentum or Adam (arXiv:1412.6980).
     alpha : float, default=0.0001
@@ -374,6 +387,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Epochs without improvement that are borne before training stops.
     max_fun : int, default=15000
         Most evaluations of the loss by "lbfgs".
+    init : str, Initializer, or a sequence of these, default="auto"
+        How weights are drawn, one for all layers or one for each hidden layer, the last one serving the output layer
+        too: "auto" (as scikit-learn), "zeros", "normal", "truncated_normal", "uniform", "inverse_sqrt", "orthogonal",
+        "lecun_normal", "glorot_normal" (also "xavier_normal"), "he_normal" (also "kaiming_normal"), the last three also
+        with "_uniform", or an instance from :mod:`sknn.initializers` such as ``Normal(0.1)``.
     dtype : {"float32", "float64"} or None, default=None
         Float type to compute in; None follows X.
     backend : {"auto", "numpy", "cupy"} or None, default=None
@@ -430,7 +448,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self,
         loss: str = "squared_error",
         hidden_layer_sizes: int | Sequence[int] = (100,),
-        activation: str = "relu",
+        activation: str | Activation | Sequence[str | Activation] = "relu",
         *,
         solver: str = "adam",
         alpha: float = 0.0001,
@@ -453,6 +471,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
+        init: str | Initializer | Sequence[str | Initializer] = "auto",
         dtype: str | None = None,
         backend: str | None = None,
     ) -> None:
@@ -480,6 +499,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
+        self.init = init
         self.dtype = dtype
         self.backend = backend
 

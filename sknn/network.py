@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from .activations import Activation, Identity
-from .initializers import GlorotUniform
+from .initializers import Initializer
 from .losses import Loss
 
 
@@ -60,7 +60,7 @@ class Network:
 
     widths: tuple[int, ...]
     activations: tuple[Activation, ...]
-    initializers: tuple[GlorotUniform, ...]
+    initializers: tuple[Initializer, ...]
     loss: Loss
 
     @cached_property
@@ -77,8 +77,8 @@ class Network:
         """Draw one row of theta, layer by layer, weights before biases, as scikit-learn does."""
         theta = np.empty((1, self.layout.size), dtype)
         weights, biases = self.layout.weights(theta), self.layout.biases(theta)
-        for W, b, initializer in zip(weights, biases, self.initializers, strict=True):
-            W[0], b[0, 0] = initializer.draw(random_state, *W.shape[1:])
+        for W, b, initializer, activation in zip(weights, biases, self.initializers, self.layers, strict=True):
+            W[0], b[0, 0] = initializer.draw(random_state, *W.shape[1:], activation)
         return theta
 
 

@@ -9,7 +9,7 @@ from scipy.special import expit, ndtr
 from sknn.activations import ACTIVATIONS
 from sknn.backend import cpu, reference
 from sknn.batches import whole_batch
-from sknn.initializers import GlorotUniform
+from sknn.initializers import Auto
 from sknn.losses import REGRESSION_LOSSES, BinaryLogLoss, Loss, Poisson, SoftmaxLogLoss
 from sknn.network import Activity, Network, backward_plan, forward_plan, run
 
@@ -64,7 +64,7 @@ def make_network(widths, activation="relu", loss="softmax_log_loss"):
     return Network(
         widths=tuple(widths),
         activations=tuple(ACTIVATIONS[name] for name in names),
-        initializers=(GlorotUniform(),) * (n_hidden + 1),
+        initializers=(Auto(),) * (n_hidden + 1),
         loss=LOSSES[loss],
     )
 

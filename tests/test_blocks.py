@@ -1,0 +1,118 @@
+"""Building blocks in the estimators: by name, by instance, one for each layer, in searches, in scikit-learn's checks."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import scale
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sknn import MLPClassifier, MLPRegressor
+from sknn.activations import ACTIVATIONS, ELU, GELU, Activation, LeakyReLU, Tanh
+from sknn.initializers import INITIALIZERS, Constant, Initializer, Normal, VarianceScaling
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+X, y = load_iris(return_X_y=True)
+X = scale(X)
+each_estimator = pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+
+BLOCKS = {
+    "activation": (ACTIVATIONS, Activation, LeakyReLU(0.2)),
+    "init": (INITIALIZERS, Initializer, VarianceScaling(2.0)),
+}
+NAMES = [(parameter, name) for parameter, (table, _, _) in BLOCKS.items() for name in table]
+each_block = pytest.mark.parametrize("parameter", BLOCKS)
+
+
+def fitted(estimator=MLPClassifier, **parameters):
+    return estimator(**{"hidden_layer_sizes": (8, 6), "max_iter": 5, "random_state": 0, **parameters}).fit(X, y)
+
+
+@each_estimator
+@pytest.mark.parametrize("parameter, name", NAMES)
+def test_a_name_stands_for_an_instance_and_for_each_layer(parameter, name, estimator):
+    table = BLOCKS[parameter][0]
+    by_name = fitted(estimator, **{parameter: name})
+    assert np.isfinite(by_name.loss_)
+    for value in (table[name], [name, table[name]], (name, name)):
+        other = fitted(estimator, **{parameter: value})
+        for mine, expected in zip(other.coefs_, by_name.coefs_, strict=True):
+            np.testing.assert_array_equal(mine, expected)
+
+
+def test_layers_may_differ():
+    model = fitted(activation=["tanh", LeakyReLU(0.5)], init=["zeros", Constant(0.5)])
+    assert model._network.activations == (Tanh(), LeakyReLU(0.5))
+    assert model._network.initializers == (Constant(0.0), Constant(0.5), Constant(0.5))
+    start = MLPClassifier((8, 6), init=["zeros", Normal(0.1)], learning_rate_init=1e-12).fit(X, y)
+    assert [bool(np.abs(W).max() > 1e-6) for W in start.coefs_] == [False, True, True]
+
+
+def test_scikit_learns_draws_follow_each_layers_activation():
+    mixed = fitted(activation=["logistic", "tanh"], learning_rate_init=1e-12)
+    plain = fitted(activation="logistic", learning_rate_init=1e-12)
+    np.testing.assert_allclose(mixed.coefs_[0], plain.coefs_[0], atol=1e-9)
+    np.testing.assert_allclose(mixed.coefs_[1], 3**0.5 * plain.coefs_[1], atol=1e-9)
+
+
+def test_a_network_without_hidden_layers_takes_any():
+    for activation in ("gelu", [], ()):
+        model = MLPClassifier((), activation=activation, init="he_normal", max_iter=3).fit(X, y)
+        assert len(model.coefs_) == 1
+
+
+@each_block
+@pytest.mark.parametrize("value", [[], ["?"], [None], 3, "?", None, ["tanh", 3]], ids=str)
+def test_what_is_refused(value, parameter):
+    with pytest.raises(ValueError, match=f"^{parameter} must be "):
+        fitted(**{parameter: value})
+
+
+@each_block
+def test_one_for_each_hidden_layer(parameter):
+    name = next(iter(BLOCKS[parameter][0]))
+    with pytest.raises(
+        ValueError, match=f"{parameter} must be one for all or one for each of the 2 hidden layers; got 3"
+    ):
+        fitted(**{parameter: [name] * 3})
+
+
+@each_block
+def test_blocks_are_values_of_parameters(parameter):
+    _, base, instance = BLOCKS[parameter]
+    assert isinstance(instance, base)
+    model = MLPClassifier((8, 6), max_iter=3, random_state=0, **{parameter: [instance, instance]})
+    assert getattr(clone(model), parameter) == [instance, instance]
+    assert repr(instance) in "".join(repr(model).split()).replace(",", ", ")
+    assert type(instance).__name__ in model._repr_html_()
+    loaded = pickle.loads(pickle.dumps(model.fit(X, y)))
+    np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+
+
+def test_blocks_in_a_search():
+    grid = {"activation": ["relu", ELU(0.5), GELU()], "init": ["auto", "he_normal"]}
+    search = GridSearchCV(MLPClassifier((8,), max_iter=5, random_state=0), grid, cv=2, error_score="raise").fit(X, y)
+    assert len(search.cv_results_["params"]) == 6
+    assert isinstance(search.best_estimator_._network.activations[0], Activation)
+
+
+MIXED = [
+    {"activation": "gelu", "init": "lecun_normal"},
+    {"activation": "silu", "init": "he_uniform"},
+    {"activation": "selu", "init": "lecun_normal"},
+    {"activation": "mish", "init": "orthogonal"},
+    {"hidden_layer_sizes": (30, 20), "activation": ["elu", LeakyReLU(0.1)], "init": ["glorot_normal", "he_normal"]},
+    {"activation": "softplus", "init": "xavier_uniform"},
+]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.SkipTestWarning", "ignore::sklearn.exceptions.DataConversionWarning"
+)
+@parametrize_with_checks([estimator(**mix) for estimator in (MLPClassifier, MLPRegressor) for mix in MIXED])
+def test_estimator(estimator, check):
+    check(estimator)

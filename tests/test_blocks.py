@@ -1,4 +1,4 @@
-"""Building blocks in the estimators: by name, by instance, one for each layer, in searches, in scikit-learn's checks."""
+"""Building blocks in the estimators: by name, by instance, one for each layer, in searches and in checks."""
 
 import pickle
 

@@ -47,14 +47,14 @@ from .batches import is_sparse
 from .inference import raw_outputs
 from .initializers import INITIALIZERS, Auto, Initializer
 from .network import Network
-from .optimizers import OPTIMIZERS, FullBatch
+from .optimizers import OPTIMIZERS, FullBatch, Optimizer
 from .schedules import SCHEDULES, Constant
 from .training import Data, Options, State, Trainer, Validation, split_rows
 
 RULES = {
     "hidden_layer_sizes": layer_sizes(),
     "activation": per_layer(block(ACTIVATIONS, Activation)),
-    "solver": one_of("lbfgs", *OPTIMIZERS),
+    "solver": block({"lbfgs": None, **OPTIMIZERS}, Optimizer),
     "alpha": real(0),
     "batch_size": either(one_of("auto"), integer(1)),
     "learning_rate": one_of(*SCHEDULES),
@@ -139,7 +139,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             Non-negative weight of each row in the loss; None stands for equal weights.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Validation rows. They are scored after each epoch (``validation_scores_``), and watched instead of a part
-            of X if ``early_stopping`` is on. Only effective with solver "sgd" or "adam".
+            of X if ``early_stopping`` is on. Not effective with solver "lbfgs".
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Targets of ``X_val``.
 
@@ -240,10 +240,10 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         return (*resolve_layers("init", self.init, INITIALIZERS, n_hidden), output)
 
     def _make_options(self):
-        optimizer = OPTIMIZERS.get(self.solver, FullBatch)
+        optimizer = self._optimizer()
         schedule = SCHEDULES[self.learning_rate] if self.solver == "sgd" else Constant
         return Options(
-            optimizers=(with_parameters_of(self, optimizer),),
+            optimizers=(optimizer,),
             learning_rate=np.array([float(self.learning_rate_init)]),
             alpha=np.array([float(self.alpha)]),
             batch_size=AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size,
@@ -252,7 +252,14 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
             early_stopping=self.early_stopping and self.solver != "lbfgs",
+            decouples_decay=optimizer.decouples_decay,
         )
+
+    def _optimizer(self):
+        if not isinstance(self.solver, str):
+            return self.solver
+        named = OPTIMIZERS.get(self.solver, FullBatch)
+        return with_parameters_of(self, named, named.shared)
 
     def _make_state(self, network, options, dtype, fresh):
         if fresh:
@@ -408,9 +415,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
 
 def has_partial_fit(estimator):
     if estimator.solver == "lbfgs":
-        raise AttributeError(
-            "partial_fit is only available for stochastic solvers, 'sgd' and 'adam'; got solver='lbfgs'."
-        )
+        raise AttributeError("partial_fit is only available for solvers by mini-batches; got solver='lbfgs'.")
     return True
 
 

@@ -150,9 +150,10 @@ def last_of(value, default):
     return value[-1] if value else default
 
 
-def with_parameters_of(estimator, block):
-    """Return a building block whose fields are the estimator's parameters of the same names."""
-    return block(**{field.name: getattr(estimator, field.name) for field in fields(block)})
+def with_parameters_of(estimator, block, names=None):
+    """Return a building block whose fields, or those of these names, are the estimator's parameters."""
+    names = [field.name for field in fields(block)] if names is None else names
+    return block(**{name: getattr(estimator, name) for name in names})
 
 
 def require(holds, name, allowed, value):

@@ -20,6 +20,7 @@ from .activations import Activation
 from .backend import get_backend, to_numpy
 from .initializers import Initializer
 from .losses import REGRESSION_LOSSES
+from .optimizers import Optimizer
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -37,17 +38,20 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Activation of the hidden units, one for all hidden layers or one for each: "identity", "logistic" (also called
         "sigmoid"), "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", or an instance from
         :mod:`sknn.activations` such as ``LeakyReLU(0.1)``.
-    solver : {"lbfgs", "sgd", "adam"}, default="adam"
-        Full-batch L-BFGS, or mini-batches with (Nesterov) momentum or Adam (arXiv:1412.6980).
+    solver : str or Optimizer, default="adam"
+        "lbfgs" for full-batch L-BFGS; for mini-batches "sgd" with (Nesterov) momentum, "adam" (arXiv:1412.6980),
+        "adamw", "amsgrad", "nadam", "adagrad", "adadelta", "rmsprop", "lion", or an instance from
+        :mod:`sknn.optimizers` such as ``RMSprop(0.99)``.
     alpha : float, default=0.0001
-        Strength of the L2 penalty ``alpha / 2 |W|^2``, divided by the batch's sum of weights; biases are free.
+        Strength of the L2 penalty ``alpha / 2 |W|^2``, divided by the batch's sum of weights; biases are free. "adamw"
+        and "lion" shrink weights by ``1 - learning rate * alpha`` a step instead, apart from the loss.
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch; "auto" is ``min(200, n_samples)``.
     learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
         Schedule for solver "sgd": the initial rate throughout, ``learning_rate_init / (t + 1)^power_t`` with t the
         samples seen, or a fifth of the rate on each plateau.
     learning_rate_init : float, default=0.001
-        Initial step size, for "sgd" and "adam".
+        Initial step size, for all solvers but "lbfgs".
     power_t : float, default=0.5
         Exponent of "invscaling".
     max_iter : int, default=200
@@ -71,9 +75,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     validation_fraction : float, default=0.1
         Share of the rows set aside for early stopping, stratified by class; unused if fit gets ``X_val``.
     beta_1, beta_2 : float, default=0.9, 0.999
-        Decay rates of Adam's moments, in [0, 1).
+        Decay rates of the moments of "adam", "adamw", "amsgrad" and "nadam", in [0, 1).
     epsilon : float, default=1e-8
-        Adam's guard against division by zero.
+        Guard of the same solvers against division by zero.
     n_iter_no_change : int, default=10
         Epochs without improvement that are borne before training stops.
     max_fun : int, default=15000
@@ -142,7 +146,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         hidden_layer_sizes: int | Sequence[int] = (100,),
         activation: str | Activation | Sequence[str | Activation] = "relu",
         *,
-        solver: str = "adam",
+        solver: str | Optimizer = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
         learning_rate: str = "constant",
@@ -346,17 +350,20 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Activation of the hidden units, one for all hidden layers or one for each: "identity", "logistic" (also called
         "sigmoid"), "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", or an instance from
         :mod:`sknn.activations` such as ``LeakyReLU(0.1)``.
-    solver : {"lbfgs", "sgd", "adam"}, default="adam"
-        Full-batch L-BFGS, or mini-batches with (Nesterov) momentum or Adam (arXiv:1412.6980).
+    solver : str or Optimizer, default="adam"
+        "lbfgs" for full-batch L-BFGS; for mini-batches "sgd" with (Nesterov) momentum, "adam" (arXiv:1412.6980),
+        "adamw", "amsgrad", "nadam", "adagrad", "adadelta", "rmsprop", "lion", or an instance from
+        :mod:`sknn.optimizers` such as ``RMSprop(0.99)``.
     alpha : float, default=0.0001
-        Strength of the L2 penalty ``alpha / 2 |W|^2``, divided by the batch's sum of weights; biases are free.
+        Strength of the L2 penalty ``alpha / 2 |W|^2``, divided by the batch's sum of weights; biases are free. "adamw"
+        and "lion" shrink weights by ``1 - learning rate * alpha`` a step instead, apart from the loss.
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch; "auto" is ``min(200, n_samples)``.
     learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
         Schedule for solver "sgd": the initial rate throughout, ``learning_rate_init / (t + 1)^power_t`` with t the
         samples seen, or a fifth of the rate on each plateau.
     learning_rate_init : float, default=0.001
-        Initial step size, for "sgd" and "adam".
+        Initial step size, for all solvers but "lbfgs".
     power_t : float, default=0.5
         Exponent of "invscaling".
     max_iter : int, default=200
@@ -380,9 +387,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     validation_fraction : float, default=0.1
         Share of the rows set aside for early stopping, stratified by class; unused if fit gets ``X_val``.
     beta_1, beta_2 : float, default=0.9, 0.999
-        Decay rates of Adam's moments, in [0, 1).
+        Decay rates of the moments of "adam", "adamw", "amsgrad" and "nadam", in [0, 1).
     epsilon : float, default=1e-8
-        Adam's guard against division by zero.
+        Guard of the same solvers against division by zero.
     n_iter_no_change : int, default=10
         Epochs without improvement that are borne before training stops.
     max_fun : int, default=15000
@@ -450,7 +457,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         hidden_layer_sizes: int | Sequence[int] = (100,),
         activation: str | Activation | Sequence[str | Activation] = "relu",
         *,
-        solver: str = "adam",
+        solver: str | Optimizer = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
         learning_rate: str = "constant",

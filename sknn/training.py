@@ -30,6 +30,12 @@ class Options:
     tol: float = 1e-4
     n_iter_no_change: float = 10
     early_stopping: bool = False
+    decouples_decay: bool = False
+
+    @property
+    def penalty(self):
+        """Strength of the penalty that is a part of the loss."""
+        return np.zeros_like(self.alpha) if self.decouples_decay else self.alpha
 
     def take(self, models):
         """Return the options of some models."""
@@ -249,7 +255,8 @@ class Tables(NamedTuple):
     """What changes from step to step of an epoch, in arrays that a plan can hold on to.
 
     ``clock`` is [step, first row of the batch]; ``order (streams, n)`` the epoch's row numbers; ``scale`` one over each
-    batch's sum of weights, ``rate`` the step sizes, ``loss`` what the steps record, all three ``(steps, models)``.
+    batch's sum of weights, ``rate`` the step sizes, ``loss`` what the steps record, all three ``(steps, models)``; so
+    are, where there are any, the ``second_rate`` of an optimiser and the ``shrinkage`` of weights by decoupled decay.
     """
 
     clock: object
@@ -257,6 +264,8 @@ class Tables(NamedTuple):
     scale: object
     rate: object
     loss: object
+    second_rate: object = None
+    shrinkage: object = None
 
 
 class Shared(NamedTuple):
@@ -294,6 +303,8 @@ class Trainer:
             scale=xp.empty(shape, dtype),
             rate=xp.empty(shape, dtype),
             loss=xp.empty(shape, np.float64),
+            second_rate=xp.empty(shape, dtype) if self._rates("second_rates", np.ones(1, int)) is not None else None,
+            shrinkage=xp.empty(shape, dtype) if self.options.decouples_decay else None,
         )
 
     def _make_plans(self):
@@ -312,7 +323,7 @@ class Trainer:
             y=bring(self.data.y),
             weight=None if weight is None else bring(weight[:, None], dtype),
             hyper=bring(np.array([optimizer.hyper() for optimizer in self.options.optimizers]), dtype),
-            alpha=bring(self.options.alpha, dtype),
+            alpha=bring(self.options.penalty, dtype),
             grad=self.backend.xp.empty_like(self._theta),
         )
 
@@ -342,9 +353,15 @@ class Trainer:
             *forward_plan(backend, network, batch, weights, biases, activity),
             partial(backend.loss_gradient, *score),
             *backward_plan(backend, network, batch, weights, d_weights, d_biases, activity),
+            *self._shrink_plan(layout),
             partial(backend.update, *update),
             partial(backend.advance, tables.clock, n_rows),
         ]
+
+    def _shrink_plan(self, layout):
+        if not self.options.decouples_decay:
+            return []
+        return [partial(self.backend.shrink, self._theta, layout.n_decayed, self._tables)]
 
     def _drawn_targets(self, n_rows, shared):
         """Return buffers for a batch's targets and weights ``(streams, n_rows)``, and the calls that fill them."""
@@ -394,11 +411,23 @@ class Trainer:
         bring, dtype = self.backend.asarray, self._theta.dtype
         self._tables.scale[...] = bring(self._scales(), dtype)
         steps = self.state.steps + np.arange(1, len(self._lengths) + 1)
-        rates = [
-            optimizer.rates(rate, steps)
-            for optimizer, rate in zip(self.options.optimizers, self.state.learning_rate, strict=True)
-        ]
-        self._tables.rate[...] = bring(np.stack(rates, axis=1), dtype)
+        self._tables.rate[...] = bring(self._rates("rates", steps), dtype)
+        if self._tables.second_rate is not None:
+            self._tables.second_rate[...] = bring(self._rates("second_rates", steps), dtype)
+        if self._tables.shrinkage is not None:
+            shrinkage = 1 - self._learning_rates(steps) * self.options.alpha
+            self._tables.shrinkage[...] = bring(np.maximum(shrinkage, 0), dtype)
+
+    def _learning_rates(self, steps):
+        """Return the learning rate of each step and model."""
+        return np.broadcast_to(self.state.learning_rate, (len(steps), len(self.state.learning_rate)))
+
+    def _rates(self, kind, steps):
+        """Return step sizes of one kind, ``(steps, models)``, or None where the optimiser has none of it."""
+        learning_rates = self._learning_rates(steps).T
+        pairs = zip(self.options.optimizers, learning_rates, strict=True)
+        rates = [getattr(optimizer, kind)(rate, steps) for optimizer, rate in pairs]
+        return None if rates[0] is None else np.stack(rates, axis=1)
 
     def _scales(self):
         """One over each batch's sum of weights, ``(steps, 1 or models)``; a batch of no weight has no say."""

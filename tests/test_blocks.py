@@ -13,6 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sknn import MLPClassifier, MLPRegressor
 from sknn.activations import ACTIVATIONS, ELU, GELU, Activation, LeakyReLU, Tanh
 from sknn.initializers import INITIALIZERS, Constant, Initializer, Normal, VarianceScaling
+from sknn.optimizers import OPTIMIZERS, Lion, Optimizer, RMSprop
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X, y = load_iris(return_X_y=True)
@@ -22,8 +23,10 @@ each_estimator = pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegress
 BLOCKS = {
     "activation": (ACTIVATIONS, Activation, LeakyReLU(0.2)),
     "init": (INITIALIZERS, Initializer, VarianceScaling(2.0)),
+    "solver": (OPTIMIZERS, Optimizer, RMSprop(0.95)),
 }
-NAMES = [(parameter, name) for parameter, (table, _, _) in BLOCKS.items() for name in table]
+LAYERED = ["activation", "init"]
+NAMES = [(parameter, name) for parameter in LAYERED for name in BLOCKS[parameter][0]]
 each_block = pytest.mark.parametrize("parameter", BLOCKS)
 
 
@@ -71,7 +74,7 @@ def test_what_is_refused(value, parameter):
         fitted(**{parameter: value})
 
 
-@each_block
+@pytest.mark.parametrize("parameter", LAYERED)
 def test_one_for_each_hidden_layer(parameter):
     name = next(iter(BLOCKS[parameter][0]))
     with pytest.raises(
@@ -84,8 +87,9 @@ def test_one_for_each_hidden_layer(parameter):
 def test_blocks_are_values_of_parameters(parameter):
     _, base, instance = BLOCKS[parameter]
     assert isinstance(instance, base)
-    model = MLPClassifier((8, 6), max_iter=3, random_state=0, **{parameter: [instance, instance]})
-    assert getattr(clone(model), parameter) == [instance, instance]
+    value = [instance, instance] if parameter in LAYERED else instance
+    model = MLPClassifier((8, 6), max_iter=3, random_state=0, **{parameter: value})
+    assert getattr(clone(model), parameter) == value
     assert repr(instance) in "".join(repr(model).split()).replace(",", ", ")
     assert type(instance).__name__ in model._repr_html_()
     loaded = pickle.loads(pickle.dumps(model.fit(X, y)))
@@ -93,11 +97,61 @@ def test_blocks_are_values_of_parameters(parameter):
 
 
 def test_blocks_in_a_search():
-    grid = {"activation": ["relu", ELU(0.5), GELU()], "init": ["auto", "he_normal"]}
+    grid = {"activation": ["relu", ELU(0.5), GELU()], "init": ["auto", "he_normal"], "solver": ["adam", Lion()]}
     search = GridSearchCV(MLPClassifier((8,), max_iter=5, random_state=0), grid, cv=2, error_score="raise").fit(X, y)
-    assert len(search.cv_results_["params"]) == 6
+    assert len(search.cv_results_["params"]) == 12
     assert isinstance(search.best_estimator_._network.activations[0], Activation)
 
+
+# ---- solvers ----------------------------------------------------------------------------
+
+
+@each_estimator
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_solver_by_name_takes_the_estimators_numbers(name, estimator):
+    numbers = {"momentum": 0.5, "nesterovs_momentum": False, "beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-3}
+    by_name = fitted(estimator, solver=name, **numbers)
+    optimizer = OPTIMIZERS[name]
+    instance = optimizer(**{field: numbers[field] for field in optimizer.shared})
+    other = fitted(estimator, solver=instance)
+    for mine, expected in zip(other.coefs_, by_name.coefs_, strict=True):
+        np.testing.assert_array_equal(mine, expected)
+
+
+RATES = {"adadelta": 1.0, "sgd": 0.1, "adagrad": 0.1}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_solver_learns(name):
+    model = fitted(solver=name, learning_rate_init=RATES.get(name, 0.01), max_iter=60, activation="tanh")
+    assert model.score(X, y) > 0.9
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_training_in_two_goes_is_training_in_one(name):
+    model = fitted(solver=name, max_iter=6, tol=0)
+    resumed = fitted(solver=name, max_iter=3, tol=0, warm_start=True)
+    resumed = pickle.loads(pickle.dumps(resumed)).fit(X, y)
+    for mine, expected in zip(resumed.coefs_, model.coefs_, strict=True):
+        np.testing.assert_array_equal(mine, expected)
+
+
+@pytest.mark.parametrize("solver", ["adamw", "lion"])
+def test_decoupled_decay_shrinks_weights_alone(solver):
+    """Where the gradient is zero, only decay moves the weights, and never the biases."""
+    rows, labels = np.zeros((40, 3)), np.arange(40) % 2  # whose best output is 0, as soon as it is there
+    free, decayed = (
+        MLPClassifier(
+            (), solver=solver, alpha=alpha, learning_rate_init=0.1, batch_size=40, max_iter=7, random_state=0
+        ).fit(rows, labels)
+        for alpha in (0.0, 0.5)
+    )
+    np.testing.assert_allclose(decayed.coefs_[0], free.coefs_[0] * 0.95**7, rtol=1e-12)
+    np.testing.assert_array_equal(decayed.intercepts_[0], free.intercepts_[0])
+    np.testing.assert_array_equal(decayed.loss_curve_, free.loss_curve_)
+
+
+# ---- scikit-learn's checks --------------------------------------------------------------
 
 MIXED = [
     {"activation": "gelu", "init": "lecun_normal"},
@@ -105,7 +159,9 @@ MIXED = [
     {"activation": "selu", "init": "lecun_normal"},
     {"activation": "mish", "init": "orthogonal"},
     {"hidden_layer_sizes": (30, 20), "activation": ["elu", LeakyReLU(0.1)], "init": ["glorot_normal", "he_normal"]},
-    {"activation": "softplus", "init": "xavier_uniform"},
+    {"activation": "softplus", "init": "xavier_uniform", "solver": "nadam"},
+    {"activation": "tanh", "solver": "adagrad", "learning_rate_init": 0.05},
+    {"solver": "amsgrad", "alpha": 0.01},
 ]
 
 

@@ -1,6 +1,7 @@
 """Optimisers against formulas worked by hand and PyTorch, over many steps, on both backends."""
 
 import pickle
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sknn import optimizers as module
-from sknn.optimizers import OPTIMIZERS, SGD, Adam, FullBatch, Optimizer
+from sknn.optimizers import (
+    OPTIMIZERS,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    AMSGrad,
+    FullBatch,
+    Lion,
+    NAdam,
+    Optimizer,
+    RMSprop,
+)
 from sknn.training import Tables
 from tests.helpers import BACKENDS, all_subclasses
 
@@ -19,7 +33,15 @@ each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 SOME = [
     (SGD(0.9), SGD(0.5, False), SGD(0.0)),
     (Adam(), Adam(0.5, 0.99, 1e-3), Adam(0.0, 0.9, 0.1)),
+    (AdamW(), AdamW(0.5, 0.99, 1e-3), AdamW(0.0, 0.9, 0.1)),
+    (AMSGrad(), AMSGrad(0.5, 0.99, 1e-3), AMSGrad(0.0, 0.9, 0.1)),
+    (NAdam(), NAdam(0.5, 0.99, 1e-3), NAdam(0.9, 0.9, 0.1, 0.5)),
+    (Adagrad(), Adagrad(0.1), Adagrad(1e-3)),
+    (Adadelta(), Adadelta(0.5), Adadelta(0.95, 1e-3)),
+    (RMSprop(), RMSprop(0.99, 0.9, 1e-3), RMSprop(0.5, 0.5, 0.1, True)),
+    (Lion(), Lion(0.5, 0.9), Lion(0.0, 0.0)),
 ]
+each_group = pytest.mark.parametrize("optimizers", SOME, ids=lambda group: type(group[0]).__name__)
 
 
 def random(shape, seed=0):
@@ -40,7 +62,9 @@ def move(backend, optimizers, theta, rates, gradient=gradient, alpha=0.0, scale=
     theta, slots = theta.copy(), np.zeros((optimizers[0].n_slots, *theta.shape), dtype)
     hyper = np.array([optimizer.hyper() for optimizer in optimizers], dtype)
     scales = np.full(rates.shape, scale, dtype)
-    tables = Tables(np.zeros(2, np.int64), None, scales, rates.astype(dtype), np.zeros(rates.shape))
+    second = second_rates(optimizers, rates)
+    losses = np.zeros(rates.shape)
+    tables = Tables(np.zeros(2, np.int64), None, scales, rates.astype(dtype), losses, second)
     alpha, path = np.full(n_models, alpha, dtype), [theta.copy()]
     for _ in rates:
         grad = gradient(theta).astype(dtype)
@@ -48,6 +72,15 @@ def move(backend, optimizers, theta, rates, gradient=gradient, alpha=0.0, scale=
         backend.advance(tables.clock, 0)
         path.append(theta.copy())
     return np.stack(path)
+
+
+def second_rates(optimizers, rates):
+    """Return those that go with ``rates``, which are in proportion to the learning rate."""
+    steps = np.arange(1, len(rates) + 1)
+    if optimizers[0].second_rates(1.0, steps) is None:
+        return None
+    units = [(optimizer.second_rates(1.0, steps) / optimizer.rates(1.0, steps)) for optimizer in optimizers]
+    return np.stack(units, axis=1) * rates
 
 
 def all_rates(optimizers, learning_rate):
@@ -125,7 +158,7 @@ def test_steps_of_a_constant_gradient(backend, g):
 
 
 @each_backend
-@pytest.mark.parametrize("optimizers", SOME, ids=["sgd", "adam"])
+@each_group
 def test_no_gradient_moves_nothing(optimizers, backend):
     theta = random((3, N_PARAMETERS))
     path = move(backend, optimizers, theta, all_rates(optimizers, 0.1), np.zeros_like)
@@ -133,7 +166,7 @@ def test_no_gradient_moves_nothing(optimizers, backend):
 
 
 @each_backend
-@pytest.mark.parametrize("optimizers", SOME, ids=["sgd", "adam"])
+@each_group
 def test_decay_is_the_gradient_of_the_penalty_on_the_first_parameters(optimizers, backend):
     theta, rates = random((3, N_PARAMETERS)), all_rates(optimizers, 0.02)
     decay = 0.7 * 0.25 * (np.arange(N_PARAMETERS) < N_DECAYED)
@@ -143,10 +176,11 @@ def test_decay_is_the_gradient_of_the_penalty_on_the_first_parameters(optimizers
 
 
 @each_backend
-@pytest.mark.parametrize("optimizers", SOME, ids=["sgd", "adam"])
+@each_group
 def test_the_penalty_is_added_to_the_loss_of_the_step(optimizers, backend):
     theta, rates = random((3, N_PARAMETERS)), all_rates(optimizers, 0.02)
-    tables = Tables(np.array([4, 0]), None, np.full(rates.shape, 0.25), rates, np.ones(rates.shape))
+    second = second_rates(optimizers, rates)
+    tables = Tables(np.array([4, 0]), None, np.full(rates.shape, 0.25), rates, np.ones(rates.shape), second)
     slots, hyper = np.zeros((optimizers[0].n_slots, *theta.shape)), np.array([o.hyper() for o in optimizers])
     alpha = np.array([0.0, 0.5, 2.0])
     penalty = alpha * 0.25 / 2 * (theta[:, :N_DECAYED] ** 2).sum(axis=1)
@@ -196,12 +230,77 @@ def test_adam_is_pytorchs_while_epsilon_is_negligible(betas, backend):
     np.testing.assert_allclose(path[:, 0], peer_path(make, theta[0], 0.2), rtol=1e-9, atol=1e-11)
 
 
+PEERS = {
+    "AMSGrad": (
+        [AMSGrad(0.9, 0.999, 1e-14), AMSGrad(0.5, 0.9, 1e-14)],
+        lambda o: {"betas": (o.beta_1, o.beta_2), "eps": o.epsilon, "amsgrad": True},
+    ),
+    "NAdam": (
+        [NAdam(0.9, 0.999, 1e-14), NAdam(0.5, 0.9, 1e-14, 0.3)],
+        lambda o: {"betas": (o.beta_1, o.beta_2), "eps": o.epsilon, "momentum_decay": o.momentum_decay},
+    ),
+    "Adagrad": ([Adagrad(), Adagrad(0.1)], lambda o: {"eps": o.epsilon}),
+    "Adadelta": ([Adadelta(), Adadelta(0.5, 1e-3)], lambda o: {"rho": o.rho, "eps": o.epsilon}),
+    "RMSprop": (
+        [RMSprop(), RMSprop(0.99, 0.9), RMSprop(0.8, 0.5, 1e-3, True)],
+        lambda o: {"alpha": o.rho, "momentum": o.momentum, "eps": o.epsilon, "centered": o.centered},
+    ),
+}
+
+
+@each_backend
+@pytest.mark.parametrize("name", PEERS)
+def test_pytorch(name, backend):
+    optimizers, options = PEERS[name]
+    for optimizer in optimizers:
+        theta = random((1, N_PARAMETERS))
+        path = move(backend, [optimizer], theta, all_rates([optimizer], 0.03), alpha=0.4, scale=0.5)
+        parameters = {"lr": 0.03, **options(optimizer)}
+        peer = peer_path(partial(make_peer, "Adam" if name == "AMSGrad" else name, parameters), theta[0], 0.2)
+        precision = 1e-6 if name == "NAdam" else 1e-9  # PyTorch keeps the product of momenta in float32
+        np.testing.assert_allclose(path[:, 0], peer, rtol=precision, atol=precision)
+
+
+def make_peer(name, parameters, optim, groups):
+    return getattr(optim, name)(groups, **parameters)
+
+
+@each_backend
+def test_decoupled_decay_is_pytorchs(backend):
+    def make(optim, groups):
+        return optim.AdamW(groups, lr=0.03, eps=1e-14, weight_decay=0.0)
+
+    theta, optimizer = random((1, N_PARAMETERS)), AdamW(epsilon=1e-14)
+    rates, peer = all_rates([optimizer], 0.03), peer_path(make, theta[0], 0.2)
+    slots, hyper = np.zeros((2, *theta.shape)), np.array([optimizer.hyper()])
+    ones = np.ones(rates.shape)
+    tables = Tables(np.zeros(2, np.int64), None, ones, rates, np.zeros(rates.shape), None, ones - 0.03 * 0.2)
+    for expected in peer[1:]:
+        grad = gradient(theta)
+        backend.shrink(theta, N_DECAYED, tables)
+        backend.update(optimizer, theta, grad, slots, hyper, np.zeros(1), N_DECAYED, tables)
+        backend.advance(tables.clock, 0)
+        np.testing.assert_allclose(theta[0], expected, rtol=1e-9, atol=1e-11)
+
+
+@each_backend
+def test_lion_by_hand(backend):
+    """Algorithm 2 of Chen et al., 2023."""
+    optimizer, theta, m = Lion(0.8, 0.95), random((1, N_PARAMETERS)), 0.0
+    path, expected = move(backend, [optimizer], theta, all_rates([optimizer], 0.03)), [theta]
+    for _ in range(N_STEPS):
+        g = gradient(expected[-1])
+        expected.append(expected[-1] - 0.03 * np.sign(0.8 * m + 0.2 * g))
+        m = 0.95 * m + 0.05 * g
+    np.testing.assert_allclose(path, np.stack(expected), rtol=1e-12, atol=1e-13)
+
+
 # ---- stacks, types, tables --------------------------------------------------------------
 
 
 @each_backend
 @each_dtype
-@pytest.mark.parametrize("optimizers", SOME, ids=["sgd", "adam"])
+@each_group
 def test_a_stack_moves_as_each_model_alone(optimizers, dtype, backend):
     """Bit for bit: a step takes element by element."""
     theta, rates = random((3, N_PARAMETERS)).astype(dtype), all_rates(optimizers, 0.02) * [1, 2, 0.5]
@@ -212,7 +311,7 @@ def test_a_stack_moves_as_each_model_alone(optimizers, dtype, backend):
 
 
 @each_backend
-@pytest.mark.parametrize("optimizers", SOME, ids=["sgd", "adam"])
+@each_group
 def test_float32_follows_float64(optimizers, backend):
     theta, rates = random((3, N_PARAMETERS)), all_rates(optimizers, 0.02)
     single = move(backend, optimizers, theta.astype(np.float32), rates)
@@ -233,12 +332,14 @@ def test_adams_rates_settle_on_the_learning_rate(betas, start):
 
 def test_rates_depend_on_the_number_of_the_step_only():
     steps = np.arange(1, 31)
-    for optimizer in (SGD(), Adam()):
+    for optimizer in (SGD(), Adam(), NAdam(), RMSprop()):
         parts = [optimizer.rates(0.1, steps[a:b]) for a, b in pairwise([0, 7, 8, 30])]
         np.testing.assert_array_equal(np.concatenate(parts), optimizer.rates(0.1, steps))
+        changing = optimizer.rates(np.linspace(1, 2, 30), steps)
+        np.testing.assert_allclose(changing, np.linspace(1, 2, 30) * optimizer.rates(1.0, steps), rtol=1e-14)
 
 
-@pytest.mark.parametrize("optimizer", [SGD(0.5), Adam(0.5)], ids=str)
+@pytest.mark.parametrize("optimizer", [group[1] for group in SOME], ids=str)
 def test_an_optimizer_is_a_value(optimizer):
     assert pickle.loads(pickle.dumps(optimizer)) == optimizer == eval(repr(optimizer), vars(module))
     assert optimizer != type(optimizer)()

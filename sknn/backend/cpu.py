@@ -58,7 +58,8 @@ class Backend(reference.Backend):
             super().update(optimizer, theta, grad, slots, hyper, alpha, n_decayed, tables)
         else:
             t = tables
-            fused(theta, grad, slots, hyper, t.rate, alpha, t.scale, n_decayed, t.clock, t.loss)
+            second_rate = t.rate if t.second_rate is None else t.second_rate
+            fused(theta, grad, slots, hyper, t.rate, second_rate, alpha, t.scale, n_decayed, t.clock, t.loss)
 
     def run(self, work, pieces):
         n_threads = min(thread_count(), len(pieces))
@@ -307,7 +308,14 @@ def _decay_and_penalty(theta, grad, decay, n_decayed):
 
 
 @kernel
-def _adam(theta, grad, slots, hyper, rate, alpha, scale, n_decayed, clock, losses):
+def _add_penalties(theta, grad, alpha, scale, n_decayed, step, losses):
+    for k in range(theta.shape[0]):
+        decay = alpha[k] * scale[step, k]
+        losses[step, k] += 0.5 * decay * _decay_and_penalty(theta[k], grad[k], decay, n_decayed)
+
+
+@kernel
+def _adam(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses):
     step = clock[0]
     for k in range(theta.shape[0]):
         decay = alpha[k] * scale[step, k]
@@ -335,13 +343,11 @@ def _adam_row(theta, grad, m, v, hyper, rate, decay, n_decayed):
 
 
 @kernel
-def _sgd(theta, grad, slots, hyper, rate, alpha, scale, n_decayed, clock, losses):
+def _sgd(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses):
     step = clock[0]
+    _add_penalties(theta, grad, alpha, scale, n_decayed, step, losses)
     for k in range(theta.shape[0]):
-        decay = alpha[k] * scale[step, k]
-        squares = _decay_and_penalty(theta[k], grad[k], decay, n_decayed)
         _sgd_row(theta[k], grad[k], slots[0, k], hyper[k], rate[step, k])
-        losses[step, k] += 0.5 * decay * squares
 
 
 @kernel
@@ -354,7 +360,128 @@ def _sgd_row(theta, grad, velocity, hyper, rate):
         theta[i] += lookahead * (momentum * velocity[i] - move) + plain * velocity[i]
 
 
-_UPDATES = {"adam": _adam, "sgd": _sgd}
+@kernel
+def _amsgrad(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses):
+    step = clock[0]
+    _add_penalties(theta, grad, alpha, scale, n_decayed, step, losses)
+    for k in range(theta.shape[0]):
+        _amsgrad_row(theta[k], grad[k], slots[0, k], slots[1, k], slots[2, k], hyper[k], rate[step, k])
+
+
+@kernel
+def _amsgrad_row(theta, grad, m, v, greatest, hyper, rate):
+    b1, c1, b2, c2, epsilon = hyper[0], hyper[1], hyper[2], hyper[3], hyper[4]
+    for i in range(theta.shape[0]):
+        g = grad[i]
+        m[i] = b1 * m[i] + c1 * g
+        v[i] = b2 * v[i] + c2 * g * g
+        top = greatest[i] if greatest[i] > v[i] else v[i]  # v where it is NaN
+        greatest[i] = top
+        theta[i] -= rate * m[i] / (math.sqrt(top) + epsilon)
+
+
+@kernel
+def _nadam(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses):
+    step = clock[0]
+    _add_penalties(theta, grad, alpha, scale, n_decayed, step, losses)
+    for k in range(theta.shape[0]):
+        _nadam_row(theta[k], grad[k], slots[0, k], slots[1, k], hyper[k], rate[step, k], second_rate[step, k])
+
+
+@kernel
+def _nadam_row(theta, grad, m, v, hyper, rate, second_rate):
+    b1, c1, b2, c2, epsilon = hyper[0], hyper[1], hyper[2], hyper[3], hyper[4]
+    for i in range(theta.shape[0]):
+        g = grad[i]
+        m[i] = b1 * m[i] + c1 * g
+        v[i] = b2 * v[i] + c2 * g * g
+        theta[i] -= (rate * g + second_rate * m[i]) / (math.sqrt(v[i]) + epsilon)
+
+
+@kernel
+def _adagrad(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses):
+    step = clock[0]
+    _add_penalties(theta, grad, alpha, scale, n_decayed, step, losses)
+    for k in range(theta.shape[0]):
+        _adagrad_row(theta[k], grad[k], slots[0, k], hyper[k, 0], rate[step, k])
+
+
+@kernel
+def _adagrad_row(theta, grad, total, epsilon, rate):
+    for i in range(theta.shape[0]):
+        g = grad[i]
+        total[i] += g * g
+        theta[i] -= rate * g / (math.sqrt(total[i]) + epsilon)
+
+
+@kernel
+def _adadelta(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses):
+    step = clock[0]
+    _add_penalties(theta, grad, alpha, scale, n_decayed, step, losses)
+    for k in range(theta.shape[0]):
+        _adadelta_row(theta[k], grad[k], slots[0, k], slots[1, k], hyper[k], rate[step, k])
+
+
+@kernel
+def _adadelta_row(theta, grad, gradients, steps, hyper, rate):
+    rho, rest, epsilon = hyper[0], hyper[1], hyper[2]
+    for i in range(theta.shape[0]):
+        g = grad[i]
+        gradients[i] = rho * gradients[i] + rest * g * g
+        move = math.sqrt((steps[i] + epsilon) / (gradients[i] + epsilon)) * g
+        steps[i] = rho * steps[i] + rest * move * move
+        theta[i] -= rate * move
+
+
+@kernel
+def _rmsprop(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses):
+    step = clock[0]
+    _add_penalties(theta, grad, alpha, scale, n_decayed, step, losses)
+    for k in range(theta.shape[0]):
+        _rmsprop_row(theta[k], grad[k], slots[0, k], slots[1, k], slots[2, k], hyper[k], rate[step, k])
+
+
+@kernel
+def _rmsprop_row(theta, grad, squares, mean, velocity, hyper, rate):
+    rho, rest, momentum, epsilon, centered = hyper[0], hyper[1], hyper[2], hyper[3], hyper[4]
+    zero = theta.dtype.type(0)
+    for i in range(theta.shape[0]):
+        g = grad[i]
+        squares[i] = rho * squares[i] + rest * g * g
+        mean[i] = rho * mean[i] + rest * g
+        variance = squares[i] - centered * mean[i] * mean[i]
+        variance = zero if variance < zero else variance  # written so that NaN goes through
+        velocity[i] = momentum * velocity[i] + g / (math.sqrt(variance) + epsilon)
+        theta[i] -= rate * velocity[i]
+
+
+@kernel
+def _lion(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses):
+    step = clock[0]
+    _add_penalties(theta, grad, alpha, scale, n_decayed, step, losses)
+    for k in range(theta.shape[0]):
+        _lion_row(theta[k], grad[k], slots[0, k], hyper[k], rate[step, k])
+
+
+@kernel
+def _lion_row(theta, grad, m, hyper, rate):
+    b1, c1, b2, c2 = hyper[0], hyper[1], hyper[2], hyper[3]
+    for i in range(theta.shape[0]):
+        g = grad[i]
+        theta[i] -= rate * np.sign(b1 * m[i] + c1 * g)
+        m[i] = b2 * m[i] + c2 * g
+
+
+_UPDATES = {
+    "adam": _adam,
+    "sgd": _sgd,
+    "amsgrad": _amsgrad,
+    "nadam": _nadam,
+    "adagrad": _adagrad,
+    "adadelta": _adadelta,
+    "rmsprop": _rmsprop,
+    "lion": _lion,
+}
 
 
 # ---- column moments: a block of rows at a time, relative to the mean so far --------------

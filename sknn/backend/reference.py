@@ -78,11 +78,16 @@ class Backend:
         grad[:, :n_decayed] += decay[:, None] * decayed
         losses[clock[0]] += 0.5 * decay * (decayed * decayed).sum(axis=-1)
 
+    def shrink(self, theta, n_decayed, tables):
+        """Multiply the decayed parameters by ``tables.shrinkage`` of this step: decoupled weight decay."""
+        theta[:, :n_decayed] *= tables.shrinkage[tables.clock[0]][:, None]
+
     def update(self, optimizer, theta, grad, slots, hyper, alpha, n_decayed, tables):
-        """One step of the optimiser, weight decay included. Leaves grad undefined."""
+        """One step of the optimiser, the penalty ``alpha`` included. Leaves grad undefined."""
         clock = tables.clock
         self.weight_decay(theta, grad, alpha, tables.scale, n_decayed, clock, tables.loss)
-        optimizer.update(self.xp, theta, grad, slots, hyper, tables.rate[clock[0]][:, None])
+        second = None if tables.second_rate is None else tables.second_rate[clock[0]][:, None]
+        optimizer.update(self.xp, theta, grad, slots, hyper, tables.rate[clock[0]][:, None], second)
 
     # ---- preprocessing ------------------------------------------------------------------
 

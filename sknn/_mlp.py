@@ -47,8 +47,8 @@ from .batches import is_sparse
 from .inference import raw_outputs
 from .initializers import INITIALIZERS, Auto, Initializer
 from .network import Network
-from .optimizers import OPTIMIZERS, FullBatch, Optimizer
-from .schedules import SCHEDULES, Constant
+from .optimizers import OPTIMIZERS, SGD, FullBatch, Optimizer
+from .schedules import SCHEDULES, SCIKIT_LEARNS, Constant, Schedule
 from .training import Data, Options, State, Trainer, Validation, split_rows
 
 RULES = {
@@ -57,7 +57,7 @@ RULES = {
     "solver": block({"lbfgs": None, **OPTIMIZERS}, Optimizer),
     "alpha": real(0),
     "batch_size": either(one_of("auto"), integer(1)),
-    "learning_rate": one_of(*SCHEDULES),
+    "learning_rate": block(SCHEDULES, Schedule),
     "learning_rate_init": real(0, closed="neither"),
     "power_t": real(0),
     "max_iter": integer(1),
@@ -241,13 +241,13 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
 
     def _make_options(self):
         optimizer = self._optimizer()
-        schedule = SCHEDULES[self.learning_rate] if self.solver == "sgd" else Constant
         return Options(
             optimizers=(optimizer,),
             learning_rate=np.array([float(self.learning_rate_init)]),
             alpha=np.array([float(self.alpha)]),
             batch_size=AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size,
-            schedule=with_parameters_of(self, schedule),
+            schedule=self._schedule(optimizer),
+            n_epochs=self.max_iter,
             shuffle=self.shuffle,
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
@@ -259,6 +259,14 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         if not isinstance(self.solver, str):
             return self.solver
         named = OPTIMIZERS.get(self.solver, FullBatch)
+        return with_parameters_of(self, named, named.shared)
+
+    def _schedule(self, optimizer):
+        if not isinstance(self.learning_rate, str):
+            return self.learning_rate
+        if self.learning_rate in SCIKIT_LEARNS and not isinstance(optimizer, SGD):
+            return Constant()
+        named = SCHEDULES[self.learning_rate]
         return with_parameters_of(self, named, named.shared)
 
     def _make_state(self, network, options, dtype, fresh):

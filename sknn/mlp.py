@@ -21,6 +21,7 @@ from .backend import get_backend, to_numpy
 from .initializers import Initializer
 from .losses import REGRESSION_LOSSES
 from .optimizers import Optimizer
+from .schedules import Schedule
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -47,9 +48,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         and "lion" shrink weights by ``1 - learning rate * alpha`` a step instead, apart from the loss.
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch; "auto" is ``min(200, n_samples)``.
-    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
-        Schedule for solver "sgd": the initial rate throughout, ``learning_rate_init / (t + 1)^power_t`` with t the
-        samples seen, or a fifth of the rate on each plateau.
+    learning_rate : str or Schedule, default="constant"
+        For solver "sgd" as scikit-learn has it: "constant", "invscaling" (``learning_rate_init / (t + 1)^power_t`` with
+        t the samples seen) or "adaptive" (a fifth of the rate on each plateau). For all solvers but "lbfgs": "step",
+        "exponential", "cosine", "one_cycle", "coslog4", "reduce_on_plateau", "warm_up", or an instance from
+        :mod:`sknn.schedules` such as ``WarmUp(3, then=Cosine(period=20))``. What has an end ends after ``max_iter``
+        epochs.
     learning_rate_init : float, default=0.001
         Initial step size, for all solvers but "lbfgs".
     power_t : float, default=0.5
@@ -149,7 +153,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         solver: str | Optimizer = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
-        learning_rate: str = "constant",
+        learning_rate: str | Schedule = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -359,9 +363,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         and "lion" shrink weights by ``1 - learning rate * alpha`` a step instead, apart from the loss.
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch; "auto" is ``min(200, n_samples)``.
-    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
-        Schedule for solver "sgd": the initial rate throughout, ``learning_rate_init / (t + 1)^power_t`` with t the
-        samples seen, or a fifth of the rate on each plateau.
+    learning_rate : str or Schedule, default="constant"
+        For solver "sgd" as scikit-learn has it: "constant", "invscaling" (``learning_rate_init / (t + 1)^power_t`` with
+        t the samples seen) or "adaptive" (a fifth of the rate on each plateau). For all solvers but "lbfgs": "step",
+        "exponential", "cosine", "one_cycle", "coslog4", "reduce_on_plateau", "warm_up", or an instance from
+        :mod:`sknn.schedules` such as ``WarmUp(3, then=Cosine(period=20))``. What has an end ends after ``max_iter``
+        epochs.
     learning_rate_init : float, default=0.001
         Initial step size, for all solvers but "lbfgs".
     power_t : float, default=0.5
@@ -460,7 +467,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         solver: str | Optimizer = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
-        learning_rate: str = "constant",
+        learning_rate: str | Schedule = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,

@@ -14,18 +14,22 @@ from .batches import drawn_batch
 from .inference import raw_outputs
 from .network import Activity, backward_plan, forward_plan, run
 from .optimizers import Optimizer
-from .schedules import Constant
+from .schedules import Constant, Schedule
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to train. ``optimizers``, ``learning_rate`` and ``alpha`` have one entry a model."""
+    """How to train. ``optimizers``, ``learning_rate`` and ``alpha`` have one entry a model.
+
+    ``n_epochs`` is the length of all training that the schedule is laid out for.
+    """
 
     optimizers: tuple[Optimizer, ...]
     learning_rate: np.ndarray
     alpha: np.ndarray
     batch_size: int
-    schedule: Constant = field(default_factory=Constant)
+    schedule: Schedule = field(default_factory=Constant)
+    n_epochs: int = 1
     shuffle: bool = True
     tol: float = 1e-4
     n_iter_no_change: float = 10
@@ -420,7 +424,9 @@ class Trainer:
 
     def _learning_rates(self, steps):
         """Return the learning rate of each step and model."""
-        return np.broadcast_to(self.state.learning_rate, (len(steps), len(self.state.learning_rate)))
+        per_epoch = len(self._lengths)
+        factors = self.options.schedule.factors(steps, per_epoch, self.options.n_epochs * per_epoch)
+        return factors[:, None] * self.state.learning_rate
 
     def _rates(self, kind, steps):
         """Return step sizes of one kind, ``(steps, models)``, or None where the optimiser has none of it."""

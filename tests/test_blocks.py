@@ -13,7 +13,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sknn import MLPClassifier, MLPRegressor
 from sknn.activations import ACTIVATIONS, ELU, GELU, Activation, LeakyReLU, Tanh
 from sknn.initializers import INITIALIZERS, Constant, Initializer, Normal, VarianceScaling
-from sknn.optimizers import OPTIMIZERS, Lion, Optimizer, RMSprop
+from sknn.optimizers import OPTIMIZERS, SGD, Lion, Optimizer, RMSprop
+from sknn.schedules import SCHEDULES, SCIKIT_LEARNS, Cosine, InverseScaling, OneCycle, Schedule, WarmUp
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X, y = load_iris(return_X_y=True)
@@ -24,6 +25,7 @@ BLOCKS = {
     "activation": (ACTIVATIONS, Activation, LeakyReLU(0.2)),
     "init": (INITIALIZERS, Initializer, VarianceScaling(2.0)),
     "solver": (OPTIMIZERS, Optimizer, RMSprop(0.95)),
+    "learning_rate": (SCHEDULES, Schedule, WarmUp(2, Cosine(3))),
 }
 LAYERED = ["activation", "init"]
 NAMES = [(parameter, name) for parameter in LAYERED for name in BLOCKS[parameter][0]]
@@ -151,6 +153,49 @@ def test_decoupled_decay_shrinks_weights_alone(solver):
     np.testing.assert_array_equal(decayed.loss_curve_, free.loss_curve_)
 
 
+# ---- schedules --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "nadam", "lion"])
+@pytest.mark.parametrize("schedule", [name for name in SCHEDULES if name not in SCIKIT_LEARNS])
+def test_schedules_serve_every_solver_by_mini_batches(schedule, solver):
+    numbers = {"solver": solver, "batch_size": 50, "max_iter": 7, "learning_rate_init": 0.01}
+    by_name, instance = (fitted(learning_rate=value, **numbers) for value in (schedule, SCHEDULES[schedule]()))
+    np.testing.assert_array_equal(by_name.coefs_[0], instance.coefs_[0])
+    constant = fitted(**numbers)
+    if schedule not in ("reduce_on_plateau", "step"):  # which have not changed anything so far
+        assert np.abs(by_name.coefs_[0] - constant.coefs_[0]).max() > 1e-6
+
+
+def test_scikit_learns_schedules_by_name_are_for_sgd():
+    adam, named = fitted(), fitted(learning_rate="invscaling")
+    np.testing.assert_array_equal(adam.coefs_[0], named.coefs_[0])
+    assert not np.array_equal(adam.coefs_[0], fitted(learning_rate=InverseScaling()).coefs_[0])
+    by_name, instance = fitted(solver="sgd", learning_rate="invscaling", power_t=0.3), InverseScaling(0.3)
+    np.testing.assert_array_equal(by_name.coefs_[0], fitted(solver="sgd", learning_rate=instance).coefs_[0])
+    np.testing.assert_array_equal(by_name.coefs_[0], fitted(solver=SGD(), learning_rate=instance).coefs_[0])
+
+
+def test_steps_follow_the_schedule():
+    """Plain gradient descent moves by rate times gradient, so one with a schedule is that many small fits."""
+    numbers = {"solver": SGD(0.0), "batch_size": 150, "shuffle": False, "alpha": 0.0, "tol": 0}
+    model = fitted(learning_rate=Cosine(), learning_rate_init=0.5, max_iter=4, **numbers)
+    steps = fitted(learning_rate_init=0.5, max_iter=1, warm_start=True, **numbers)
+    for share in Cosine().factors(np.arange(2, 5), 1, 4):
+        steps.set_params(learning_rate_init=0.5 * share).fit(X, y)
+    for mine, expected in zip(model.coefs_, steps.coefs_, strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=1e-12)
+
+
+def test_a_schedule_goes_on_where_training_stopped():
+    numbers = {"learning_rate": OneCycle(), "max_iter": 12, "tol": 0, "solver": "adam", "warm_start": True}
+    model = fitted(**numbers)
+    resumed = MLPClassifier((8, 6), random_state=0, **numbers)
+    for _ in range(12):
+        resumed.partial_fit(X, y, classes=[0, 1, 2])
+    np.testing.assert_array_equal(resumed.coefs_[0], model.coefs_[0])
+
+
 # ---- scikit-learn's checks --------------------------------------------------------------
 
 MIXED = [
@@ -162,6 +207,7 @@ MIXED = [
     {"activation": "softplus", "init": "xavier_uniform", "solver": "nadam"},
     {"activation": "tanh", "solver": "adagrad", "learning_rate_init": 0.05},
     {"solver": "amsgrad", "alpha": 0.01},
+    {"solver": "adamw", "learning_rate": WarmUp(3, "cosine"), "learning_rate_init": 0.01},
 ]
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ._parameters import require
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -71,8 +73,12 @@ class BinaryLogLoss(Loss):
         z[...] = xp.where(z >= 0, 1, decay) / (1 + decay)
 
 
+class RegressionLoss(Loss):
+    """Base of the losses of numbers."""
+
+
 @dataclass(frozen=True)
-class SquaredError(Loss):
+class SquaredError(RegressionLoss):
     """Half the squared error.
 
     As in scikit-learn the value is the mean over outputs, while the gradient that trains is that of their sum.
@@ -93,7 +99,7 @@ class SquaredError(Loss):
 
 
 @dataclass(frozen=True)
-class Poisson(Loss):
+class Poisson(RegressionLoss):
     """Half the Poisson deviance with log link, summed over outputs: y log y - y z - y + exp(z)."""
 
     kernel: ClassVar[str] = "poisson"
@@ -110,7 +116,83 @@ class Poisson(Loss):
         xp.exp(z, out=z)
 
 
+@dataclass(frozen=True)
+class AbsoluteError(RegressionLoss):
+    """|z - y|, summed over outputs; the median is best. The slope is 0 where z is y."""
+
+    kernel: ClassVar[str] = "absolute_error"
+    link_name: ClassVar[str] = "identity"
+
+    def value_and_gradient(self, xp, z, y, dz):
+        error = z - y
+        dz[...] = xp.sign(error)
+        return abs(error).sum(axis=-1)
+
+    def link(self, xp, z):
+        pass
+
+
+@dataclass(frozen=True)
+class Huber(RegressionLoss):
+    """Half the squared error up to ``delta``, and from there on a line of slope ``delta``; summed over outputs.
+
+    Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics 35(1), 1964.
+
+    Parameters
+    ----------
+    delta : float, default=1.0
+        Where the line begins, in the unit of y; positive.
+    """
+
+    delta: float = 1.0
+    kernel: ClassVar[str] = "huber"
+    link_name: ClassVar[str] = "identity"
+
+    def __post_init__(self):
+        require(self.delta > 0, "delta", "a number > 0", self.delta)
+
+    def value_and_gradient(self, xp, z, y, dz):
+        error = z - y
+        dz[...] = xp.clip(error, -self.delta, self.delta)
+        return (dz * (error - 0.5 * dz)).sum(axis=-1)
+
+    def link(self, xp, z):
+        pass
+
+
+@dataclass(frozen=True)
+class Quantile(RegressionLoss):
+    """``quantile`` times the error of what is too low, ``1 - quantile`` times that of what is too high; summed.
+
+    Koenker and Bassett, "Regression Quantiles", Econometrica 46(1), 1978. The slope is 0 where z is y.
+
+    Parameters
+    ----------
+    quantile : float, default=0.5
+        The share of targets that are to be below the prediction, in (0, 1).
+    """
+
+    quantile: float = 0.5
+    kernel: ClassVar[str] = "quantile"
+    link_name: ClassVar[str] = "identity"
+
+    def __post_init__(self):
+        require(0 < self.quantile < 1, "quantile", "a number in (0, 1)", self.quantile)
+
+    def value_and_gradient(self, xp, z, y, dz):
+        error = z - y
+        high, low = z.dtype.type(1 - self.quantile), z.dtype.type(-self.quantile)
+        dz[...] = xp.where(error > 0, high, xp.where(error < 0, low, 0 * error))  # so that NaN goes through
+        return (dz * error).sum(axis=-1)
+
+    def link(self, xp, z):
+        pass
+
+
 REGRESSION_LOSSES = {
     "squared_error": SquaredError(),
     "poisson": Poisson(),
+    "absolute_error": AbsoluteError(),
+    "huber": Huber(),
+    "quantile": Quantile(),
 }

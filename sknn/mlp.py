@@ -14,12 +14,12 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from ._estimator import MatrixLike, like_input
 from ._mlp import RULES, BaseMLP, has_partial_fit, refuse_early_stopping
-from ._parameters import one_of
+from ._parameters import block, resolve
 from ._targets import Numbers, classification_targets
 from .activations import Activation
 from .backend import get_backend, to_numpy
 from .initializers import Initializer
-from .losses import REGRESSION_LOSSES
+from .losses import REGRESSION_LOSSES, RegressionLoss
 from .optimizers import Optimizer
 from .schedules import Schedule
 
@@ -346,8 +346,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"}, default="squared_error"
-        Half the squared error with identity outputs, or half the Poisson deviance with exponential outputs.
+    loss : str or RegressionLoss, default="squared_error"
+        "squared_error" (half of it), "absolute_error", "huber", "quantile" (the median by name), all with identity
+        outputs; "poisson", half the Poisson deviance with exponential outputs; or an instance from :mod:`sknn.losses`
+        such as ``Quantile(0.9)``.
     hidden_layer_sizes : int or sequence of int, default=(100,)
         Units of each hidden layer; ``()`` is a linear model.
     activation : str, Activation, or a sequence of these, default="relu"
@@ -455,12 +457,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     True
     """
 
-    _rules = {"loss": one_of(*REGRESSION_LOSSES), **RULES}
+    _rules = {"loss": block(REGRESSION_LOSSES, RegressionLoss), **RULES}
     _y_numeric = True
 
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: str | RegressionLoss = "squared_error",
         hidden_layer_sizes: int | Sequence[int] = (100,),
         activation: str | Activation | Sequence[str | Activation] = "relu",
         *,
@@ -518,7 +520,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.backend = backend
 
     def _find_targets(self, y, fresh, incremental, classes):
-        return Numbers(1 if y.ndim == 1 else y.shape[1], REGRESSION_LOSSES[self.loss])
+        return Numbers(1 if y.ndim == 1 else y.shape[1], resolve(self.loss, REGRESSION_LOSSES))
 
     @available_if(has_partial_fit)
     def partial_fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:

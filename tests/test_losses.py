@@ -7,11 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.special import expit, log_softmax, softmax, xlogy
-from sklearn.metrics import log_loss, mean_poisson_deviance, mean_squared_error
+from scipy.special import expit, huber, log_softmax, softmax, xlogy
+from sklearn.metrics import (
+    log_loss,
+    mean_absolute_error,
+    mean_pinball_loss,
+    mean_poisson_deviance,
+    mean_squared_error,
+)
 
+from sknn import MLPRegressor
 from sknn import losses as module
-from sknn.losses import REGRESSION_LOSSES
+from sknn.losses import REGRESSION_LOSSES, Huber, Quantile
 from tests.helpers import BACKENDS, LOSSES, losses_without_test, random_targets, slope
 
 each_loss = pytest.mark.parametrize("name", LOSSES)
@@ -51,6 +58,12 @@ def formula(name, z, y):
         return (np.logaddexp(0, z) - y * z).sum(axis=-1)
     if name == "poisson":
         return (xlogy(y, y) - y * z - y + np.exp(z)).sum(axis=-1)
+    if name == "absolute_error":
+        return np.abs(z - y).sum(axis=-1)
+    if name == "huber":
+        return huber(1.0, z - y).sum(axis=-1)
+    if name == "quantile":
+        return 0.5 * np.abs(z - y).sum(axis=-1)
     return 0.5 * ((z - y) ** 2).mean(axis=-1)
 
 
@@ -92,6 +105,9 @@ EXTREME = {
     "no for no": ("binary_log_loss", [-1000], [0], 0, [0]),
     "no for yes": ("binary_log_loss", [-1000], [1], 1000, [-1]),
     "several": ("binary_log_loss", [1000, -1000, 0], [0, 1, 1], 2000 + np.log(2), [1, -1, -0.5]),
+    "far off": ("absolute_error", [1000, -1000, 3], [0, 0, 3], 2000, [1, -1, 0]),
+    "off the line": ("huber", [1000, -1000, 0.5], [0, 0, 0], 1999 + 0.125, [1, -1, 0.5]),
+    "off the median": ("quantile", [1000, -1000, 3], [0, 0, 3], 1000, [0.5, -0.5, 0]),
     "far": ("squared_error", [1000, -1000], [0, 0], 0.5e6, [1000, -1000]),
     "few of none": ("poisson", [-1000], [0], 0, [0]),
     "few of some": ("poisson", [-1000], [2], 2 * np.log(2) + 2000 - 2, [-2]),
@@ -171,6 +187,12 @@ def metric(name, z, y, weight):
     if name == "poisson":
         columns = range(z.shape[1])
         return sum(mean_poisson_deviance(y[:, j], np.exp(z[:, j]), sample_weight=weight) / 2 for j in columns)
+    if name == "absolute_error":
+        return z.shape[1] * mean_absolute_error(y, z, sample_weight=weight)
+    if name == "quantile":
+        return z.shape[1] * mean_pinball_loss(y, z, sample_weight=weight, alpha=0.5)
+    if name == "huber":
+        return (weight * huber(1.0, z - y).sum(axis=1)).sum() / weight.sum()
     return mean_squared_error(y, z, sample_weight=weight) / 2
 
 
@@ -193,6 +215,10 @@ def peer_loss(name, z, y):
         return nn.functional.binary_cross_entropy_with_logits(z, y, reduction="none").sum(dim=1)
     if name == "poisson":
         return nn.functional.poisson_nll_loss(z, y, reduction="none").sum(dim=1)  # without the terms of y alone
+    if name in ("absolute_error", "quantile"):
+        return nn.functional.l1_loss(z, y, reduction="none").sum(dim=1) / (1 if name == "absolute_error" else 2)
+    if name == "huber":
+        return nn.functional.huber_loss(z, y, reduction="none").sum(dim=1)
     return nn.functional.mse_loss(z, y, reduction="none").sum(dim=1) / 2
 
 
@@ -245,3 +271,45 @@ def test_a_loss_is_a_value(name):
     loss = LOSSES[name]
     assert pickle.loads(pickle.dumps(loss)) == loss == eval(repr(loss), vars(module))
     assert hash(loss) == hash(type(loss)())
+
+
+# ---- fields -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", [Huber(0.3), Huber(5.0), Quantile(0.9), Quantile(0.05)], ids=str)
+def test_fields(loss):
+    z, y = random_case("huber")
+    dz = np.empty_like(z)
+    value = loss.value_and_gradient(np, z, y, dz)
+    if isinstance(loss, Huber):
+        expected = huber(loss.delta, z - y).sum(axis=-1)
+    else:
+        expected = [
+            [4 * mean_pinball_loss(y[0, i], model[i], alpha=loss.quantile) for i in range(SHAPE[1])] for model in z
+        ]
+    np.testing.assert_allclose(value, expected, rtol=1e-12)
+    direction = np.random.default_rng(1).standard_normal(SHAPE)
+    numeric = slope(lambda z: loss.value_and_gradient(np, z, y, np.empty_like(z)), z, direction, step=1e-6)
+    np.testing.assert_allclose((dz * direction).sum(axis=-1), numeric, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Huber(0), "delta must be a number > 0; got 0"),
+        (lambda: Quantile(1.0), r"quantile must be a number in \(0, 1\); got 1.0"),
+    ],
+)
+def test_bad_fields(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.filterwarnings("ignore:.*hasn't converged")
+@pytest.mark.parametrize("loss, expected", [(Quantile(0.8), 0.8), ("quantile", 0.5), ("absolute_error", 0.5)])
+def test_a_constant_is_the_quantile(loss, expected):
+    """What a model that sees nothing learns from numbers 0, 1, ..., 100."""
+    y = np.arange(101.0)
+    model = MLPRegressor(loss, (), learning_rate_init=0.5, alpha=0, max_iter=1000, tol=0, random_state=0)
+    model.fit(np.zeros((101, 1)), y)
+    assert model.predict([[0.0]])[0] == pytest.approx(100 * expected, abs=1.5)

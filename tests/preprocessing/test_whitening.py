@@ -373,7 +373,9 @@ def test_layouts(solver, layout, dtype, cls):
     expected = clone(model).fit(X)
     model.fit(laid_out)
     np.testing.assert_allclose(model.components_, expected.components_, atol=1e-9)
-    np.testing.assert_allclose(model.transform(laid_out), expected.transform(X), atol=1e-5 if dtype == "f4" else 1e-9)
+    np.testing.assert_allclose(
+        model.transform(laid_out), expected.transform(X), atol=1e-5 if dtype == np.float32 else 1e-9
+    )
     np.testing.assert_array_equal(np.asarray(laid_out), X)
 
 

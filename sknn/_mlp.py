@@ -176,9 +176,11 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         targets.check(y, "y")
         y = targets.encode(y, dtype)
         sample_weight = check_sample_weight(sample_weight, X, dtype)
+        class_weights = self._class_weights(targets, y, sample_weight, incremental)
+        sample_weight = by_class(sample_weight, class_weights, y)
         network = self._make_network(X.shape[1], targets)
         options = self._make_options()
-        validation = self._check_validation(backend, X_val, y_val, targets, dtype)
+        validation = self._check_validation(backend, X_val, y_val, targets, dtype, class_weights)
         X = _to_backend(backend, X)
         state = self._make_state(network, options, dtype, fresh)
         if self.solver == "lbfgs":
@@ -208,7 +210,11 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             y = column_or_1d(y, warn=True)
         return X, y
 
-    def _check_validation(self, backend, X_val, y_val, targets, dtype):
+    def _class_weights(self, targets, y, sample_weight, incremental):
+        """Return the weight of each class, or None."""
+        return None
+
+    def _check_validation(self, backend, X_val, y_val, targets, dtype, class_weights):
         if X_val is None and y_val is None:
             return None
         if X_val is None or y_val is None:
@@ -221,7 +227,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             raise ValueError(f"X_val and y_val must be valid as X and y are: {error}") from error
         if len(encoded) < 2:
             raise ValueError(f"X_val and y_val must have at least 2 rows; got {len(encoded)}.")
-        return Validation(_to_backend(backend, X_val), encoded, targets.score)
+        return Validation(_to_backend(backend, X_val), encoded, targets.score, by_class(None, class_weights, encoded))
 
     def _make_network(self, n_features, targets):
         sizes = np.atleast_1d(self.hidden_layer_sizes).tolist()
@@ -229,8 +235,11 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             widths=(n_features, *map(int, sizes), targets.n_outputs),
             activations=resolve_layers("activation", self.activation, ACTIVATIONS, len(sizes)),
             initializers=self._initializers(len(sizes)),
-            loss=targets.loss,
+            loss=self._loss(targets),
         )
+
+    def _loss(self, targets):
+        return targets.loss
 
     def _initializers(self, n_hidden):
         """Return one for each layer; the output layer's is the last one, and "auto" is scikit-learn's there too."""
@@ -430,6 +439,16 @@ def has_partial_fit(estimator):
 def refuse_early_stopping(estimator):
     if estimator.early_stopping:
         raise ValueError("partial_fit does not support early_stopping=True; use fit, or set early_stopping=False.")
+
+
+def by_class(sample_weight, class_weights, encoded):
+    """Return sample weights times those of the classes that the rows are of."""
+    if class_weights is None:
+        return sample_weight
+    weight = class_weights[encoded[:, 0].astype(np.int64)]
+    if not (weight if sample_weight is None else weight * sample_weight).any():
+        raise ValueError("class_weight, times sample_weight, must not be zero for every row.")
+    return weight if sample_weight is None else (sample_weight * weight).astype(sample_weight.dtype)
 
 
 def _check_split_weights(sample_weight, state):

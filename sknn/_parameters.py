@@ -36,7 +36,11 @@ def real(low, high=np.inf, closed="left"):
 
 def integer(low):
     """An integer from ``low`` on."""
-    return Rule(lambda value: isinstance(value, Integral) and value >= low, f"an integer >= {low}")
+
+    def holds(value):
+        return isinstance(value, Integral) and not isinstance(value, bool | np.bool_) and value >= low
+
+    return Rule(holds, f"an integer >= {low}")
 
 
 def boolean():
@@ -78,15 +82,25 @@ def layer_sizes():
 
 
 def float_type():
-    """The name of a float type, or None."""
-    return one_of(None, "float32", "float64")
+    """float32 or float64, by name or as NumPy's type, or None."""
+
+    def holds(value):
+        if value is None:
+            return True
+        try:
+            return np.dtype(value) in (np.float32, np.float64)
+        except TypeError:
+            return False
+
+    return Rule(holds, "one of None, 'float32', 'float64'")
 
 
 def interval():
     """A pair of finite numbers of which the second is greater."""
 
     def holds(value):
-        is_pair = isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(end, Real) for end in value)
+        is_pair = isinstance(value, tuple | list | np.ndarray) and np.shape(value) == (2,)
+        is_pair = is_pair and all(isinstance(end, Real) for end in value)
         return is_pair and -np.inf < value[0] < value[1] < np.inf
 
     return Rule(holds, "a pair of finite numbers (low, high) with low < high")
@@ -96,10 +110,19 @@ def image_shape():
     """The shape of an image as it is stored."""
 
     def holds(value):
-        is_shape = isinstance(value, tuple | list) and len(value) in (2, 3)
+        is_shape = isinstance(value, tuple | list | np.ndarray) and np.shape(value) in ((2,), (3,))
         return is_shape and all(isinstance(n, Integral) and not isinstance(n, bool) and n >= 1 for n in value)
 
     return Rule(holds, "(height, width), or that with the number of channels last or first")
+
+
+def class_weights():
+    """A weight for each class."""
+
+    def holds(value):
+        return isinstance(value, dict) and all(isinstance(w, Real) and 0 <= w < np.inf for w in value.values())
+
+    return Rule(holds, "a dict of non-negative weights by class")
 
 
 def nothing():

@@ -48,6 +48,17 @@ class Labels:
         """Return what a validation split is stratified by."""
         return encoded[:, 0]
 
+    def class_weights(self, class_weight, encoded, sample_weight):
+        """Return the weight of each class, float64; "balanced" makes all classes weigh the same together."""
+        n_classes, codes = len(self.classes), encoded[:, 0].astype(np.int64)
+        if class_weight == "balanced":
+            sums = np.bincount(codes, sample_weight, minlength=n_classes).astype(np.float64)
+            return np.divide(sums.sum(), n_classes * sums, out=np.zeros(n_classes), where=sums > 0)
+        unknown = [label for label in class_weight if label not in self.classes]
+        if unknown:
+            raise ValueError(f"class_weight must name classes of y, {list(self.classes)}; got {unknown}.")
+        return np.array([float(class_weight.get(label, 1)) for label in self.classes.tolist()])
+
     def codes(self, probability):
         """Return the most probable class's code, ``(n,)``."""
         if self.n_outputs > 1:

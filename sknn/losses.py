@@ -29,6 +29,10 @@ class Loss:
         """Turn raw outputs into predictions, in place."""
         raise NotImplementedError
 
+    def numbers(self):
+        """Return the fields, for fused kernels."""
+        return ()
+
     def objective_factor(self, n_outputs):
         """By what the gradient belongs to the value: gradient = factor * d value / dz."""
         return 1
@@ -36,8 +40,16 @@ class Loss:
 
 @dataclass(frozen=True)
 class SoftmaxLogLoss(Loss):
-    """Log loss of one of several classes: log sum exp(z) - z[y]."""
+    """Log loss of one of several classes: log sum exp(z) - z[y].
 
+    Parameters
+    ----------
+    label_smoothing : float, default=0.0
+        Share of the target that goes to all K classes alike, y's included, in [0, 1): the last term becomes
+        ``(1 - s) z[y] + s mean(z)``. Szegedy et al., "Rethinking the Inception Architecture", CVPR 2016, section 7.
+    """
+
+    label_smoothing: float = 0.0
     kernel: ClassVar[str] = "softmax_log_loss"
     link_name: ClassVar[str] = "softmax"
 
@@ -47,8 +59,14 @@ class SoftmaxLogLoss(Loss):
         norm = dz.sum(axis=-1, keepdims=True)
         dz /= norm
         chosen = xp.arange(z.shape[-1]) == y
-        dz -= chosen
-        return (xp.log(norm) + top)[..., 0] - xp.where(chosen, z, 0).sum(axis=-1)
+        dz -= (1 - self.label_smoothing) * chosen + self.label_smoothing / z.shape[-1]
+        aim = (1 - self.label_smoothing) * xp.where(chosen, z, 0).sum(axis=-1)
+        if self.label_smoothing:
+            aim += self.label_smoothing * z.mean(axis=-1)
+        return (xp.log(norm) + top)[..., 0] - aim
+
+    def numbers(self):
+        return (self.label_smoothing,)
 
     def link(self, xp, z):
         z -= z.max(axis=-1, keepdims=True)
@@ -58,15 +76,26 @@ class SoftmaxLogLoss(Loss):
 
 @dataclass(frozen=True)
 class BinaryLogLoss(Loss):
-    """Log loss of independent yes-or-no outputs, summed over outputs: log(1 + exp(z)) - y z."""
+    """Log loss of independent yes-or-no outputs, summed over outputs: log(1 + exp(z)) - y z.
 
+    Parameters
+    ----------
+    label_smoothing : float, default=0.0
+        Share of the target that goes to yes and no alike, in [0, 1): y becomes ``(1 - s) y + s / 2``.
+    """
+
+    label_smoothing: float = 0.0
     kernel: ClassVar[str] = "binary_log_loss"
     link_name: ClassVar[str] = "logistic"
 
     def value_and_gradient(self, xp, z, y, dz):
         decay = xp.exp(-abs(z))
+        y = (1 - self.label_smoothing) * y + self.label_smoothing / 2
         dz[...] = xp.where(z >= 0, 1, decay) / (1 + decay) - y
         return (xp.maximum(z, 0) - y * z + xp.log1p(decay)).sum(axis=-1)
+
+    def numbers(self):
+        return (self.label_smoothing,)
 
     def link(self, xp, z):
         decay = xp.exp(-abs(z))
@@ -93,6 +122,10 @@ class SquaredError(RegressionLoss):
 
     def link(self, xp, z):
         pass
+
+    def numbers(self):
+        """Return the fields, for fused kernels."""
+        return ()
 
     def objective_factor(self, n_outputs):
         return n_outputs

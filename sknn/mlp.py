@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -14,8 +15,8 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from ._estimator import MatrixLike, like_input
 from ._mlp import RULES, BaseMLP, has_partial_fit, refuse_early_stopping
-from ._parameters import block, resolve
-from ._targets import Numbers, classification_targets
+from ._parameters import block, class_weights, either, one_of, real, resolve
+from ._targets import Labels, Numbers, classification_targets
 from .activations import Activation
 from .backend import get_backend, to_numpy
 from .initializers import Initializer
@@ -91,6 +92,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         too: "auto" (as scikit-learn), "zeros", "normal", "truncated_normal", "uniform", "inverse_sqrt", "orthogonal",
         "lecun_normal", "glorot_normal" (also "xavier_normal"), "he_normal" (also "kaiming_normal"), the last three also
         with "_uniform", or an instance from :mod:`sknn.initializers` such as ``Normal(0.1)``.
+    class_weight : dict, "balanced" or None, default=None
+        By what ``sample_weight`` is multiplied for rows of each class, in training and in validation scores: a weight
+        by class, 1 for those that are not named; or ``sum of weights / (n_classes * sum of the class's weights)``.
+        Single-label y only; ``partial_fit`` takes no "balanced".
+    label_smoothing : float, default=0.0
+        Share of a target that is spread over all classes, in [0, 1).
     dtype : {"float32", "float64"} or None, default=None
         Float type to compute in; None follows X.
     backend : {"auto", "numpy", "cupy"} or None, default=None
@@ -144,6 +151,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     loss = "log_loss"
     _y_numeric = False
+    _rules = {
+        **RULES,
+        "class_weight": either(one_of(None, "balanced"), class_weights()),
+        "label_smoothing": real(0, 1),
+    }
 
     def __init__(
         self,
@@ -172,6 +184,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         init: str | Initializer | Sequence[str | Initializer] = "auto",
+        class_weight: dict | str | None = None,
+        label_smoothing: float = 0.0,
         dtype: str | None = None,
         backend: str | None = None,
     ) -> None:
@@ -199,6 +213,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
         self.init = init
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
         self.dtype = dtype
         self.backend = backend
 
@@ -225,6 +241,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 f"Previously got {targets.classes}, `y` has {found.classes}"
             )
         return targets
+
+    def _loss(self, targets):
+        return replace(targets.loss, label_smoothing=float(self.label_smoothing))
+
+    def _class_weights(self, targets, y, sample_weight, incremental):
+        if self.class_weight is None:
+            return None
+        if not isinstance(targets, Labels):
+            raise ValueError("class_weight needs single-label y; got multilabel y. Pass sample_weight instead.")
+        if incremental and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight must be a dict for partial_fit, which does not know all rows; got 'balanced'. "
+                "sklearn.utils.class_weight.compute_class_weight makes one from all of y."
+            )
+        return targets.class_weights(self.class_weight, y, sample_weight)
 
     def _publish_shape(self, job):
         super()._publish_shape(job)

@@ -18,7 +18,7 @@ from sklearn.metrics import (
 
 from sknn import MLPRegressor
 from sknn import losses as module
-from sknn.losses import REGRESSION_LOSSES, Huber, Quantile
+from sknn.losses import REGRESSION_LOSSES, Huber, Quantile, SoftmaxLogLoss
 from tests.helpers import BACKENDS, LOSSES, losses_without_test, random_targets, slope
 
 each_loss = pytest.mark.parametrize("name", LOSSES)
@@ -291,6 +291,43 @@ def test_fields(loss):
     direction = np.random.default_rng(1).standard_normal(SHAPE)
     numeric = slope(lambda z: loss.value_and_gradient(np, z, y, np.empty_like(z)), z, direction, step=1e-6)
     np.testing.assert_allclose((dz * direction).sum(axis=-1), numeric, rtol=1e-6, atol=1e-8)
+
+
+@each_backend
+@each_dtype
+@pytest.mark.parametrize("smoothing", [0.1, 0.7])
+@pytest.mark.parametrize("name", ["softmax_log_loss", "binary_log_loss"])
+def test_label_smoothing_is_a_mixture_of_targets(name, smoothing, dtype, backend):
+    z, y = random_case(name)
+    z = z.astype(dtype)
+    y = y if y.dtype == np.int64 else y.astype(dtype)
+    one, clock = np.ones((1, SHAPE[1]), dtype), np.zeros(2, np.int64)
+    dz, losses, scale = np.empty_like(z), np.zeros((1, 3)), np.ones((1, 3), dtype)
+    smoothed = type(LOSSES[name])(label_smoothing=smoothing)
+    backend.loss_gradient(smoothed, z, y, one, scale, clock, dz, losses)
+    if name == "softmax_log_loss":
+        targets = [np.full_like(y, k) for k in range(4)]
+        shares = [smoothing / 4] * 4
+    else:
+        targets, shares = [np.zeros_like(y), np.ones_like(y)], [smoothing / 2] * 2
+    value, gradient = np.zeros(3), np.zeros(SHAPE)
+    for share, target in zip([1 - smoothing, *shares], [y, *targets], strict=True):
+        part, slopes = value_and_gradient(name, z.astype(float), target)
+        value, gradient = value + share * part.sum(axis=1), gradient + share * slopes
+    np.testing.assert_allclose(losses[0], value, rtol=1e-5 if dtype == np.float32 else 1e-12)
+    np.testing.assert_allclose(dz, gradient, atol=1e-6 if dtype == np.float32 else 1e-13)
+
+
+def test_label_smoothing_is_pytorchs():
+    torch = pytest.importorskip("torch")
+    z, y = random_case("softmax_log_loss", (1, 6, 4))
+    dz = np.empty_like(z)
+    value = SoftmaxLogLoss(0.2).value_and_gradient(np, z, y, dz)
+    tensor = torch.tensor(z[0], requires_grad=True)
+    peer = torch.nn.functional.cross_entropy(tensor, torch.tensor(y[0, :, 0]), label_smoothing=0.2, reduction="none")
+    peer.sum().backward()
+    np.testing.assert_allclose(value[0], peer.detach().numpy(), rtol=1e-12)
+    np.testing.assert_allclose(dz[0], tensor.grad.numpy(), atol=1e-14)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ class Backend(reference.Backend):
         if fused is None:
             super().loss_gradient(loss, z, y, weight, scale, clock, dz, losses)
         else:
-            fused(z, y, weight, scale, clock, dz, losses)
+            fused(z, y, weight, scale, clock, dz, losses, *loss.numbers())
 
     def update(self, optimizer, theta, grad, slots, hyper, alpha, n_decayed, tables):
         fused = _UPDATES.get(optimizer.kernel)
@@ -231,8 +231,10 @@ _BACKWARD = {
 
 
 @kernel
-def _softmax_log_loss(z, y, weight, scale, clock, dz, losses):
+def _softmax_log_loss(z, y, weight, scale, clock, dz, losses, label_smoothing):
     step = clock[0]
+    for_all = z.dtype.type(label_smoothing / z.shape[2])
+    for_one = z.dtype.type(1 - label_smoothing)
     for k in range(z.shape[0]):
         s = min(k, y.shape[0] - 1)
         total = 0.0
@@ -240,32 +242,37 @@ def _softmax_log_loss(z, y, weight, scale, clock, dz, losses):
             top = z[k, i, 0]
             for j in range(1, z.shape[2]):
                 top = max(top, z[k, i, j])
-            norm = z.dtype.type(0)
+            norm, level = z.dtype.type(0), z.dtype.type(0)
             for j in range(z.shape[2]):
                 e = math.exp(z[k, i, j] - top)
                 dz[k, i, j] = e
                 norm += e
+                level += z[k, i, j]
             share = weight[s, i] * scale[step, k]
             factor = share / norm
             for j in range(z.shape[2]):
-                dz[k, i, j] *= factor
+                dz[k, i, j] = dz[k, i, j] * factor - for_all * share
             code = y[s, i, 0]
-            dz[k, i, code] -= share
-            total += share * (math.log(norm) + top - z[k, i, code])
+            dz[k, i, code] -= for_one * share
+            loss = math.log(norm) + top - for_one * z[k, i, code]
+            if label_smoothing > 0:  # or infinite outputs would make NaN of nothing
+                loss -= for_all * level
+            total += share * loss
         losses[step, k] = total
 
 
 @kernel
-def _binary_log_loss(z, y, weight, scale, clock, dz, losses):
+def _binary_log_loss(z, y, weight, scale, clock, dz, losses, label_smoothing):
     step = clock[0]
     one = z.dtype.type(1)
+    half, for_one = z.dtype.type(label_smoothing / 2), z.dtype.type(1 - label_smoothing)
     for k in range(z.shape[0]):
         s = min(k, y.shape[0] - 1)
         total = 0.0
         for i in range(z.shape[1]):
             share = weight[s, i] * scale[step, k]
             for j in range(z.shape[2]):
-                x, target = z[k, i, j], y[s, i, j]
+                x, target = z[k, i, j], for_one * y[s, i, j] + half
                 e = math.exp(-abs(x))
                 p = (one if x >= 0 else e) / (one + e)
                 dz[k, i, j] = share * (p - target)

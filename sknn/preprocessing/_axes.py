@@ -14,18 +14,18 @@ from ._moments import finite_moments
 from ._scatter import Spectrum, rounding_of_squares, with_signs
 
 
-def exact_axes(rows, in_place):
+def exact_axes(rows):
     """Return the spectrum of rows from the singular values of the centred rows, which are float64."""
     backend, X = rows.backend, rows.X
     xp, moments = backend.xp, finite_moments(rows)
-    centered = X if in_place and X.dtype == np.float64 else X.astype(xp.float64)
-    centered -= backend.asarray(moments.mean)
+    centered = xp.empty(X.shape)
+    backend.center(X, backend.asarray(moments.mean), centered)
     if X.shape[0] > X.shape[1]:
         centered = xp.linalg.qr(centered, "r")  # has the same axes
     _, singular_values, axes = xp.linalg.svd(centered, full_matrices=False)
     variances, axes = backend.to_host(singular_values) ** 2 / max(X.shape[0] - 1, 1), backend.to_host(axes)
     rounding = rounding_of_squares(variances, X.shape)
-    return Spectrum(X.shape[0], moments.mean, variances, with_signs(axes), variances.sum(), rounding)
+    return Spectrum(X.shape[0], moments.mean, moments.rest, variances, with_signs(axes), variances.sum(), rounding)
 
 
 def randomized_axes(rows, n_axes, n_oversamples, n_iter, normalizer, random_state):
@@ -89,7 +89,8 @@ def lanczos_axes(rows, n_axes, tol, random_state):
 def _truncated(shape, moments, singular_values, axes):
     degrees = max(shape[0] - 1, 1)
     variances, rounding = singular_values**2 / degrees, rounding_of_squares(singular_values**2 / degrees, shape)
-    return Spectrum(shape[0], moments.mean, variances, with_signs(axes), moments.squares.sum() / degrees, rounding)
+    total = moments.squares.sum() / degrees
+    return Spectrum(shape[0], moments.mean, moments.rest, variances, with_signs(axes), total, rounding)
 
 
 def _normalizer(backend, name):

@@ -100,16 +100,18 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
     def _check_transformed(self, X, **options):
         """Return rows to be transformed, checked against those of fit."""
         check_is_fitted(self)
-        return self._check(self, X, reset=False, accept_sparse=self._accept_sparse and "csr", **options)
+        has_learned = self._has_learned()
+        estimator = self if has_learned else type(self)()  # without fit there are no names to compare
+        return self._check(estimator, X, reset=not has_learned, accept_sparse=self._accept_sparse and "csr", **options)
 
-    def _check_restored(self, X, n_features, **options):
+    def _check_restored(self, X, n_features, what="features", **options):
         """Return rows to be transformed back, of ``n_features()`` unless that is None; they may have no names."""
         check_is_fitted(self)
         X = self._check(type(self)(), X, reset=True, accept_sparse=self._accept_sparse and "csr", **options)
         n_given, n_expected = prod(X.shape[1:]), n_features()
         if n_expected not in (None, n_given):
             raise ValueError(
-                f"X has {n_given} features, but {type(self).__name__} is expecting {n_expected} features as input."
+                f"X has {n_given} {what}, but {type(self).__name__} is expecting {n_expected} {what} as input."
             )
         return X
 
@@ -163,7 +165,9 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"] if self.dtype is None else [self.dtype]
+        tags.transformer_tags.preserves_dtype = (
+            ["float64", "float32"] if self.dtype is None else [np.dtype(self.dtype).name]
+        )
         return tags
 
 
@@ -222,16 +226,16 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
         return self._inverse_transform(X, self.copy)
 
     def _transform(self, X, copy):
-        return self._map(X, self._check_transformed(X, **_check_options(X, copy)), copy, self._forward)
+        checked = self._check_transformed(X, **_check_options(X, copy))
+        self._refuse_container(checked)
+        return self._map(X, checked, copy, self._forward)
 
     def _inverse_transform(self, X, copy):
         checked = self._check_restored(X, lambda: getattr(self, "n_features_in_", None), **_check_options(X, copy))
         return self._map(X, checked, copy, self._backward)
 
     def _map(self, X, checked, copy, make_steps):
-        if self._is_stateless():
-            check_parameters(self, self._rules)  # fit may not have been called
-        self._refuse_container(checked)
+        check_parameters(self, self._rules)  # which may have changed since fit, if that was called
         rows = to_backend(self._get_backend(checked), checked)
         dtype = float_type_of(checked, self.dtype)
         steps = make_steps(rows, self._groups(rows), precision_of(checked, dtype))
@@ -241,11 +245,20 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
         """Return which features of the rows share statistics, after a look at their shape."""
         if self.per == "sample" and issparse(rows.X):
             raise ValueError("sparse X has no statistics of samples: per must be 'feature', 'image' or 'channel'.")
+        if not reset and getattr(self, "_fitted_as", self._kind()) != self._kind():
+            raise ValueError(
+                f"what statistics are of must stay as it was in fit, {self._fitted_as}; got {self._kind()}. Call fit "
+                "again."
+            )
         known = None if reset else getattr(self, "image_shape_", None)
         if known is None and self.image_shape is not None:
             known = tuple(self.image_shape)
         shape = check_image_shape(rows.X.shape, known)
         return feature_groups(self.per, shape, self.channels, rows.n_features)
+
+    def _kind(self):
+        """Return what decides which statistics there are."""
+        return {"per": self.per, "channels": self.channels}
 
     def _takes_images(self):
         return self.per != "feature"
@@ -258,7 +271,7 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
 
     def _learn(self, rows, weight, reset):
         groups = self._groups(rows, reset)
-        self.image_shape_ = groups.image_shape
+        self.image_shape_, self._fitted_as = groups.image_shape, self._kind()
         if self._is_stateless():
             refuse_infinity(rows)
         else:
@@ -364,14 +377,14 @@ def standardize_step(backend, groups, *, with_mean=True, with_std=True, eps=0.0)
         count, mean, squares = backend.group_moments(view)
         shift = mean if with_mean else backend.xp.zeros_like(mean)
         scale = standard_deviation(backend.xp, count, mean, squares, eps) if with_std else backend.xp.ones_like(mean)
-        backend.shift_scale(view, beside(view, shift), beside(view, scale))
+        backend.shift_scale(view, beside(shift), beside(scale))
 
     return step
 
 
-def beside(view, statistic):
-    """Return a statistic ``(rows, groups)`` in the type of rows seen as groups, shaped to meet them."""
-    return statistic.astype(view.dtype)[:, None, :, None]
+def beside(statistic):
+    """Return a statistic ``(rows, groups)`` shaped to meet rows seen as groups, in float64: no mean is rounded."""
+    return statistic.astype(np.float64)[:, None, :, None]
 
 
 def standard_deviation(xp, count, mean, squares, eps=0.0):
@@ -379,7 +392,7 @@ def standard_deviation(xp, count, mean, squares, eps=0.0):
 
     The bound is that of the two-pass algorithm: Chan, Golub and LeVeque, The American Statistician 37(3), 1983.
     """
-    variance = squares / count
+    variance = squares / xp.where(count > 0, count, xp.nan)
     if eps > 0:
         return xp.sqrt(variance + eps)
     relative_error = count * np.finfo(np.float64).eps

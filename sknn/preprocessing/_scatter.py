@@ -32,15 +32,11 @@ class Spectrum(NamedTuple):
 
     count: int
     mean: np.ndarray
+    rest: np.ndarray
     variances: np.ndarray
     axes: np.ndarray
     total_variance: float
     rounding: float
-
-    def scatter(self):
-        """Return the scatter that has this spectrum, if that is whole."""
-        squares = self.variances * max(self.count - 1, 1)
-        return Scatter(self.count, self.mean, np.zeros_like(self.mean), (self.axes.T * squares) @ self.axes)
 
 
 def _block_rows(n_features):
@@ -98,6 +94,11 @@ def _sparse_scatter(X):
     return Scatter(X.shape[0], mean, np.zeros_like(mean), products)
 
 
+def scatter_of_axes(count, mean, rest, variances, axes):
+    """Return the scatter of rows that have variance along these axes alone."""
+    return Scatter(count, mean, rest, (axes.T * (variances * max(count - 1, 1))) @ axes)
+
+
 def merge(first, second):
     """Return the scatter of two sets of rows together: the equations of ``_moments.merge``, for products."""
     count, mean, rest, distance, share = merge_means(first, second)
@@ -113,7 +114,7 @@ def principal_axes(backend, scatter):
     variances = np.maximum(variances[::-1], 0)  # rounding makes small ones negative
     axes = with_signs(np.ascontiguousarray(vectors.T[::-1]))
     rounding = len(variances) * np.finfo(np.float64).eps * variances[0]
-    return Spectrum(scatter.count, scatter.mean, variances, axes, variances.sum(), rounding)
+    return Spectrum(scatter.count, scatter.mean, scatter.rest, variances, axes, variances.sum(), rounding)
 
 
 def rounding_of_squares(variances, shape):

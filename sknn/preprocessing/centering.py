@@ -94,7 +94,8 @@ class ZeroCenterer(MomentScaler):
     def _forward(self, rows, groups, precision):
         if self.per == "sample":
             return [standardize_step(rows.backend, groups, with_std=False)]
-        return [shift_scale_step(rows.backend, groups, precision, self.mean_, 1.0)]
+        exact = np.float64 if rows.X.dtype.kind == "f" else precision  # a rounded mean would be left in large values
+        return [shift_scale_step(rows.backend, groups, exact, self.mean_, 1.0)]
 
     def _backward(self, rows, groups, precision):
         return [scale_shift_step(rows.backend, groups, precision, 1.0, self.mean_)]

@@ -52,7 +52,7 @@ class StandardScaler(MomentScaler):
         channel, over all its pixels; or each sample, over all its values, for which nothing is learned.
     image_shape : tuple of int or None, default=None
         Shape of an image as it is stored, for flat rows: ``(height, width)``, ``(height, width, channels)``, or
-        ``(channels, height, width)`` with ``channels="first"``. None takes it from X.
+        ``(channels, height, width)`` with ``channels="first"``. Two numbers mean one channel. None takes it from X.
     channels : {"last", "first"}, default="last"
         Where the channels of an image are.
     dtype : {"float32", "float64"} or None, default=None
@@ -242,7 +242,7 @@ class MinMaxScaler(Scaler):
         channel, over all its pixels; or each sample, over all its values, for which nothing is learned.
     image_shape : tuple of int or None, default=None
         Shape of an image as it is stored, for flat rows: ``(height, width)``, ``(height, width, channels)``, or
-        ``(channels, height, width)`` with ``channels="first"``. None takes it from X.
+        ``(channels, height, width)`` with ``channels="first"``. Two numbers mean one channel. None takes it from X.
     channels : {"last", "first"}, default="last"
         Where the channels of an image are.
     dtype : {"float32", "float64"} or None, default=None
@@ -275,9 +275,9 @@ class MinMaxScaler(Scaler):
     Notes
     -----
     ``transform`` computes ``(x - data_min_) / data_range_ * (end - start) + start`` from left to right, so that the
-    ends of the data are the ends of ``feature_range``; scikit-learn computes ``x * scale_ + min_``, which misses them
-    by rounding. Statistics are float64 whatever the type of X, and a feature that is missing in one call of
-    ``partial_fit`` does not spoil what the others found.
+    ends of the data are those of ``feature_range`` but for the rounding of ``end - start``. What scikit-learn computes,
+    ``x * scale_ + min_``, misses them by more. Statistics are float64 whatever the type of X, and a feature that is
+    missing in one call of ``partial_fit`` does not spoil what the others found.
 
     References
     ----------
@@ -345,13 +345,13 @@ class MinMaxScaler(Scaler):
         self._publish(low.reshape(groups.shape), high.reshape(groups.shape))
 
     def _publish(self, low, high):
-        start, end = self.feature_range
+        start, end = self._range = tuple(self.feature_range)
         self.data_min_, self.data_max_, self.data_range_ = low, high, high - low
         self.scale_ = (end - start) / _width(np, self.data_range_)
         self.min_ = start - low * self.scale_
 
     def _forward(self, rows, groups, precision):
-        backend, start, end = rows.backend, *self.feature_range
+        backend, start, end = rows.backend, *self._target()
         steps = [self._to_unit_range(backend, groups, precision)]
         if (start, end) != (0, 1):
             steps.append(scale_shift_step(backend, groups, precision, end - start, start))
@@ -366,11 +366,18 @@ class MinMaxScaler(Scaler):
         return shift_scale_step(backend, groups, precision, low, width)
 
     def _backward(self, rows, groups, precision):
-        backend, start, end = rows.backend, *self.feature_range
+        backend, start, end = rows.backend, *self._target()
         steps = [scale_shift_step(backend, groups, precision, *reversed(self._known_range()))]
         if (start, end) != (0, 1):
             steps.insert(0, shift_scale_step(backend, groups, precision, start, end - start))
         return steps
+
+    def _target(self):
+        """Return the range that values go to: that of fit, where it was learned by what scale."""
+        return tuple(self.feature_range if self._is_stateless() else getattr(self, "_range", self.feature_range))
+
+    def _kind(self):
+        return {**super()._kind(), "data_range is known": self.data_range is not None}
 
     def _known_range(self):
         if self.data_range is not None:
@@ -395,7 +402,7 @@ class InstanceNormalizer(Scaler):
         "image".
     image_shape : tuple of int or None, default=None
         Shape of an image as it is stored, for flat rows: ``(height, width)``, ``(height, width, channels)``, or
-        ``(channels, height, width)`` with ``channels="first"``. None takes it from X.
+        ``(channels, height, width)`` with ``channels="first"``. Two numbers mean one channel. None takes it from X.
     channels : {"last", "first"}, default="last"
         Where the channels of an image are.
     copy : bool, default=True
@@ -466,7 +473,7 @@ def _sample_range_step(backend, groups):
     def step(block):
         view = groups.view(block)
         low, high = backend.group_extremes(view)
-        backend.shift_scale(view, beside(view, low), beside(view, _width(backend.xp, high - low)))
+        backend.shift_scale(view, beside(low), beside(_width(backend.xp, high - low)))
 
     return step
 

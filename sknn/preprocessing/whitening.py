@@ -12,11 +12,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._estimator import MatrixLike
-from .._parameters import boolean, either, integer, nothing, one_of, random_state, real
+from .._parameters import boolean, check_parameters, either, integer, nothing, one_of, random_state, real
 from ._axes import exact_axes, lanczos_axes, minka_rank, randomized_axes
 from ._base import RowTransformer
 from ._door import float_type_of, like, map_products, precision_of, refuse_unknown, to_backend
-from ._scatter import Spectrum, blas_threads, merge, principal_axes, row_scatter
+from ._scatter import blas_threads, merge, principal_axes, row_scatter, scatter_of_axes
 
 SOLVERS = ("auto", "full", "covariance_eigh", "arpack", "randomized")
 SPARSE_SOLVERS = ("auto", "covariance_eigh", "arpack")
@@ -82,26 +82,26 @@ class AxesTransformer(RowTransformer):
 
     def _select(self, spectrum, n_components):
         """Publish the first components of a spectrum, and what else is known of it."""
-        self.mean_ = spectrum.mean
+        self.mean_, self._mean_rest = spectrum.mean, spectrum.rest
         self.components_ = spectrum.axes[:n_components].copy()
         self.explained_variance_ = spectrum.variances[:n_components].copy()
         self.n_samples_ = self.n_samples_seen_ = spectrum.count
         self.n_components_ = n_components
         self._rounding = spectrum.rounding
 
-    def _deviations(self):
+    def _deviations(self, eps):
         """Return ``sqrt(variance + eps)`` along the components; without eps infinite where the variance is rounding."""
-        is_rounding = (self.eps == 0) & (self.explained_variance_ <= self._rounding)
-        return np.where(is_rounding, np.inf, np.sqrt(np.where(is_rounding, 1.0, self.explained_variance_ + self.eps)))
+        is_rounding = (eps == 0) & (self.explained_variance_ <= self._rounding)
+        return np.where(is_rounding, np.inf, np.sqrt(np.where(is_rounding, 1.0, self.explained_variance_ + eps)))
 
     # ---- products with rows -------------------------------------------------------------
 
-    def _map(self, X, checked, mean, weights, shift=None, dtype=None):
-        """Return ``(X - mean) weights + shift``."""
-        self._refuse_container(checked)
+    def _map(self, X, checked, mean, weights, shift=None, dtype=None, precision=None):
+        """Return ``(X - mean) weights + shift``, worked out in ``precision`` or what X and ``dtype`` ask for."""
+        check_parameters(self, self._rules)
         backend = self._get_backend(checked)
         rows, dtype = to_backend(backend, checked), float_type_of(checked, dtype or self.dtype)
-        precision = precision_of(checked, dtype)
+        precision = np.dtype(precision or precision_of(checked, dtype))
         mean, weights = mean.astype(precision), weights.astype(precision)
         if issparse(checked):
             return (checked @ weights - mean @ weights).astype(dtype, copy=False)
@@ -141,8 +141,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         How many components to keep: that many; as many as it takes to explain more than this share of the variance, in
         (0, 1); as many as Minka's estimate says; or all, the lesser of ``n_samples`` and ``n_features``.
     copy : bool, default=True
-        Whether to leave X alone. False lets ``fit`` with ``svd_solver="full"`` centre a writeable float64 X in place;
-        nothing else ever changes X.
+        scikit-learn's leave to overwrite X. X is never changed, whatever it is.
     whiten : bool, default=False
         Whether ``transform`` divides components by ``sqrt(explained_variance_ + eps)``.
     svd_solver : {"auto", "full", "covariance_eigh", "arpack", "randomized"}, default="auto"
@@ -197,8 +196,14 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
     Notes
     -----
     Where scikit-learn's class contradicts its own documentation, this one follows the documentation: covariance,
-    precision and score do not depend on ``whiten``. Whitening makes zeros of components that have no variance but
+    precision and score do not depend on ``whiten``, and the score of rows without variance in some direction takes the
+    rounding of the solver for that variance. Whitening makes zeros of components that have no variance but
     rounding, where scikit-learn divides rounding by rounding. Fitted attributes are float64 for float32 X too.
+
+    "covariance_eigh" and ``partial_fit`` keep the scatter, ``n_features^2`` float64 numbers, in the fitted object and
+    its pickle, so that ``partial_fit`` can go on. "full" works on a float64 copy of X, "randomized" on a few arrays of
+    ``n_samples`` rows and ``n_components + n_oversamples`` columns. Products of sparse rows are taken about zero and
+    not about their mean, so that features far from zero, which are not sparse, lose digits.
 
     References
     ----------
@@ -268,27 +273,25 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
 
     # ---- fitting ------------------------------------------------------------------------
 
-    def _fit_options(self):
-        return {**super()._fit_options(), "force_writeable": not self.copy}
-
     def _learn(self, rows, weight, reset):
         solver = self._solver(rows)
         self._check_n_components(rows.X.shape, solver)
         if solver == "covariance_eigh":
             self._learn_more(rows, weight, reset=True)
             return
-        is_whole = solver == "full"
-        spectrum = exact_axes(rows, in_place=not self.copy) if is_whole else self._first_axes(rows, solver)
-        self._scatter = spectrum if is_whole else None
-        self._publish(spectrum)
+        self._scatter = None
+        self._publish(exact_axes(rows) if solver == "full" else self._first_axes(rows, solver))
 
     def _known_scatter(self):
-        if self._scatter is None:
+        if self._scatter is not None:
+            return self._scatter
+        if self.n_components_ < self._smallest_seen():
             raise ValueError(
-                "partial_fit cannot go on from fit, which chose a solver that finds the first components only. Fit "
-                "with svd_solver='covariance_eigh', or call partial_fit from the start on a new PCA."
+                "partial_fit cannot go on from fit by a solver other than 'covariance_eigh', which has left out "
+                f"components; got n_components={self.n_components!r}. Fit with svd_solver='covariance_eigh', or call "
+                "partial_fit from the start on a new PCA."
             )
-        return self._scatter.scatter() if isinstance(self._scatter, Spectrum) else self._scatter
+        return scatter_of_axes(self.n_samples_, self.mean_, self._mean_rest, self.explained_variance_, self.components_)
 
     def _solver(self, rows):
         X = rows.X
@@ -350,8 +353,10 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         variances, total = self.explained_variance_, spectrum.total_variance
         self.explained_variance_ratio_ = explained_ratios(variances, total)
         self.singular_values_ = np.sqrt(variances * max(spectrum.count - 1, 1))
-        n_left_out = self._smallest_seen() - self.n_components_
-        self.noise_variance_ = float(max(total - variances.sum(), 0) / n_left_out) if n_left_out > 0 else 0.0
+        self.noise_variance_ = 0.0
+        if self.n_components_ < self._smallest_seen():
+            n_axes = max(len(spectrum.variances), self._smallest_seen())
+            self.noise_variance_ = float(max(total - variances.sum(), 0) / (n_axes - self.n_components_))
 
     def _count_components(self, spectrum):
         given, n_features = self.n_components, spectrum.axes.shape[1]
@@ -381,6 +386,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
             In X's float type or ``dtype``, on X's device.
         """
         checked = self._check_transformed(X)
+        self._refuse_container(checked)
         return self._map(X, checked, self.mean_, self.components_.T / self._scales())
 
     def inverse_transform(self, X: MatrixLike) -> Any:
@@ -396,12 +402,12 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         X_original : ndarray of shape (n_samples, n_features)
             In X's float type or ``dtype``, on X's device.
         """
-        checked = self._check_restored(X, lambda: self.n_components_)
+        checked = self._check_restored(X, lambda: self.n_components_, "components")
         scales = without_infinity(self._scales())
         return self._map(X, checked, np.zeros(self.n_components_), self.components_ * scales[:, None], self.mean_)
 
     def _scales(self):
-        return self._deviations() if self.whiten else np.ones(self.n_components_)
+        return self._deviations(self.eps) if self.whiten else np.ones(self.n_components_)
 
     @property
     def _n_features_out(self):
@@ -577,7 +583,8 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
 
     def _publish(self, spectrum):
         self._select(spectrum, self._count_components(spectrum))
-        self.whitening_ = self._symmetric(1 / self._deviations())
+        self._eps = self.eps
+        self.whitening_ = self._symmetric(1 / self._deviations(self._eps))
 
     def _count_components(self, spectrum):
         given, n_features = self.n_components, spectrum.axes.shape[1]
@@ -606,7 +613,9 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
         X_new : ndarray of shape (n_samples, n_features)
             In X's float type or ``dtype``, on X's device.
         """
-        return self._map(X, self._check_transformed(X), self.mean_, self.whitening_)
+        checked = self._check_transformed(X)
+        self._refuse_container(checked)
+        return self._map(X, checked, self.mean_, self.whitening_, precision=np.float64)
 
     def inverse_transform(self, X: MatrixLike) -> Any:
         """Undo ``transform``, but for what lies along axes that were left out.
@@ -622,5 +631,5 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
             In X's float type or ``dtype``, on X's device.
         """
         checked = self._check_restored(X, lambda: self.n_features_in_)
-        coloring = self._symmetric(without_infinity(self._deviations()))
-        return self._map(X, checked, np.zeros(self.n_features_in_), coloring, self.mean_)
+        coloring = self._symmetric(without_infinity(self._deviations(self._eps)))
+        return self._map(X, checked, np.zeros(self.n_features_in_), coloring, self.mean_, precision=np.float64)

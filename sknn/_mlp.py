@@ -33,6 +33,7 @@ from ._parameters import (
     integer,
     last_of,
     layer_sizes,
+    nothing,
     one_of,
     per_layer,
     random_state,
@@ -76,6 +77,10 @@ RULES = {
     "n_iter_no_change": either(integer(1), infinity()),
     "max_fun": integer(1),
     "init": per_layer(block(INITIALIZERS, Initializer)),
+    "l1": real(0),
+    "decoupled_decay": either(nothing(), boolean()),
+    "clip_norm": either(nothing(), real(0, closed="neither")),
+    "max_norm": either(nothing(), real(0, closed="neither")),
     "backend": one_of(None, *BACKENDS),
     "dtype": one_of(None, "float32", "float64"),
 }
@@ -159,6 +164,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
     def _fit(self, X, y, sample_weight, X_val=None, y_val=None, *, incremental=False, classes=None):
         with unchanged_on_error(self):
             check_parameters(self, self._rules)
+            self._refuse_for_lbfgs()
             job = self._prepare(X, y, sample_weight, X_val, y_val, incremental, classes)
             self._publish_shape(job)
         self._train(job)
@@ -261,7 +267,10 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
             early_stopping=self.early_stopping and self.solver != "lbfgs",
-            decouples_decay=optimizer.decouples_decay,
+            decouples_decay=self._decouples_decay(optimizer),
+            l1=np.array([float(self.l1)]) if self.l1 else None,
+            clip_norm=None if self.clip_norm is None else np.array([float(self.clip_norm)]),
+            max_norm=None if self.max_norm is None else np.array([float(self.max_norm)]),
         )
 
     def _optimizer(self):
@@ -269,6 +278,22 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             return self.solver
         named = OPTIMIZERS.get(self.solver, FullBatch)
         return with_parameters_of(self, named, named.shared)
+
+    def _decouples_decay(self, optimizer):
+        return optimizer.decouples_decay if self.decoupled_decay is None else bool(self.decoupled_decay)
+
+    def _refuse_for_lbfgs(self):
+        asked = {
+            "l1": self.l1,
+            "clip_norm": self.clip_norm,
+            "max_norm": self.max_norm,
+            "decoupled_decay": self.decoupled_decay,
+        }
+        wrong = [name for name, value in asked.items() if value]
+        if self.solver == "lbfgs" and wrong:
+            raise ValueError(
+                f"{wrong[0]} must not be set for solver 'lbfgs', which takes no steps; got {asked[wrong[0]]!r}."
+            )
 
     def _schedule(self, optimizer):
         if not isinstance(self.learning_rate, str):

@@ -92,6 +92,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         too: "auto" (as scikit-learn), "zeros", "normal", "truncated_normal", "uniform", "inverse_sqrt", "orthogonal",
         "lecun_normal", "glorot_normal" (also "xavier_normal"), "he_normal" (also "kaiming_normal"), the last three also
         with "_uniform", or an instance from :mod:`sknn.initializers` such as ``Normal(0.1)``.
+    l1 : float, default=0.0
+        Strength of the L1 penalty ``l1 |W|``, divided by the batch's sum of weights as ``alpha`` is; biases are free.
+        Not for "lbfgs", and so for the next three.
+    decoupled_decay : bool or None, default=None
+        Whether ``alpha`` shrinks weights apart from the loss; None leaves it to the solver, which does so for "adamw"
+        and "lion" (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019).
+    clip_norm : float or None, default=None
+        Longest gradient of the loss, penalties apart, in a step; a longer one is shortened to this (Pascanu, Mikolov
+        and Bengio, "On the Difficulty of Training Recurrent Neural Networks", ICML 2013).
+    max_norm : float or None, default=None
+        Longest vector of incoming weights of a hidden unit; a longer one is shortened after the step (Srivastava et
+        al., "Dropout", JMLR 15, 2014, section 5.1).
     class_weight : dict, "balanced" or None, default=None
         By what ``sample_weight`` is multiplied for rows of each class, in training and in validation scores: a weight
         by class, 1 for those that are not named; or ``sum of weights / (n_classes * sum of the class's weights)``.
@@ -184,6 +196,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         init: str | Initializer | Sequence[str | Initializer] = "auto",
+        l1: float = 0.0,
+        decoupled_decay: bool | None = None,
+        clip_norm: float | None = None,
+        max_norm: float | None = None,
         class_weight: dict | str | None = None,
         label_smoothing: float = 0.0,
         dtype: str | None = None,
@@ -213,6 +229,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
         self.init = init
+        self.l1 = l1
+        self.decoupled_decay = decoupled_decay
+        self.clip_norm = clip_norm
+        self.max_norm = max_norm
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
         self.dtype = dtype
@@ -439,6 +459,18 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         too: "auto" (as scikit-learn), "zeros", "normal", "truncated_normal", "uniform", "inverse_sqrt", "orthogonal",
         "lecun_normal", "glorot_normal" (also "xavier_normal"), "he_normal" (also "kaiming_normal"), the last three also
         with "_uniform", or an instance from :mod:`sknn.initializers` such as ``Normal(0.1)``.
+    l1 : float, default=0.0
+        Strength of the L1 penalty ``l1 |W|``, divided by the batch's sum of weights as ``alpha`` is; biases are free.
+        Not for "lbfgs", and so for the next three.
+    decoupled_decay : bool or None, default=None
+        Whether ``alpha`` shrinks weights apart from the loss; None leaves it to the solver, which does so for "adamw"
+        and "lion" (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019).
+    clip_norm : float or None, default=None
+        Longest gradient of the loss, penalties apart, in a step; a longer one is shortened to this (Pascanu, Mikolov
+        and Bengio, "On the Difficulty of Training Recurrent Neural Networks", ICML 2013).
+    max_norm : float or None, default=None
+        Longest vector of incoming weights of a hidden unit; a longer one is shortened after the step (Srivastava et
+        al., "Dropout", JMLR 15, 2014, section 5.1).
     dtype : {"float32", "float64"} or None, default=None
         Float type to compute in; None follows X.
     backend : {"auto", "numpy", "cupy"} or None, default=None
@@ -519,6 +551,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         init: str | Initializer | Sequence[str | Initializer] = "auto",
+        l1: float = 0.0,
+        decoupled_decay: bool | None = None,
+        clip_norm: float | None = None,
+        max_norm: float | None = None,
         dtype: str | None = None,
         backend: str | None = None,
     ) -> None:
@@ -547,6 +583,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
         self.init = init
+        self.l1 = l1
+        self.decoupled_decay = decoupled_decay
+        self.clip_norm = clip_norm
+        self.max_norm = max_norm
         self.dtype = dtype
         self.backend = backend
 

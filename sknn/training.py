@@ -19,7 +19,7 @@ from .schedules import Constant, Schedule
 
 @dataclass(frozen=True)
 class Options:
-    """How to train. ``optimizers``, ``learning_rate`` and ``alpha`` have one entry a model.
+    """How to train. ``optimizers``, ``learning_rate``, ``alpha`` and what regularises have one entry a model.
 
     ``n_epochs`` is the length of all training that the schedule is laid out for.
     """
@@ -35,6 +35,9 @@ class Options:
     n_iter_no_change: float = 10
     early_stopping: bool = False
     decouples_decay: bool = False
+    l1: np.ndarray | None = None
+    clip_norm: np.ndarray | None = None
+    max_norm: np.ndarray | None = None
 
     @property
     def penalty(self):
@@ -44,8 +47,9 @@ class Options:
     def take(self, models):
         """Return the options of some models."""
         chosen = tuple(self.optimizers[k] for k in models)
-        rates, alpha = self.learning_rate[models], self.alpha[models]
-        return replace(self, optimizers=chosen, learning_rate=rates, alpha=alpha)
+        arrays = {name: getattr(self, name) for name in ("learning_rate", "alpha", "l1", "clip_norm", "max_norm")}
+        taken = {name: None if array is None else array[models] for name, array in arrays.items()}
+        return replace(self, optimizers=chosen, **taken)
 
 
 @dataclass(frozen=True)
@@ -357,15 +361,31 @@ class Trainer:
             *forward_plan(backend, network, batch, weights, biases, activity),
             partial(backend.loss_gradient, *score),
             *backward_plan(backend, network, batch, weights, d_weights, d_biases, activity),
-            *self._shrink_plan(layout),
+            *self._regularize_plan(layout, shared.grad),
             partial(backend.update, *update),
+            *self._constrain_plan(weights),
             partial(backend.advance, tables.clock, n_rows),
         ]
 
-    def _shrink_plan(self, layout):
-        if not self.options.decouples_decay:
+    def _regularize_plan(self, layout, grad):
+        """Return the calls between the gradient of the loss and the update, which adds the L2 penalty itself."""
+        backend, tables, options, plan = self.backend, self._tables, self.options, []
+        bring, n_decayed = partial(backend.asarray, dtype=self._theta.dtype), layout.n_decayed
+        if options.clip_norm is not None:
+            plan.append(partial(backend.clip_norm, grad, bring(options.clip_norm)))
+        if options.l1 is not None:
+            penalty = self._theta, grad, bring(options.l1), tables.scale, n_decayed, tables.clock, tables.loss
+            plan.append(partial(backend.add_l1, *penalty))
+        if options.decouples_decay:
+            plan.append(partial(backend.shrink, self._theta, n_decayed, tables))
+        return plan
+
+    def _constrain_plan(self, weights):
+        """Return the calls after the update, on the weights of hidden layers."""
+        if self.options.max_norm is None:
             return []
-        return [partial(self.backend.shrink, self._theta, layout.n_decayed, self._tables)]
+        limit = self.backend.asarray(self.options.max_norm, self._theta.dtype)
+        return [partial(self.backend.limit_norms, W, limit) for W in weights[:-1]]
 
     def _drawn_targets(self, n_rows, shared):
         """Return buffers for a batch's targets and weights ``(streams, n_rows)``, and the calls that fill them."""

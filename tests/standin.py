@@ -207,12 +207,13 @@ def installed():
     """Let sknn find the stand-in when it looks for CuPy and a GPU."""
     backend._cupy_backend.cache_clear()
     try:
-        with (
-            mock.patch.object(cuda, "import_cupy", lambda: cupy),
-            mock.patch.dict(sys.modules, {"cupyx": SimpleNamespace(), "cupyx.scipy": cupyx_scipy}),
-        ):
+        with mock.patch.object(cuda, "import_cupy", lambda: cupy):
+            # not by mock.patch.dict, which would forget all modules that are imported meanwhile
+            sys.modules.update({"cupyx": SimpleNamespace(), "cupyx.scipy": cupyx_scipy})
             yield cupy
     finally:
+        sys.modules.pop("cupyx", None)
+        sys.modules.pop("cupyx.scipy", None)
         backend._cupy_backend.cache_clear()
 
 

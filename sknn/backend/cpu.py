@@ -61,6 +61,15 @@ class Backend(reference.Backend):
             second_rate = t.rate if t.second_rate is None else t.second_rate
             fused(theta, grad, slots, hyper, t.rate, second_rate, alpha, t.scale, n_decayed, t.clock, t.loss)
 
+    def clip_norm(self, grad, limit):
+        _clip_norm(grad, limit)
+
+    def add_l1(self, theta, grad, l1, scale, n_decayed, clock, losses):
+        _add_l1(theta, grad, l1, scale, n_decayed, clock, losses)
+
+    def limit_norms(self, W, limit):
+        _limit_norms(W, limit)
+
     def run(self, work, pieces):
         n_threads = min(thread_count(), len(pieces))
         if n_threads < 2:
@@ -491,6 +500,50 @@ _UPDATES = {
 }
 
 
+# ---- regularisation ----------------------------------------------------------------------
+
+
+@kernel
+def _clip_norm(grad, limit):
+    for k in range(grad.shape[0]):
+        squares = grad.dtype.type(0)
+        for i in range(grad.shape[1]):
+            squares += grad[k, i] * grad[k, i]
+        length = math.sqrt(squares)
+        if not length <= limit[k]:  # written so that NaN goes through
+            factor = limit[k] / length
+            for i in range(grad.shape[1]):
+                grad[k, i] *= factor
+
+
+@kernel
+def _add_l1(theta, grad, l1, scale, n_decayed, clock, losses):
+    step = clock[0]
+    for k in range(theta.shape[0]):
+        strength = l1[k] * scale[step, k]
+        total = theta.dtype.type(0)
+        for i in range(n_decayed):
+            grad[k, i] += strength * np.sign(theta[k, i])
+            total += abs(theta[k, i])
+        losses[step, k] += strength * total
+
+
+@kernel
+def _limit_norms(W, limit):
+    squares = np.empty(W.shape[2], W.dtype)
+    for k in range(W.shape[0]):
+        squares[:] = 0
+        for i in range(W.shape[1]):
+            for j in range(W.shape[2]):
+                squares[j] += W[k, i, j] * W[k, i, j]
+        for j in range(W.shape[2]):
+            length = math.sqrt(squares[j])
+            squares[j] = limit[k] / max(length, limit[k])
+        for i in range(W.shape[1]):
+            for j in range(W.shape[2]):
+                W[k, i, j] *= squares[j]
+
+
 # ---- column moments: a block of rows at a time, relative to the mean so far --------------
 
 # The first block is taken relative to a value of its own. Comparisons with itself find NaN without a branch. Weights
@@ -608,7 +661,8 @@ def _group_moments(x, count, mean, squares):
                     deviation = value - center if value == value else 0.0
                     drift += deviation
                     spread += deviation * deviation
-            count[k, g], mean[k, g], squares[k, g] = seen, center, spread - drift * drift / max(seen, 1)
+            rest = drift / max(seen, 1)  # of a sum of many equal values, to which rounding adds up
+            count[k, g], mean[k, g], squares[k, g] = seen, center + rest, spread - drift * rest
 
 
 # ---- elementwise -------------------------------------------------------------------------

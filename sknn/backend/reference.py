@@ -78,6 +78,24 @@ class Backend:
         grad[:, :n_decayed] += decay[:, None] * decayed
         losses[clock[0]] += 0.5 * decay * (decayed * decayed).sum(axis=-1)
 
+    def clip_norm(self, grad, limit):
+        """Shorten the gradient of each model to ``limit (K,)`` where it is longer."""
+        length = self.xp.sqrt((grad * grad).sum(axis=1))
+        grad *= (limit / self.xp.maximum(length, limit))[:, None]
+
+    def add_l1(self, theta, grad, l1, scale, n_decayed, clock, losses):
+        """Add the penalty ``l1 scale |theta|_1`` of the decayed parameters to loss and gradient."""
+        strength = l1 * scale[clock[0]]
+        decayed = theta[:, :n_decayed]
+        grad[:, :n_decayed] += strength[:, None] * self.xp.sign(decayed)
+        losses[clock[0]] += strength * abs(decayed).sum(axis=1)
+
+    def limit_norms(self, W, limit):
+        """Shorten the incoming weights of each unit, columns of ``W (K, fan_in, units)``, to ``limit (K,)``."""
+        length = self.xp.sqrt((W * W).sum(axis=-2, keepdims=True))
+        limit = limit[:, None, None]
+        W *= limit / self.xp.maximum(length, limit)
+
     def shrink(self, theta, n_decayed, tables):
         """Multiply the decayed parameters by ``tables.shrinkage`` of this step: decoupled weight decay."""
         theta[:, :n_decayed] *= tables.shrinkage[tables.clock[0]][:, None]
@@ -144,9 +162,10 @@ class Backend:
         divisor = xp.maximum(count, 1)
         mean = xp.where(is_known, x, 0).sum(axis=(1, 3), dtype=xp.float64) / divisor
         deviation = xp.where(is_known, x - mean[:, None, :, None], 0)
-        # the second term is zero but for the rounding of the mean: equation 1.7 of Chan, Golub and LeVeque, 1983
-        squares = (deviation * deviation).sum(axis=(1, 3)) - deviation.sum(axis=(1, 3)) ** 2 / divisor
-        return count, mean, squares
+        # zero but for the rounding of the mean: equation 1.7 of Chan, Golub and LeVeque, 1983
+        drift = deviation.sum(axis=(1, 3))
+        squares = (deviation * deviation).sum(axis=(1, 3)) - drift**2 / divisor
+        return count, mean + drift / divisor, squares
 
     def group_extremes(self, x):
         """Return the least and the greatest value of each group, ``(rows, groups)``, as ``column_extremes`` does."""

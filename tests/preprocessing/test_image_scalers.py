@@ -673,6 +673,19 @@ def test_sparse_rows_have_no_samples():
         StandardScaler(per="channel", image_shape=SHAPE).fit(rows)
 
 
+@pytest.mark.parametrize("per", ["image", "channel"])
+@pytest.mark.parametrize("container", [scipy.sparse.csr_array, scipy.sparse.csc_matrix])
+def test_sparse_rows_of_images(container, per):
+    images = np.where(pictures() < 120, 0, pictures())
+    axes = axes_of(StandardScaler, per, images)
+    scaler = StandardScaler(with_mean=False, per=per, image_shape=SHAPE).fit(container(flat(images)))
+    np.testing.assert_allclose(scaler.var_, images.var(axis=axes), rtol=1e-13)
+    scaled = scaler.transform(container(flat(images)))
+    std = images.std(axis=axes)
+    np.testing.assert_allclose(scaled.toarray(), flat(images / np.where(std == 0, 1, std)), rtol=1e-13)
+    np.testing.assert_allclose(scaler.inverse_transform(scaled).toarray(), flat(images), rtol=1e-14)
+
+
 # ---- frames, pickles, clones ------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """MinMaxScaler beside scikit-learn's: attributes to the bit, outputs within the rounding of the formula."""
 
 import copy
+import inspect
 import itertools
 import pickle
 
@@ -80,6 +81,25 @@ def assert_within_rounding(found, expected, size, dtype):
 
 
 # ---- the twin ---------------------------------------------------------------------------
+
+
+def test_parameters_and_signatures():
+    twin = preprocessing.MinMaxScaler()
+    images = {"data_range": None, "per": "feature", "image_shape": None, "channels": "last"}
+    assert MinMaxScaler().get_params() == {**twin.get_params(), **images, "dtype": None, "backend": None}
+    assert MinMaxScaler((1, 2)).feature_range == (1, 2)
+    with pytest.raises(TypeError, match="positional"):
+        MinMaxScaler((1, 2), True)
+    for method in ("fit", "partial_fit", "transform", "inverse_transform"):
+        mine, other = (inspect.signature(getattr(cls, method)) for cls in (MinMaxScaler, type(twin)))
+        assert [(p.name, p.kind, p.default) for p in mine.parameters.values()] == [
+            (p.name, p.kind, p.default) for p in other.parameters.values()
+        ]
+
+
+def test_small_ranges_of_float32_are_ranges():
+    X = np.array([[0], [1e-7], [5e-7]], np.float32)
+    np.testing.assert_allclose(MinMaxScaler().fit_transform(X)[:, 0], [0, 0.2, 1], rtol=1e-6)
 
 
 @each_dtype

@@ -183,7 +183,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         y = targets.encode(y, dtype)
         sample_weight = check_sample_weight(sample_weight, X, dtype)
         class_weights = self._class_weights(targets, y, sample_weight, incremental)
-        sample_weight = by_class(sample_weight, class_weights, y)
+        sample_weight = by_class(sample_weight, class_weights, targets, y)
         network = self._make_network(X.shape[1], targets)
         options = self._make_options()
         validation = self._check_validation(backend, X_val, y_val, targets, dtype, class_weights)
@@ -233,7 +233,9 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             raise ValueError(f"X_val and y_val must be valid as X and y are: {error}") from error
         if len(encoded) < 2:
             raise ValueError(f"X_val and y_val must have at least 2 rows; got {len(encoded)}.")
-        return Validation(_to_backend(backend, X_val), encoded, targets.score, by_class(None, class_weights, encoded))
+        return Validation(
+            _to_backend(backend, X_val), encoded, targets.score, by_class(None, class_weights, targets, encoded)
+        )
 
     def _make_network(self, n_features, targets):
         sizes = np.atleast_1d(self.hidden_layer_sizes).tolist()
@@ -466,11 +468,11 @@ def refuse_early_stopping(estimator):
         raise ValueError("partial_fit does not support early_stopping=True; use fit, or set early_stopping=False.")
 
 
-def by_class(sample_weight, class_weights, encoded):
+def by_class(sample_weight, class_weights, targets, encoded):
     """Return sample weights times those of the classes that the rows are of."""
     if class_weights is None:
         return sample_weight
-    weight = class_weights[encoded[:, 0].astype(np.int64)]
+    weight = class_weights[targets.true_codes(encoded)]
     if not (weight if sample_weight is None else weight * sample_weight).any():
         raise ValueError("class_weight, times sample_weight, must not be zero for every row.")
     return weight if sample_weight is None else (sample_weight * weight).astype(sample_weight.dtype)

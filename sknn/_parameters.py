@@ -95,15 +95,16 @@ def float_type():
     return Rule(holds, "one of None, 'float32', 'float64'")
 
 
-def interval():
-    """A pair of finite numbers of which the second is greater."""
+def interval(low=-np.inf, high=np.inf):
+    """A pair of finite numbers, from ``low`` to ``high``, of which the second is greater."""
 
     def holds(value):
         is_pair = isinstance(value, tuple | list | np.ndarray) and np.shape(value) == (2,)
         is_pair = is_pair and all(isinstance(end, Real) for end in value)
-        return is_pair and -np.inf < value[0] < value[1] < np.inf
+        return is_pair and low <= value[0] < value[1] <= high and np.isfinite(value[0]) and np.isfinite(value[1])
 
-    return Rule(holds, "a pair of finite numbers (low, high) with low < high")
+    within = "" if low == -np.inf else f" in [{low}, {high}]"
+    return Rule(holds, f"a pair of finite numbers (low, high){within} with low < high")
 
 
 def image_shape():

@@ -16,9 +16,13 @@ from .losses import BinaryLogLoss, SoftmaxLogLoss
 
 @dataclass(frozen=True)
 class Labels:
-    """Class labels: one yes-or-no output for two classes, one softmax output a class for more."""
+    """Class labels: one yes-or-no output for two classes, one output a class for more.
+
+    Encoded as class codes ``(n, 1)`` for softmax outputs; as 0 and 1 for two classes, and ``one_hot`` for more.
+    """
 
     classes: np.ndarray
+    one_hot: bool = False
 
     @property
     def n_outputs(self):
@@ -31,9 +35,15 @@ class Labels:
         return BinaryLogLoss() if self.n_outputs == 1 else SoftmaxLogLoss()
 
     def encode(self, y, dtype):
-        """Return class codes ``(n, 1)`` for softmax, 0 and 1 ``(n, 1)`` of ``dtype`` for two classes."""
+        """Return targets, in ``dtype`` where they are not class codes."""
         codes = _encoder(self.classes).transform(column_or_1d(y))[:, None]
-        return codes.astype(dtype if self.n_outputs == 1 else np.int64)
+        if self.n_outputs == 1:
+            return codes.astype(dtype)
+        return (codes == np.arange(self.n_outputs)).astype(dtype) if self.one_hot else codes.astype(np.int64)
+
+    def true_codes(self, encoded):
+        """Return the class codes of encoded targets, ``(n,)``."""
+        return encoded.argmax(axis=1) if encoded.shape[1] > 1 else encoded[:, 0].astype(np.int64)
 
     def check(self, y, name):
         """Raise ValueError for labels that are not among the classes."""
@@ -46,11 +56,11 @@ class Labels:
 
     def strata(self, encoded):
         """Return what a validation split is stratified by."""
-        return encoded[:, 0]
+        return self.true_codes(encoded)
 
     def class_weights(self, class_weight, encoded, sample_weight):
         """Return the weight of each class, float64; "balanced" makes all classes weigh the same together."""
-        n_classes, codes = len(self.classes), encoded[:, 0].astype(np.int64)
+        n_classes, codes = len(self.classes), self.true_codes(encoded)
         if class_weight == "balanced":
             sums = np.bincount(codes, sample_weight, minlength=n_classes).astype(np.float64)
             return np.divide(sums.sum(), n_classes * sums, out=np.zeros(n_classes), where=sums > 0)
@@ -71,7 +81,7 @@ class Labels:
 
     def score(self, probability, encoded, sample_weight):
         """Return the (weighted) accuracy."""
-        return float(np.average(self.codes(probability) == encoded[:, 0], weights=sample_weight))
+        return float(np.average(self.codes(probability) == self.true_codes(encoded), weights=sample_weight))
 
 
 @dataclass(frozen=True)
@@ -163,7 +173,7 @@ def _encoder(classes):
     return encoder
 
 
-def classification_targets(y, classes=None):
+def classification_targets(y, classes=None, one_hot=False):
     """Return the kind of targets that y holds; ``classes`` lists labels that y may lack."""
     check_classification_targets(y)
     kind = type_of_target(y, input_name="y")
@@ -174,4 +184,4 @@ def classification_targets(y, classes=None):
             "y must be class labels of shape (n,) or 0-1 indicators of shape (n, labels); got several multiclass "
             "columns (multiclass-multioutput). Fit one classifier a column, for example with MultiOutputClassifier."
         )
-    return Labels(unique_labels(y if classes is None else classes))
+    return Labels(unique_labels(y if classes is None else classes), one_hot)

@@ -98,8 +98,41 @@ class BinaryLogLoss(Loss):
         return (self.label_smoothing,)
 
     def link(self, xp, z):
-        decay = xp.exp(-abs(z))
-        z[...] = xp.where(z >= 0, 1, decay) / (1 + decay)
+        link_logistic(xp, z)
+
+
+@dataclass(frozen=True)
+class SigmoidSquaredError(Loss):
+    """Half the squared error of logistic outputs, summed over outputs; y of 0 and 1 stands for ``low`` and ``high``.
+
+    T. Rashid, "Make Your Own Neural Network", 2016, has targets of 0.01 and 0.99, which the logistic function reaches.
+
+    Parameters
+    ----------
+    low, high : float, default=0.0, 1.0
+        Targets of no and yes, in [0, 1].
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+    kernel: ClassVar[str] = "sigmoid_squared_error"
+    link_name: ClassVar[str] = "logistic"
+
+    def value_and_gradient(self, xp, z, y, dz):
+        p = z.copy()
+        self.link(xp, p)
+        error = p - (self.low + (self.high - self.low) * y)
+        dz[...] = error * p * (1 - p)
+        return 0.5 * (error * error).sum(axis=-1)
+
+    def link(self, xp, z):
+        link_logistic(xp, z)
+
+
+def link_logistic(xp, z):
+    """Turn z into 1 / (1 + exp(-z)) in place, without overflow."""
+    decay = xp.exp(-abs(z))
+    z[...] = xp.where(z >= 0, 1, decay) / (1 + decay)
 
 
 class RegressionLoss(Loss):

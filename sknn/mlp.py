@@ -15,12 +15,12 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from ._estimator import MatrixLike, like_input
 from ._mlp import RULES, BaseMLP, has_partial_fit, refuse_early_stopping
-from ._parameters import block, class_weights, either, one_of, real, resolve
+from ._parameters import block, class_weights, either, interval, one_of, real, resolve
 from ._targets import Labels, Numbers, classification_targets
 from .activations import Activation
 from .backend import get_backend, to_numpy
 from .initializers import Initializer
-from .losses import REGRESSION_LOSSES, RegressionLoss
+from .losses import REGRESSION_LOSSES, RegressionLoss, SigmoidSquaredError
 from .optimizers import Optimizer
 from .schedules import Schedule
 
@@ -104,6 +104,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     max_norm : float or None, default=None
         Longest vector of incoming weights of a hidden unit; a longer one is shortened after the step (Srivastava et
         al., "Dropout", JMLR 15, 2014, section 5.1).
+    loss : {"log_loss", "squared_error"}, default="log_loss"
+        "squared_error" is half of it, summed over logistic outputs, one for each class of several; ``predict_proba``
+        then divides outputs by their sum.
+    target_range : tuple of float (low, high), default=(0.0, 1.0)
+        Targets of "squared_error" in [0, 1]: 0.01 and 0.99 can be reached by the logistic function.
     class_weight : dict, "balanced" or None, default=None
         By what ``sample_weight`` is multiplied for rows of each class, in training and in validation scores: a weight
         by class, 1 for those that are not named; or ``sum of weights / (n_classes * sum of the class's weights)``.
@@ -161,10 +166,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     True
     """
 
-    loss = "log_loss"
     _y_numeric = False
     _rules = {
         **RULES,
+        "loss": one_of("log_loss", "squared_error"),
+        "target_range": interval(0, 1),
         "class_weight": either(one_of(None, "balanced"), class_weights()),
         "label_smoothing": real(0, 1),
     }
@@ -200,6 +206,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         decoupled_decay: bool | None = None,
         clip_norm: float | None = None,
         max_norm: float | None = None,
+        loss: str = "log_loss",
+        target_range: tuple[float, float] = (0.0, 1.0),
         class_weight: dict | str | None = None,
         label_smoothing: float = 0.0,
         dtype: str | None = None,
@@ -233,6 +241,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.decoupled_decay = decoupled_decay
         self.clip_norm = clip_norm
         self.max_norm = max_norm
+        self.loss = loss
+        self.target_range = target_range
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
         self.dtype = dtype
@@ -243,7 +253,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return self._known_targets(y, incremental, classes)
         if incremental and classes is None and not type_of_target(y).startswith("multilabel"):
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        return classification_targets(y, classes)
+        return classification_targets(y, classes, one_hot=self.loss == "squared_error")
 
     def _known_targets(self, y, incremental, classes):
         targets, found = self._targets, classification_targets(y)
@@ -263,7 +273,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return targets
 
     def _loss(self, targets):
-        return replace(targets.loss, label_smoothing=float(self.label_smoothing))
+        if self.loss == "log_loss":
+            return replace(targets.loss, label_smoothing=float(self.label_smoothing))
+        if self.label_smoothing:
+            raise ValueError(
+                f"label_smoothing must be 0 for loss='squared_error'; got {self.label_smoothing}. Use target_range."
+            )
+        return SigmoidSquaredError(*map(float, self.target_range))
 
     def _class_weights(self, targets, y, sample_weight, incremental):
         if self.class_weight is None:
@@ -342,6 +358,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             In the order of ``classes_``, in the model's float type.
         """
         backend, probability = self._predictions(X)
+        if self.loss == "squared_error" and isinstance(self._targets, Labels) and self.n_outputs_ > 1:
+            probability /= backend.xp.maximum(probability.sum(axis=1, keepdims=True), 1e-30)
         if self.n_outputs_ == 1:
             probability = backend.xp.hstack([1 - probability, probability])
         return like_input(probability, X)

@@ -10,13 +10,22 @@ from sknn.activations import ACTIVATIONS
 from sknn.backend import cpu, reference
 from sknn.batches import whole_batch
 from sknn.initializers import Auto
-from sknn.losses import REGRESSION_LOSSES, BinaryLogLoss, Loss, Poisson, RegressionLoss, SoftmaxLogLoss
+from sknn.losses import (
+    REGRESSION_LOSSES,
+    BinaryLogLoss,
+    Loss,
+    Poisson,
+    RegressionLoss,
+    SigmoidSquaredError,
+    SoftmaxLogLoss,
+)
 from sknn.network import Activity, Network, backward_plan, forward_plan, run
 
 BACKENDS = {"reference": reference.Backend(np), "cpu": cpu.Backend()}
 LOSSES = {
     "softmax_log_loss": SoftmaxLogLoss(),
     "binary_log_loss": BinaryLogLoss(),
+    "sigmoid_squared_error": SigmoidSquaredError(0.1, 0.9),
     **REGRESSION_LOSSES,
 }
 FORMULAS = {
@@ -50,7 +59,7 @@ def random_targets(loss, rng, shape, dtype=float):
     """Return targets that ``loss`` can take, for raw outputs of ``shape (..., outputs)``."""
     if isinstance(loss, SoftmaxLogLoss):
         return rng.integers(shape[-1], size=(*shape[:-1], 1))
-    if isinstance(loss, BinaryLogLoss):
+    if isinstance(loss, BinaryLogLoss | SigmoidSquaredError):
         return rng.integers(2, size=shape).astype(dtype)
     if isinstance(loss, Poisson):
         return rng.poisson(1.0, shape).astype(dtype)

@@ -58,6 +58,8 @@ def formula(name, z, y):
         return (np.logaddexp(0, z) - y * z).sum(axis=-1)
     if name == "poisson":
         return (xlogy(y, y) - y * z - y + np.exp(z)).sum(axis=-1)
+    if name == "sigmoid_squared_error":
+        return 0.5 * ((expit(z) - np.where(y > 0, 0.9, 0.1)) ** 2).sum(axis=-1)
     if name == "absolute_error":
         return np.abs(z - y).sum(axis=-1)
     if name == "huber":
@@ -105,6 +107,7 @@ EXTREME = {
     "no for no": ("binary_log_loss", [-1000], [0], 0, [0]),
     "no for yes": ("binary_log_loss", [-1000], [1], 1000, [-1]),
     "several": ("binary_log_loss", [1000, -1000, 0], [0, 1, 1], 2000 + np.log(2), [1, -1, -0.5]),
+    "flat": ("sigmoid_squared_error", [1000, -1000], [0, 1], 0.81, [0, 0]),
     "far off": ("absolute_error", [1000, -1000, 3], [0, 0, 3], 2000, [1, -1, 0]),
     "off the line": ("huber", [1000, -1000, 0.5], [0, 0, 0], 1999 + 0.125, [1, -1, 0.5]),
     "off the median": ("quantile", [1000, -1000, 3], [0, 0, 3], 1000, [0.5, -0.5, 0]),
@@ -157,8 +160,15 @@ def test_binary_loss_is_symmetric(z, y):
 
 @each_loss
 def test_the_best_raw_output_has_no_loss_and_no_slope(name):
-    best = {"softmax_log_loss": [[900.0, 0, 0]], "binary_log_loss": [[900.0, -900, 900]]}
-    target = {"softmax_log_loss": [[0]], "binary_log_loss": [[1.0, 0, 1]], "poisson": [[2.0, 1, 0]]}
+    edge = np.log(9)  # of which the logistic function makes 0.9
+    best = {
+        "softmax_log_loss": [[900.0, 0, 0]],
+        "binary_log_loss": [[900.0, -900, 900]],
+        "sigmoid_squared_error": [[edge, -edge, edge]],
+    }
+    yes_no = [[1.0, 0, 1]]
+    target = {"softmax_log_loss": [[0]], "binary_log_loss": yes_no, "poisson": [[2.0, 1, 0]]}
+    target["sigmoid_squared_error"] = yes_no
     y = np.array(target.get(name, [[0.5, -2, 3]]))
     with np.errstate(divide="ignore"):
         z = np.array(best.get(name, np.log(y) if name == "poisson" else y))
@@ -187,6 +197,8 @@ def metric(name, z, y, weight):
     if name == "poisson":
         columns = range(z.shape[1])
         return sum(mean_poisson_deviance(y[:, j], np.exp(z[:, j]), sample_weight=weight) / 2 for j in columns)
+    if name == "sigmoid_squared_error":
+        return z.shape[1] / 2 * mean_squared_error(0.1 + 0.8 * y, expit(z), sample_weight=weight)
     if name == "absolute_error":
         return z.shape[1] * mean_absolute_error(y, z, sample_weight=weight)
     if name == "quantile":
@@ -215,6 +227,8 @@ def peer_loss(name, z, y):
         return nn.functional.binary_cross_entropy_with_logits(z, y, reduction="none").sum(dim=1)
     if name == "poisson":
         return nn.functional.poisson_nll_loss(z, y, reduction="none").sum(dim=1)  # without the terms of y alone
+    if name == "sigmoid_squared_error":
+        return nn.functional.mse_loss(z.sigmoid(), 0.1 + 0.8 * y, reduction="none").sum(dim=1) / 2
     if name in ("absolute_error", "quantile"):
         return nn.functional.l1_loss(z, y, reduction="none").sum(dim=1) / (1 if name == "absolute_error" else 2)
     if name == "huber":
@@ -270,7 +284,7 @@ def test_links_of_extreme_outputs_are_certain(name, limits, size, dtype):
 def test_a_loss_is_a_value(name):
     loss = LOSSES[name]
     assert pickle.loads(pickle.dumps(loss)) == loss == eval(repr(loss), vars(module))
-    assert hash(loss) == hash(type(loss)())
+    assert hash(loss) == hash(pickle.loads(pickle.dumps(loss)))
 
 
 # ---- fields -----------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from sknn.backend import reference
 from sknn.preprocessing import InstanceNormalizer, MinMaxScaler, StandardScaler, ZeroCenterer
 from tests import standin
 
+pytestmark = pytest.mark.slow  # thousands of small ones
 N, HEIGHT, WIDTH, CHANNELS = 24, 3, 4, 2
 SHAPE, PLANES = (HEIGHT, WIDTH, CHANNELS), (CHANNELS, HEIGHT, WIDTH)
 LEARNED = [*itertools.product([ZeroCenterer, StandardScaler, MinMaxScaler], ["image", "channel"])]

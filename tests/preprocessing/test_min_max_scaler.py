@@ -26,6 +26,7 @@ from sknn.backend import reference
 from sknn.preprocessing import MinMaxScaler
 from tests import standin
 
+pytestmark = pytest.mark.slow  # thousands of small ones
 EXTREMES = ["data_min_", "data_max_", "data_range_"]
 ATTRIBUTES = [*EXTREMES, "scale_", "min_"]
 RANGES = [(0, 1), (-1, 1), (0.01, 1), (-3.5, 17)]

@@ -20,6 +20,10 @@ from sknn import MLPClassifier, MLPRegressor, config_context
 from sknn._estimator import check_X
 from sknn.activations import ACTIVATIONS
 from sknn.backend import is_device_array
+from sknn.initializers import INITIALIZERS
+from sknn.losses import REGRESSION_LOSSES
+from sknn.optimizers import OPTIMIZERS
+from sknn.schedules import SCHEDULES
 from tests import standin
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -107,6 +111,18 @@ CASES = [
     Case("regression", {"solver": "sgd", "learning_rate": "adaptive", "tol": 10.0, "n_iter_no_change": 1}),
     Case("multiclass", {"hidden_layer_sizes": (), "alpha": 0.1, "shuffle": False}),
     Case("multiclass", {"hidden_layer_sizes": (300, 3), "batch_size": 70}),
+    *(Case("multiclass", {"solver": solver, "max_iter": 4}) for solver in OPTIMIZERS),
+    *(Case("multiclass", {"init": init, "max_iter": 2}) for init in INITIALIZERS),
+    *(Case("multiclass", {"learning_rate": name, "max_iter": 4}) for name in SCHEDULES),
+    *(
+        Case(task, {"loss": "squared_error", "target_range": (0.01, 0.99)})
+        for task in ("binary", "multiclass", "multilabel")
+    ),
+    *(Case(task, {"label_smoothing": 0.2}) for task in ("binary", "multiclass", "multilabel")),
+    *(Case("regression", {"loss": loss}) for loss in REGRESSION_LOSSES if loss != "poisson"),
+    Case("strings", {"class_weight": "balanced", "early_stopping": True}, weighted=True),
+    Case("multiclass", {"l1": 0.1, "clip_norm": 0.5, "max_norm": 1.0, "decoupled_decay": True, "alpha": 0.1}),
+    Case("regression", {"l1": 0.1, "clip_norm": 0.5, "max_norm": 1.0, "solver": "sgd"}, "partial_fit", 3),
 ]
 
 

@@ -55,8 +55,19 @@ def test_there_are_examples():
     assert names >= {"quick_start", "grid_search_pipeline", "numpy_or_cupy"}
 
 
+PLOTS = [path for path in EXAMPLES if path.stem.startswith("plot_")]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PLOTS, ids=lambda path: path.stem)
+def test_a_plot_is_drawn(run, path, tmp_path):
+    assert run(path)
+    (picture,) = tmp_path.glob("*.png")
+    assert picture.stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [path for path in EXAMPLES if path not in PLOTS], ids=lambda path: path.stem)
 def test_an_example_runs_and_says_what_it_shows(run, path):
     assert float(re.search(r"accuracy.*?(\d\.\d+)", run(path))[1]) > 0.9
     assert path.read_text().startswith('"""')

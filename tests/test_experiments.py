@@ -1,0 +1,31 @@
+"""Experiments from the literature, on the sizes they were made with or reduced."""
+
+import numpy as np
+import pytest
+
+from examples.plot_initialization import CASES, signals
+from sknn.activations import ACTIVATIONS
+
+# Standard deviations layer by layer, from CS231n's slides and a re-run with another generator and seed.
+SPREADS = {
+    "tanh, std 0.01": [0.213, 0.0476, 0.0106, 0.00238, 0.000532, 0.000119, 2.6e-5, 6e-6, 1.3e-6, 2.9e-7],
+    "tanh, std 1": [0.982] * 10,
+    "tanh, lecun_normal": [0.628, 0.486, 0.407, 0.357, 0.320, 0.292, 0.272, 0.255, 0.240, 0.227],
+    "relu, lecun_normal": [0.585, 0.411, 0.288, 0.195, 0.136, 0.100, 0.069, 0.046, 0.031, 0.023],
+    "relu, he_normal": [0.825, 0.828, 0.814, 0.827, 0.834, 0.860, 0.871, 0.889, 0.845, 0.845],
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_signals_through_ten_layers(name, seed):
+    activation, initializer = CASES[name]
+    outputs = signals(ACTIVATIONS[activation], initializer, seed)
+    spreads = np.array([y.std() for y in outputs])
+    # the scales of random layers multiply up; what is cut to half its values varies more
+    noise = 0.03 + (0.1 if name.startswith("relu") else 0.05) * np.sqrt(np.arange(10))
+    assert (np.abs(np.log(spreads / SPREADS[name])) < noise).all()
+    if name == "tanh, std 1":
+        assert all((np.abs(y) > 0.99).mean() > 0.85 for y in outputs)
+    if name == "relu, lecun_normal":
+        np.testing.assert_allclose([outputs[0].mean(), outputs[-1].mean()], [0.400, 0.015], rtol=0.2)

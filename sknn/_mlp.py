@@ -47,7 +47,7 @@ from .backend import BACKENDS, to_numpy
 from .batches import is_sparse
 from .inference import raw_outputs
 from .initializers import INITIALIZERS, Auto, Initializer
-from .network import Network
+from .network import Network, pack
 from .optimizers import OPTIMIZERS, SGD, FullBatch, Optimizer
 from .schedules import SCHEDULES, SCIKIT_LEARNS, Constant, Schedule
 from .training import Data, Options, State, Trainer, Validation, split_rows
@@ -315,7 +315,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
                 f"widths {network.widths} after {self._network.widths}. Set warm_start=False to start anew."
             )
         state = replace(self._state)
-        theta = network.layout.pack(self.coefs_, self.intercepts_)
+        theta = pack(self.coefs_, self.intercepts_)
         if theta.shape != state.theta.shape:
             raise ValueError(f"coefs_ and intercepts_ must have the shapes that layer widths {network.widths} ask for.")
         state.adopt(theta)
@@ -428,8 +428,8 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         """Keep the parameters once: coefs_ and intercepts_ are views of the state, unless they were replaced."""
         attributes = super().__getstate__()
         if "_state" in attributes and "coefs_" in attributes:
-            packed = self._network.layout.pack(self.coefs_, self.intercepts_)
-            if np.array_equal(packed, self._state.served_theta, equal_nan=True):
+            theta = pack(self.coefs_, self.intercepts_)
+            if np.array_equal(theta, self._state.served_theta, equal_nan=True):
                 del attributes["coefs_"], attributes["intercepts_"]
         return attributes
 
@@ -445,11 +445,14 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         check_is_fitted(self)
         backend, dtype = self._get_backend(X), self.coefs_[0].dtype
         X = _to_backend(backend, check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr"))
-        weights = [backend.asarray(W)[None] for W in self.coefs_]
-        biases = [backend.asarray(b)[None, None] for b in self.intercepts_]
-        outputs = raw_outputs(backend, self._network, weights, biases, X)[0]
+        outputs = raw_outputs(backend, self._network, self._parameters(backend), X)[0]
         self._network.loss.link(backend.xp, outputs)
         return backend, outputs
+
+    def _parameters(self, backend):
+        """Return the views of each layer that predictions are made with; coefs_ and intercepts_ may be the user's."""
+        shown = zip(self.coefs_, self.intercepts_, strict=True)
+        return [{"weights": backend.asarray(W)[None], "biases": backend.asarray(b)[None, None]} for W, b in shown]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -495,6 +498,6 @@ def _to_backend(backend, X):
 def _named_weights(network, theta):
     layout = network.layout
     return {
-        "coefs_": [W[0] for W in layout.weights(theta)],
-        "intercepts_": [b[0, 0] for b in layout.biases(theta)],
+        "coefs_": [W[0] for W in layout.of_kind("weights", theta)],
+        "intercepts_": [b[0, 0] for b in layout.of_kind("biases", theta)],
     }

@@ -6,7 +6,7 @@ draws its rows from X by their numbers, so that shuffling permutes row numbers a
 
 from __future__ import annotations
 
-from .network import transposed
+from .stages import transposed
 
 
 def is_sparse(X):

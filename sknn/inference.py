@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from .batches import DenseBatch, SparseBatch, is_sparse, whole_batch
-from .network import Activity, forward_plan, run
+from .network import Pass, run
 
 CHUNK_ELEMENTS = 2**20  # of the widest layer: 4 MB in float32
 
 
-def raw_outputs(backend, network, weights, biases, X, rows=None):
+def raw_outputs(backend, network, parameters, X, rows=None):
     """Return what the output layer says before the link, ``(models, n, outputs)``.
 
+    ``parameters`` has the views of each layer where the backend computes, as ``Layout.views`` returns them.
     ``rows (streams, n)`` chooses rows of X by number; by default all of them are taken in order.
     """
-    n_models = len(weights[0])
+    n_models, _, n_outputs = parameters[-1]["weights"].shape
     n_rows = X.shape[0] if rows is None else rows.shape[1]
-    out = backend.xp.empty((n_models, n_rows, network.widths[-1]), weights[0].dtype)
+    out = backend.xp.empty((n_models, n_rows, n_outputs), parameters[-1]["weights"].dtype)
     size = max(1, CHUNK_ELEMENTS // max(network.widths))
     for start in range(0, n_rows, size):
         chunk = slice(start, min(start + size, n_rows))
         batch = _batch(backend, X, chunk, rows)
-        activity = Activity(backend, network, n_models, chunk.stop - start, out.dtype)
-        activity.z[-1] = activity.y[-1] = out[:, chunk]
-        run(forward_plan(backend, network, batch, weights, biases, activity))
+        run(Pass(backend, network, batch, chunk.stop - start, parameters, out=out[:, chunk]).forward)
     return out
 
 

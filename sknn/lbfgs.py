@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from .batches import whole_batch
-from .network import Activity, backward_plan, forward_plan, run
+from .network import Pass, run
 
 
 class Objective:
@@ -24,19 +24,17 @@ class Objective:
     def _make_plan(self, network, alpha, data):
         backend, layout, dtype = self._backend, network.layout, self._theta.dtype
         xp, n_rows = backend.xp, data.X.shape[0]
-        activity = Activity(backend, network, 1, n_rows, dtype, backward=True)
-        batch = whole_batch(backend, data.X)
+        views = layout.views(self._theta), layout.views(self._grad)
+        whole = Pass(backend, network, whole_batch(backend, data.X), n_rows, *views)
         weight = np.ones(n_rows) if data.sample_weight is None else data.sample_weight
         scale, clock = xp.full((1, 1), 1 / weight.sum(dtype=np.float64), dtype), xp.zeros(2, np.int64)
-        weights, biases = layout.weights(self._theta), layout.biases(self._theta)
-        gradients = layout.weights(self._grad), layout.biases(self._grad)
         y, weight = backend.asarray(data.y)[None], backend.asarray(weight, dtype)[None]
-        outputs, d_outputs = activity.z[-1], activity.dz[-1]
+        z, dz = whole.outputs
         alpha = backend.asarray(alpha, dtype)
         return [
-            *forward_plan(backend, network, batch, weights, biases, activity),
-            partial(backend.loss_gradient, network.loss, outputs, y, weight, scale, clock, d_outputs, self._data_loss),
-            *backward_plan(backend, network, batch, weights, *gradients, activity),
+            *whole.forward,
+            partial(backend.loss_gradient, network.loss, z, y, weight, scale, clock, dz, self._data_loss),
+            *whole.backward,
             partial(
                 backend.weight_decay, self._theta, self._grad, alpha, scale, layout.n_decayed, clock, self._penalty
             ),

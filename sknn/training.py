@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 
 from .batches import drawn_batch
 from .inference import raw_outputs
-from .network import Activity, backward_plan, forward_plan, run
+from .network import Pass, run
 from .optimizers import Optimizer
 from .schedules import Constant, Schedule
 
@@ -76,8 +76,7 @@ class Validation:
 
     def scores(self, backend, network, theta, rows):
         """Return the score of each model."""
-        weights, biases = network.layout.weights(theta), network.layout.biases(theta)
-        outputs = raw_outputs(backend, network, weights, biases, self.X, rows)
+        outputs = raw_outputs(backend, network, network.layout.views(theta), self.X, rows)
         network.loss.link(backend.xp, outputs)
         host = backend.to_host(outputs)
         return np.array([self._score(prediction, rows, k) for k, prediction in enumerate(host)])
@@ -339,31 +338,21 @@ class Trainer:
         """Return the kernel calls of one training step on ``n_rows`` rows."""
         backend, network, tables, theta = self.backend, self.network, self._tables, self._theta
         layout, optimizer = network.layout, self.options.optimizers[0]
-        activity = Activity(backend, network, len(theta), n_rows, theta.dtype, backward=True)
         batch = drawn_batch(backend, self.data.X, n_rows, tables.order, tables.clock)
+        passage = Pass(backend, network, batch, n_rows, layout.views(theta), layout.views(shared.grad))
         targets, weight, draw = self._drawn_targets(n_rows, shared)
-        weights, d_weights = layout.weights(theta), layout.weights(shared.grad)
-        biases, d_biases = layout.biases(theta), layout.biases(shared.grad)
-        score = (
-            network.loss,
-            activity.z[-1],
-            targets,
-            weight,
-            tables.scale,
-            tables.clock,
-            activity.dz[-1],
-            tables.loss,
-        )
+        z, dz = passage.outputs
+        score = network.loss, z, targets, weight, tables.scale, tables.clock, dz, tables.loss
         update = (optimizer, theta, shared.grad, self._slots, shared.hyper, shared.alpha, layout.n_decayed, tables)
         return [
             batch.draw,
             *draw,
-            *forward_plan(backend, network, batch, weights, biases, activity),
+            *passage.forward,
             partial(backend.loss_gradient, *score),
-            *backward_plan(backend, network, batch, weights, d_weights, d_biases, activity),
+            *passage.backward,
             *self._regularize_plan(layout, shared.grad),
             partial(backend.update, *update),
-            *self._constrain_plan(weights),
+            *self._constrain_plan(layout.of_kind("weights", theta)),
             partial(backend.advance, tables.clock, n_rows),
         ]
 

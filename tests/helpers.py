@@ -19,7 +19,8 @@ from sknn.losses import (
     SigmoidSquaredError,
     SoftmaxLogLoss,
 )
-from sknn.network import Activity, Network, backward_plan, forward_plan, run
+from sknn.network import Network, run
+from sknn.network import Pass as Passage
 
 BACKENDS = {"reference": reference.Backend(np), "cpu": cpu.Backend()}
 LOSSES = {
@@ -100,19 +101,17 @@ class Pass:
         """Return (objective of each model, gradient) at ``theta (K, P)``, penalty included."""
         backend, network, layout, n_models = self.backend, self.network, self.network.layout, len(theta)
         grad = np.full_like(theta, np.nan)
-        self.activity = Activity(backend, network, n_models, self.X.shape[0], theta.dtype, backward=True)
         scale = np.full((1, n_models), 1 / self.weight.sum(), theta.dtype)
         clock, data_loss, penalty = np.zeros(2, np.int64), np.zeros((1, n_models)), np.zeros((1, n_models))
-        batch = whole_batch(backend, self.X)
-        weights, biases = layout.weights(theta), layout.biases(theta)
-        z, dz = self.activity.z[-1], self.activity.dz[-1]
-        d_weights, d_biases = layout.weights(grad), layout.biases(grad)
+        views = layout.views(theta), layout.views(grad)
+        self.passage = Passage(backend, network, whole_batch(backend, self.X), self.X.shape[0], *views)
+        z, dz = self.passage.outputs
         args = network.loss, z, self.y[None], self.weight[None], scale, clock, dz, data_loss
         run(
             [
-                *forward_plan(backend, network, batch, weights, biases, self.activity),
+                *self.passage.forward,
                 partial(backend.loss_gradient, *args),
-                *backward_plan(backend, network, batch, weights, d_weights, d_biases, self.activity),
+                *self.passage.backward,
                 partial(backend.weight_decay, theta, grad, self.alpha, scale, layout.n_decayed, clock, penalty),
             ]
         )
@@ -123,7 +122,7 @@ class Pass:
 def plain_layers(network, theta_row, X):
     """Return the inputs of each layer's activation for one model, worked out layer by layer."""
     theta = theta_row[None]
-    weights, biases = network.layout.weights(theta), network.layout.biases(theta)
+    weights, biases = network.layout.of_kind("weights", theta), network.layout.of_kind("biases", theta)
     names = {activation: name for name, activation in ACTIVATIONS.items()}
     formulas = [*(FORMULAS[names[activation]] for activation in network.activations), None]
     y, inputs = X, []

@@ -20,6 +20,7 @@ from sknn.initializers import (
     Uniform,
     VarianceScaling,
 )
+from sknn.network import pack
 from tests.helpers import all_subclasses, make_network
 
 
@@ -41,7 +42,7 @@ def test_a_network_draws_weights_then_biases_layer_by_layer(widths, dtype):
     theta = network.initial_parameters(stream, dtype)
     weights, biases, used = by_hand(3, widths)
     assert theta.shape == (1, network.layout.size) and theta.dtype == dtype
-    np.testing.assert_array_equal(theta, network.layout.pack(weights, biases).astype(dtype))
+    np.testing.assert_array_equal(theta, pack(weights, biases).astype(dtype))
     assert stream.randint(2**31) == used.randint(2**31)  # nothing else is drawn
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sknn import inference
 from sknn.activations import ACTIVATIONS
 from sknn.inference import raw_outputs
-from sknn.network import Layout
+from sknn.network import pack
 from tests.helpers import BACKENDS, LOSSES, Pass, make_network, plain_layers, random_targets, slope
 
 N_ROWS, N_FEATURES, N_OUTPUTS = 7, 5, 3
@@ -26,6 +26,11 @@ widths_lists = st.lists(st.integers(1, 6), min_size=2, max_size=5)
 # ---- layout -----------------------------------------------------------------------------
 
 
+def layout_of(widths):
+    """Return the layout of a plain network."""
+    return make_network(widths).layout
+
+
 def fresh_theta(layout, n_models):
     """Return a theta of which every entry is another number."""
     return np.arange(float(n_models * layout.size)).reshape(n_models, layout.size)
@@ -33,9 +38,9 @@ def fresh_theta(layout, n_models):
 
 @given(widths=widths_lists, n_models=st.integers(1, 3))
 def test_views_share_memory_and_cover_theta_once(widths, n_models):
-    layout = Layout(widths)
+    layout = layout_of(widths)
     theta = fresh_theta(layout, n_models)
-    views = [*layout.weights(theta), *layout.biases(theta)]
+    views = [*layout.of_kind("weights", theta), *layout.of_kind("biases", theta)]
     assert all(np.shares_memory(view, theta) for view in views)
     assert sorted(np.concatenate([view.ravel() for view in views])) == sorted(theta.ravel())
     for view in views:
@@ -45,27 +50,29 @@ def test_views_share_memory_and_cover_theta_once(widths, n_models):
 
 @given(widths=widths_lists, n_models=st.integers(1, 3))
 def test_shapes_are_models_fan_in_fan_out(widths, n_models):
-    layout = Layout(widths)
+    layout = layout_of(widths)
     theta = fresh_theta(layout, n_models)
-    assert [W.shape for W in layout.weights(theta)] == [(n_models, *fans) for fans in itertools.pairwise(widths)]
-    assert [b.shape for b in layout.biases(theta)] == [(n_models, 1, units) for units in widths[1:]]
+    assert [W.shape for W in layout.of_kind("weights", theta)] == [
+        (n_models, *fans) for fans in itertools.pairwise(widths)
+    ]
+    assert [b.shape for b in layout.of_kind("biases", theta)] == [(n_models, 1, units) for units in widths[1:]]
 
 
 @given(widths=widths_lists, n_models=st.integers(1, 3))
 def test_what_decays_comes_first(widths, n_models):
-    layout = Layout(widths)
+    layout = layout_of(widths)
     theta = fresh_theta(layout, n_models)
     theta[:, : layout.n_decayed] = -1
-    assert all((W == -1).all() for W in layout.weights(theta))
-    assert all((b >= 0).all() for b in layout.biases(theta))
+    assert all((W == -1).all() for W in layout.of_kind("weights", theta))
+    assert all((b >= 0).all() for b in layout.of_kind("biases", theta))
 
 
 @given(widths=widths_lists)
 def test_pack_is_the_inverse_of_the_views(widths):
-    layout = Layout(widths)
+    layout = layout_of(widths)
     theta = fresh_theta(layout, 1)
-    weights, biases = layout.weights(theta), layout.biases(theta)
-    packed = layout.pack([np.asfortranarray(W[0]) for W in weights], [b[0, 0] for b in biases])
+    weights, biases = layout.of_kind("weights", theta), layout.of_kind("biases", theta)
+    packed = pack([np.asfortranarray(W[0]) for W in weights], [b[0, 0] for b in biases])
     np.testing.assert_array_equal(packed, theta)
     assert not np.shares_memory(packed, theta)
 
@@ -140,13 +147,15 @@ def test_the_penalty_has_weights_and_no_biases(hidden, backend):
     value, gradient = objective(theta)
     strength, objective.alpha = objective.alpha / objective.weight.sum(), np.zeros(2)
     free_value, free_gradient = objective(theta)
-    weights = objective.network.layout.weights(theta)
+    weights = objective.network.layout.of_kind("weights", theta)
     squares = sum((W**2).sum(axis=(1, 2)) for W in weights)
     np.testing.assert_allclose(value - free_value, strength / 2 * squares, rtol=1e-11)
     layout = objective.network.layout
-    for g, free, W in zip(layout.weights(gradient), layout.weights(free_gradient), weights, strict=True):
+    for g, free, W in zip(
+        layout.of_kind("weights", gradient), layout.of_kind("weights", free_gradient), weights, strict=True
+    ):
         np.testing.assert_allclose(g - free, strength[:, None, None] * W, rtol=1e-10, atol=1e-13)
-    for g, free in zip(layout.biases(gradient), layout.biases(free_gradient), strict=True):
+    for g, free in zip(layout.of_kind("biases", gradient), layout.of_kind("biases", free_gradient), strict=True):
         np.testing.assert_array_equal(g, free)
 
 
@@ -185,8 +194,8 @@ def test_objective_and_gradient_are_pytorchs(activation, backend):
     torch = pytest.importorskip("torch")
     objective, theta = make_case(backend, (6, 4), activation, "softmax_log_loss", 1)
     layout, function = objective.network.layout, {"relu": torch.relu, "tanh": torch.tanh}[activation]
-    weights = [torch.tensor(W[0], requires_grad=True) for W in layout.weights(theta)]
-    biases = [torch.tensor(b[0, 0], requires_grad=True) for b in layout.biases(theta)]
+    weights = [torch.tensor(W[0], requires_grad=True) for W in layout.of_kind("weights", theta)]
+    biases = [torch.tensor(b[0, 0], requires_grad=True) for b in layout.of_kind("biases", theta)]
     y, weight = torch.tensor(objective.y[:, 0]), torch.tensor(objective.weight)
     hidden = torch.tensor(objective.X)
     for W, b in zip(weights[:-1], biases[:-1], strict=True):
@@ -197,7 +206,7 @@ def test_objective_and_gradient_are_pytorchs(activation, backend):
     peer.backward()
     value, gradient = objective(theta)
     np.testing.assert_allclose(value[0], peer.item(), rtol=1e-13)
-    theirs = layout.pack([W.grad.numpy() for W in weights], [b.grad.numpy() for b in biases])
+    theirs = pack([W.grad.numpy() for W in weights], [b.grad.numpy() for b in biases])
     np.testing.assert_allclose(gradient, theirs, rtol=1e-11, atol=1e-14)
 
 
@@ -212,7 +221,7 @@ def outputs_case(activation="relu", n_models=3, dtype=float, n_rows=N_ROWS):
 
 
 def outputs_of(backend, network, theta, X, rows=None):
-    return raw_outputs(backend, network, network.layout.weights(theta), network.layout.biases(theta), X, rows)
+    return raw_outputs(backend, network, network.layout.views(theta), X, rows)
 
 
 @each_backend

@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score
 
 from sknn import lbfgs
 from sknn.losses import SoftmaxLogLoss
-from sknn.network import run
+from sknn.network import pack, run
 from sknn.optimizers import SGD, Adam, AdamW, NAdam, RMSprop
 from sknn.schedules import Adaptive, Constant, InverseScaling, OneCycle
 from sknn.training import Data, Options, State, Trainer, Validation, split_rows, train_stack
@@ -280,10 +280,12 @@ def test_linear_regression_as_written_out(n_rows, batch_size, weighted, backend)
     trainer = make_trainer(backend, make_options((SGD(0.0),), 0.05, 0.3, batch_size), data, "squared_error", ())
     layout, theta = trainer.network.layout, trainer.state.theta.copy()
     hand = LinearByHand(data, 0.05, 0.3, batch_size)
-    W, b, curve = hand.fit(layout.weights(theta)[0][0].copy(), layout.biases(theta)[0][0].copy(), 7, epochs=4)
+    W, b, curve = hand.fit(
+        layout.of_kind("weights", theta)[0][0].copy(), layout.of_kind("biases", theta)[0][0].copy(), 7, epochs=4
+    )
     for _ in range(4):
         trainer.epoch()
-    np.testing.assert_allclose(trainer.state.theta, layout.pack([W], [b]), rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(trainer.state.theta, pack([W], [b]), rtol=1e-11, atol=1e-13)
     np.testing.assert_allclose(np.ravel(trainer.state.loss_curve), curve, rtol=1e-11, atol=1e-14)
     assert trainer.state.samples_seen == 4 * n_rows
     assert trainer.state.steps == 4 * -(-n_rows // batch_size)
@@ -398,9 +400,9 @@ def test_full_batches_find_the_exact_linear_model(loss, n_outputs, weighted, bac
         trainer.epoch()
     W, b = exact_solution(loss, data, 2.0)
     layout = trainer.network.layout
-    np.testing.assert_allclose(layout.weights(trainer.state.theta)[0][0], W, atol=1e-7)
+    np.testing.assert_allclose(layout.of_kind("weights", trainer.state.theta)[0][0], W, atol=1e-7)
     if loss != "softmax_log_loss":  # whose biases are unique but for a constant
-        np.testing.assert_allclose(layout.biases(trainer.state.theta)[0][0, 0], b, atol=1e-7)
+        np.testing.assert_allclose(layout.of_kind("biases", trainer.state.theta)[0][0, 0], b, atol=1e-7)
 
 
 @each_backend
@@ -415,7 +417,7 @@ def test_lbfgs_finds_the_exact_linear_model(loss, n_outputs, weighted, backend):
         objective, theta, max_iter=1000, max_fun=10_000, tol=1e-10, after_iteration=lambda loss, parameters: False
     )
     W, _ = exact_solution(loss, data, 2.0)
-    found = network.layout.weights(result.x[None])[0][0]
+    found = network.layout.of_kind("weights", result.x[None])[0][0]
     np.testing.assert_allclose(found, W, atol=1e-3)  # the search ends where the loss hardly moves
 
 
@@ -441,7 +443,7 @@ def penalised_loss(network, parameters, data, alpha):
     X, weight = data.X.toarray() if scipy.sparse.issparse(data.X) else data.X, data.sample_weight
     z = plain_layers(network, parameters, X)[-1]
     rows = network.loss.value_and_gradient(np, z, data.y, np.empty_like(z))
-    squares = sum((W**2).sum() for W in network.layout.weights(parameters[None]))
+    squares = sum((W**2).sum() for W in network.layout.of_kind("weights", parameters[None]))
     factor = network.loss.objective_factor(z.shape[1])
     return factor * np.average(rows, weights=weight) + alpha / 2 * squares / weight.sum()
 

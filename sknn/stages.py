@@ -1,0 +1,70 @@
+"""Stages of a pass: each knows its kernel calls forward and backward, on buffers that it was given or made once.
+
+A stage reads its input and writes its output, both a `Signal`; backward it turns the gradient on its output into the
+gradient on its input, and writes those of its parameters. Elementwise stages share one gradient buffer with their input
+and work in place.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Signal(NamedTuple):
+    """What flows between stages: values ``(models, rows, units)`` and the gradient on them, None without a way back."""
+
+    value: object
+    gradient: object = None
+
+
+class Projection:
+    """The product of a batch, dense or sparse, with the weights of the first layer."""
+
+    def __init__(self, batch, W, dW, out):
+        self.batch, self.W, self.dW, self.out = batch, W, dW, out
+
+    def forward(self):
+        """Out = x @ W."""
+        self.batch.project(self.W, self.out.value)
+
+    def backward(self):
+        """DW = x^T @ dout."""
+        self.batch.project_backward(self.out.gradient, self.dW)
+
+
+class Linear:
+    """The product of the layer below with weights."""
+
+    def __init__(self, backend, source, W, dW, out):
+        self.backend, self.source, self.W, self.dW, self.out = backend, source, W, dW, out
+
+    def forward(self):
+        """Out = x @ W."""
+        self.backend.matmul(self.source.value, self.W, self.out.value)
+
+    def backward(self):
+        """DW = x^T @ dout and dx = dout @ W^T."""
+        self.backend.matmul(transposed(self.source.value), self.out.gradient, self.dW)
+        self.backend.matmul(self.out.gradient, transposed(self.W), self.source.gradient)
+
+
+class Activate:
+    """Bias and activation."""
+
+    def __init__(self, backend, source, b, db, activation, out):
+        self.backend, self.activation = backend, activation
+        self.source, self.b, self.db, self.out = source, b, db, out
+
+    def forward(self):
+        """Y = f(z + b)."""
+        self.backend.bias_activation(self.source.value, self.b, self.activation, self.out.value)
+
+    def backward(self):
+        """Dz = dy * f'(z) and db = its sum over the rows."""
+        out = self.out
+        self.backend.activation_backward(out.gradient, self.source.value, out.value, self.activation, self.db)
+
+
+def transposed(stack):
+    """Return a view with the last two axes swapped."""
+    return stack.swapaxes(-1, -2)

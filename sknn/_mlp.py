@@ -50,7 +50,8 @@ from .initializers import INITIALIZERS, Auto, Initializer
 from .network import Network, pack
 from .optimizers import OPTIMIZERS, SGD, FullBatch, Optimizer
 from .schedules import SCHEDULES, SCIKIT_LEARNS, Constant, Schedule
-from .training import Data, Options, State, Trainer, Validation, split_rows
+from .state import Data, Options, State, Validation, split_rows
+from .training import Trainer
 
 RULES = {
     "hidden_layer_sizes": layer_sizes(),
@@ -81,6 +82,8 @@ RULES = {
     "decoupled_decay": either(nothing(), boolean()),
     "clip_norm": either(nothing(), real(0, closed="neither")),
     "max_norm": either(nothing(), real(0, closed="neither")),
+    "dropout": per_layer(real(0, 1)),
+    "input_dropout": real(0, 1),
     "backend": one_of(None, *BACKENDS),
     "dtype": one_of(None, "float32", "float64"),
 }
@@ -273,7 +276,13 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             l1=np.array([float(self.l1)]) if self.l1 else None,
             clip_norm=None if self.clip_norm is None else np.array([float(self.clip_norm)]),
             max_norm=None if self.max_norm is None else np.array([float(self.max_norm)]),
+            dropout=self._dropout(),
         )
+
+    def _dropout(self):
+        n_hidden = len(np.atleast_1d(self.hidden_layer_sizes))
+        rates = self.input_dropout, *resolve_layers("dropout", self.dropout, {}, n_hidden)
+        return np.array([rates], float) if any(rates) else None
 
     def _optimizer(self):
         if not isinstance(self.solver, str):
@@ -290,6 +299,8 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             "clip_norm": self.clip_norm,
             "max_norm": self.max_norm,
             "decoupled_decay": self.decoupled_decay,
+            "dropout": np.any(self.dropout) and self.dropout,
+            "input_dropout": self.input_dropout,
         }
         wrong = [name for name, value in asked.items() if value]
         if self.solver == "lbfgs" and wrong:

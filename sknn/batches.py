@@ -6,6 +6,9 @@ draws its rows from X by their numbers, so that shuffling permutes row numbers a
 
 from __future__ import annotations
 
+import numpy as np
+
+from .backend.philox import keeps
 from .stages import transposed
 
 
@@ -75,11 +78,46 @@ class DrawnSparseBatch(SparseBatch):
         self.rows = [X[numbers[first : first + n_rows]] for numbers in order]
 
 
-def drawn_batch(backend, X, n_rows, order, clock):
-    """Return a batch of ``n_rows`` rows of X that follows ``order`` and ``clock``."""
+class DroppedDenseBatch(DenseBatch):
+    """A drawn batch in which some of the inputs are set to zero, others for each model."""
+
+    def __init__(self, backend, drawn, noise):
+        super().__init__(backend, backend.xp.empty((len(noise.keys), *drawn.x.shape[1:]), drawn.x.dtype))
+        self._drawn, self._noise, self._keep = drawn, noise, backend.xp.empty(self.x.shape, bool)
+
+    def draw(self):
+        """Gather the rows that the clock points at, and set some of their values to zero."""
+        self._drawn.draw()
+        self.backend.dropout(self._drawn.x, self._noise, 0, self._keep, self.x)
+
+
+class DroppedSparseBatch(SparseBatch):
+    """A drawn sparse batch in which some of the inputs are set to zero: those that the same dense batch would lose."""
+
+    def __init__(self, drawn, noise):
+        super().__init__([])
+        self._drawn, self._noise = drawn, noise
+
+    def draw(self):
+        """Cut the rows that the clock points at, and set some of their values to zero."""
+        self._drawn.draw()
+        self.rows = [self._dropped(self._drawn._of(k).copy(), k) for k in range(len(self._noise.keys))]
+
+    def _dropped(self, rows, model):
+        noise = self._noise._replace(rates=self._noise.rates[[model]], keys=self._noise.keys[[model]])
+        row_numbers = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+        elements = row_numbers * rows.shape[1] + rows.indices
+        rows.data *= keeps(np, elements, rows.shape[0] * rows.shape[1], noise, 0)[0] / (1 - noise.rates[0, 0])
+        return rows
+
+
+def drawn_batch(backend, X, n_rows, order, clock, noise=None):
+    """Return a batch of ``n_rows`` rows of X that follows ``order`` and ``clock``; ``noise`` is for input dropout."""
     if is_sparse(X):
-        return DrawnSparseBatch(X, n_rows, order, clock)
-    return DrawnDenseBatch(backend, X, n_rows, order, clock)
+        batch = DrawnSparseBatch(X, n_rows, order, clock)
+        return batch if noise is None else DroppedSparseBatch(batch, noise)
+    batch = DrawnDenseBatch(backend, X, n_rows, order, clock)
+    return batch if noise is None else DroppedDenseBatch(backend, batch, noise)
 
 
 def whole_batch(backend, X):

@@ -27,7 +27,7 @@ class Objective:
         views = layout.views(self._theta), layout.views(self._grad)
         whole = Pass(backend, network, whole_batch(backend, data.X), n_rows, *views)
         weight = np.ones(n_rows) if data.sample_weight is None else data.sample_weight
-        scale, clock = xp.full((1, 1), 1 / weight.sum(dtype=np.float64), dtype), xp.zeros(2, np.int64)
+        scale, clock = xp.full((1, 1), 1 / weight.sum(dtype=np.float64), dtype), xp.zeros(3, np.int64)
         y, weight = backend.asarray(data.y)[None], backend.asarray(weight, dtype)[None]
         z, dz = whole.outputs
         alpha = backend.asarray(alpha, dtype)

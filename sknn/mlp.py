@@ -94,7 +94,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         with "_uniform", or an instance from :mod:`sknn.initializers` such as ``Normal(0.1)``.
     l1 : float, default=0.0
         Strength of the L1 penalty ``l1 |W|``, divided by the batch's sum of weights as ``alpha`` is; biases are free.
-        Not for "lbfgs", and so for the next three.
+        Not for "lbfgs", and so for the next five.
     decoupled_decay : bool or None, default=None
         Whether ``alpha`` shrinks weights apart from the loss; None leaves it to the solver, which does so for "adamw"
         and "lion" (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019).
@@ -104,6 +104,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     max_norm : float or None, default=None
         Longest vector of incoming weights of a hidden unit; a longer one is shortened after the step (Srivastava et
         al., "Dropout", JMLR 15, 2014, section 5.1).
+    dropout : float or sequence of float, default=0.0
+        Share of hidden units that each training step leaves out, in [0, 1), one for all hidden layers or one for each;
+        the others are enlarged by ``1 / (1 - dropout)``, so that predictions take all units as they are (ibid.). Which
+        ones depends on ``random_state`` and the step alone (Philox), on any backend.
+    input_dropout : float, default=0.0
+        The same share of the input features, drawn for each row.
     loss : {"log_loss", "squared_error"}, default="log_loss"
         "squared_error" is half of it, summed over logistic outputs, one for each class of several; ``predict_proba``
         then divides outputs by their sum.
@@ -206,6 +212,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         decoupled_decay: bool | None = None,
         clip_norm: float | None = None,
         max_norm: float | None = None,
+        dropout: float | Sequence[float] = 0.0,
+        input_dropout: float = 0.0,
         loss: str = "log_loss",
         target_range: tuple[float, float] = (0.0, 1.0),
         class_weight: dict | str | None = None,
@@ -241,6 +249,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.decoupled_decay = decoupled_decay
         self.clip_norm = clip_norm
         self.max_norm = max_norm
+        self.dropout = dropout
+        self.input_dropout = input_dropout
         self.loss = loss
         self.target_range = target_range
         self.class_weight = class_weight
@@ -479,7 +489,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         with "_uniform", or an instance from :mod:`sknn.initializers` such as ``Normal(0.1)``.
     l1 : float, default=0.0
         Strength of the L1 penalty ``l1 |W|``, divided by the batch's sum of weights as ``alpha`` is; biases are free.
-        Not for "lbfgs", and so for the next three.
+        Not for "lbfgs", and so for the next five.
     decoupled_decay : bool or None, default=None
         Whether ``alpha`` shrinks weights apart from the loss; None leaves it to the solver, which does so for "adamw"
         and "lion" (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019).
@@ -489,6 +499,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     max_norm : float or None, default=None
         Longest vector of incoming weights of a hidden unit; a longer one is shortened after the step (Srivastava et
         al., "Dropout", JMLR 15, 2014, section 5.1).
+    dropout : float or sequence of float, default=0.0
+        Share of hidden units that each training step leaves out, in [0, 1), one for all hidden layers or one for each;
+        the others are enlarged by ``1 / (1 - dropout)``, so that predictions take all units as they are (ibid.). Which
+        ones depends on ``random_state`` and the step alone (Philox), on any backend.
+    input_dropout : float, default=0.0
+        The same share of the input features, drawn for each row.
     dtype : {"float32", "float64"} or None, default=None
         Float type to compute in; None follows X.
     backend : {"auto", "numpy", "cupy"} or None, default=None
@@ -573,6 +589,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         decoupled_decay: bool | None = None,
         clip_norm: float | None = None,
         max_norm: float | None = None,
+        dropout: float | Sequence[float] = 0.0,
+        input_dropout: float = 0.0,
         dtype: str | None = None,
         backend: str | None = None,
     ) -> None:
@@ -605,6 +623,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.decoupled_decay = decoupled_decay
         self.clip_norm = clip_norm
         self.max_norm = max_norm
+        self.dropout = dropout
+        self.input_dropout = input_dropout
         self.dtype = dtype
         self.backend = backend
 

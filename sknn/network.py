@@ -15,7 +15,7 @@ import numpy as np
 from .activations import Activation, Identity
 from .initializers import Initializer
 from .losses import Loss
-from .stages import Activate, Linear, Projection, Signal
+from .stages import Activate, Dropout, Linear, Projection, Signal
 
 PARAMETERS = ("weights", "biases")  # kinds, as they follow each other in theta
 
@@ -111,11 +111,14 @@ class Pass:
     """One pass of a stack over a batch of ``n_rows``: its stages, on buffers of their own.
 
     ``parameters`` has the views of each layer, ``gradients`` likewise where there is a way back; ``out`` is where raw
-    outputs are to go, a new buffer by default.
+    outputs are to go, a new buffer by default. ``noise`` is for dropout, of layers ``dropped``.
     """
 
-    def __init__(self, backend, network, batch, n_rows, parameters, gradients=None, out=None):
+    def __init__(
+        self, backend, network, batch, n_rows, parameters, gradients=None, *, out=None, noise=None, dropped=()
+    ):
         self._backend, self._n_rows, self._parameters = backend, n_rows, parameters
+        self._noise, self._dropped = noise, dropped
         self._has_backward = gradients is not None
         self._gradients = gradients or [dict.fromkeys(layer) for layer in parameters]
         self.stages = []
@@ -145,7 +148,12 @@ class Pass:
             self.stages.append(Linear(self._backend, source, p["weights"], g["weights"], z))
         y = z if layer.activation.in_place else z._replace(value=self._buffer(layer.units))
         self.stages.append(Activate(self._backend, z, p["biases"], g["biases"], layer.activation, y))
-        return y
+        return self._add_dropout(i + 1, y) if i + 1 in self._dropped else y
+
+    def _add_dropout(self, stream, source):
+        out = source._replace(value=self._buffer(source.value.shape[-1]))
+        self.stages.append(Dropout(self._backend, source, self._noise, stream, out))
+        return out
 
     def _signal(self, units, value=None):
         gradient = self._buffer(units) if self._has_backward else None

@@ -65,6 +65,37 @@ class Activate:
         self.backend.activation_backward(out.gradient, self.source.value, out.value, self.activation, self.db)
 
 
+class Noise(NamedTuple):
+    """What dropout is drawn from: ``rates (models, streams)``, ``keys (models, 2)``, and the clock of training.
+
+    Stream 0 is the input, stream i the output of hidden layer i.
+    """
+
+    rates: object
+    keys: object
+    clock: object
+
+
+class Dropout:
+    """Units are set to zero at random, the others enlarged, so that nothing is to be done at prediction.
+
+    Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout: A Simple Way to Prevent Neural Networks from
+    Overfitting", JMLR 15, 2014.
+    """
+
+    def __init__(self, backend, source, noise, stream, out):
+        self.backend, self.source, self.noise, self.stream, self.out = backend, source, noise, stream, out
+        self.keep = backend.xp.empty(out.value.shape, bool)
+
+    def forward(self):
+        """Y = x / (1 - rate) where kept, else 0."""
+        self.backend.dropout(self.source.value, self.noise, self.stream, self.keep, self.out.value)
+
+    def backward(self):
+        """Dx = dy / (1 - rate) where kept, else 0."""
+        self.backend.dropout_backward(self.out.gradient, self.noise, self.stream, self.keep)
+
+
 def transposed(stack):
     """Return a view with the last two axes swapped."""
     return stack.swapaxes(-1, -2)

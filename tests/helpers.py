@@ -96,6 +96,8 @@ class Pass:
     y: np.ndarray
     weight: np.ndarray
     alpha: np.ndarray
+    noise: object = None
+    dropped: tuple = ()
 
     def __call__(self, theta):
         """Return (objective of each model, gradient) at ``theta (K, P)``, penalty included."""
@@ -104,7 +106,9 @@ class Pass:
         scale = np.full((1, n_models), 1 / self.weight.sum(), theta.dtype)
         clock, data_loss, penalty = np.zeros(2, np.int64), np.zeros((1, n_models)), np.zeros((1, n_models))
         views = layout.views(theta), layout.views(grad)
-        self.passage = Passage(backend, network, whole_batch(backend, self.X), self.X.shape[0], *views)
+        batch = whole_batch(backend, self.X)
+        dropout = {"noise": self.noise, "dropped": self.dropped}
+        self.passage = Passage(backend, network, batch, self.X.shape[0], *views, **dropout)
         z, dz = self.passage.outputs
         args = network.loss, z, self.y[None], self.weight[None], scale, clock, dz, data_loss
         run(

@@ -18,16 +18,18 @@ from sknn import backend
 from sknn.backend import cuda
 
 FUNCTIONS = """
-    abs absolute add all amax amin any arange argmax argmin argsort atleast_2d bincount broadcast_to ceil clip
-    column_stack concatenate copysign cos count_nonzero cumsum diag divide dot einsum empty empty_like equal exp
-    expand_dims expm1 eye flatnonzero floor floor_divide full full_like greater greater_equal hstack isfinite isinf
+    abs absolute add all amax amin any arange argmax argmin argsort atleast_2d bincount broadcast_arrays broadcast_to
+    ceil choose clip column_stack concatenate copysign cos count_nonzero cumsum diag divide dot einsum empty
+    empty_like equal exp expand_dims expm1 eye flatnonzero floor floor_divide full full_like greater greater_equal hstack isfinite isinf
     isnan less less_equal linspace log log1p log2 logaddexp logical_and logical_not logical_or matmul max maximum mean
     min minimum moveaxis multiply nanmax nanmean nanmin nansum negative nonzero not_equal ones ones_like power prod
     ravel reciprocal remainder repeat reshape rint round searchsorted sign sin sort split sqrt square squeeze stack std
     subtract sum swapaxes take tanh tensordot tile trace transpose tril triu true_divide unique var vstack where zeros
     zeros_like
 """
-CONSTANTS = "bool_ dtype e finfo float16 float32 float64 iinfo inf int8 int16 int32 int64 nan newaxis pi uint8 uint32"
+CONSTANTS = (
+    "bool_ dtype e finfo float16 float32 float64 iinfo inf int8 int16 int32 int64 nan newaxis pi uint8 uint32 uint64"
+)
 METHODS = """
     all any argmax argmin argsort astype clip copy cumsum dot flatten max mean min nonzero prod ravel repeat reshape
     round squeeze std sum swapaxes take transpose var view
@@ -128,7 +130,7 @@ def _operator(name):
     return apply
 
 
-for _name in ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor"]:
+for _name in ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "rshift"]:
     for _prefix in ("", "r", "i"):
         setattr(ndarray, f"__{_prefix}{_name}__", _operator(f"__{_prefix}{_name}__"))
 for _name in ["eq", "ne", "lt", "le", "gt", "ge", "neg", "pos", "abs", "invert"]:

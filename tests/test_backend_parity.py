@@ -122,6 +122,7 @@ CASES = [
     *(Case("regression", {"loss": loss}) for loss in REGRESSION_LOSSES if loss != "poisson"),
     Case("strings", {"class_weight": "balanced", "early_stopping": True}, weighted=True),
     Case("multiclass", {"l1": 0.1, "clip_norm": 0.5, "max_norm": 1.0, "decoupled_decay": True, "alpha": 0.1}),
+    Case("multiclass", {"dropout": 0.3, "input_dropout": 0.2}),
     Case("regression", {"l1": 0.1, "clip_norm": 0.5, "max_norm": 1.0, "solver": "sgd"}, "partial_fit", 3),
 ]
 

@@ -14,7 +14,8 @@ from sknn.losses import SoftmaxLogLoss
 from sknn.network import pack, run
 from sknn.optimizers import SGD, Adam, AdamW, NAdam, RMSprop
 from sknn.schedules import Adaptive, Constant, InverseScaling, OneCycle
-from sknn.training import Data, Options, State, Trainer, Validation, split_rows, train_stack
+from sknn.state import Data, Options, State, Validation, split_rows
+from sknn.training import Trainer, train_stack
 from tests.helpers import BACKENDS, LOSSES, make_network, plain_layers, random_targets, slope
 
 N_FEATURES, N_OUTPUTS, N_MODELS = 6, 3, 3
@@ -106,6 +107,7 @@ def score(prediction, y, sample_weight):
 SGDS = (SGD(0.9, True), SGD(0.5, False), SGD(0.0))
 ADAMS = (Adam(), Adam(0.5, 0.9, 1e-3), Adam(0.8, 0.99, 1e-6))
 RATES, ALPHAS = [0.002, 0.02, 0.05], [0.0, 0.1, 1.0]
+DROPOUT = np.array([[0.0, 0.5, 0.1], [0.2, 0.0, 0.3], [0.3, 0.6, 0.0]])
 STOPS = {"n_iter_no_change": 2, "tol": 0.01}
 
 SCENARIOS = {
@@ -136,6 +138,9 @@ SCENARIOS = {
         ),
         weighted=True,
     ),
+    "dropout": Scenario(make_options(ADAMS, RATES, ALPHAS, dropout=DROPOUT)),
+    "dropout, hidden": Scenario(make_options(ADAMS, RATES, ALPHAS, dropout=DROPOUT * [0, 1, 1]), weighted=True),
+    "dropout, sparse": Scenario(make_options(SGDS, RATES, ALPHAS, dropout=DROPOUT), form=scipy.sparse.csr_matrix),
     "weights": Scenario(make_options(ADAMS, RATES, ALPHAS), weighted=True),
     "sparse": Scenario(make_options(ADAMS, RATES, ALPHAS), weighted=True, form=scipy.sparse.csr_matrix),
     "different ends": Scenario(

@@ -16,7 +16,11 @@ import numba
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from . import reference
+from . import philox, reference
+
+WORD, WORD_BITS = np.uint64(philox.WORD), np.uint64(32)
+PHILOX_MULTIPLIER_0, PHILOX_MULTIPLIER_2 = map(np.uint64, philox.MULTIPLIERS)
+PHILOX_KEY_STEP_0, PHILOX_KEY_STEP_1 = map(np.uint64, philox.KEY_STEPS)
 
 kernel = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
 exact_kernel = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # not what its caller has
@@ -44,6 +48,13 @@ class Backend(reference.Backend):
             super().activation_backward(dz, z, y, activation, db)
         else:
             fused(dz, y, db)
+
+    def dropout(self, x, noise, stream, keep, out):
+        _dropout_keep(noise.rates, noise.keys, stream, noise.clock, keep.reshape(len(keep), -1))
+        _dropout(x, noise.rates, stream, keep, out)
+
+    def dropout_backward(self, d, noise, stream, keep):
+        _dropout_backward(d, noise.rates, stream, keep)
 
     def loss_gradient(self, loss, z, y, weight, scale, clock, dz, losses):
         fused = _LOSSES.get(loss.kernel)
@@ -234,6 +245,61 @@ _BACKWARD = {
     "tanh": _tanh_backward,
     "logistic": _logistic_backward,
 }
+
+
+# ---- dropout ----------------------------------------------------------------------------
+
+
+@numba.njit(inline="always")
+def _philox(c0, c1, c2, c3, k0, k1):
+    for _ in range(philox.ROUNDS):
+        product_0, product_2 = PHILOX_MULTIPLIER_0 * c0, PHILOX_MULTIPLIER_2 * c2
+        c0, c1 = (product_2 >> WORD_BITS) ^ c1 ^ k0, product_2 & WORD
+        c2, c3 = (product_0 >> WORD_BITS) ^ c3 ^ k1, product_0 & WORD
+        k0, k1 = (k0 + PHILOX_KEY_STEP_0) & WORD, (k1 + PHILOX_KEY_STEP_1) & WORD
+    return c0, c1, c2, c3
+
+
+@kernel
+def _dropout_keep(rates, keys, stream, clock, keep):
+    n = keep.shape[1]
+    quarter = (n + 3) // 4
+    step, stream_word = np.uint64(clock[0] + clock[2]), np.uint64(stream)
+    low, high = step & WORD, step >> WORD_BITS
+    for k in range(keep.shape[0]):
+        bound = np.uint64(rates[k, stream] * 4294967296.0)
+        k0, k1 = np.uint64(keys[k, 0]), np.uint64(keys[k, 1])
+        for i in range(n - 3 * quarter):
+            a, b, c, d = _philox(np.uint64(i), stream_word, low, high, k0, k1)
+            keep[k, i], keep[k, i + quarter] = a >= bound, b >= bound
+            keep[k, i + 2 * quarter], keep[k, i + 3 * quarter] = c >= bound, d >= bound
+        for i in range(max(n - 3 * quarter, 0), quarter):  # the last quarter is shorter
+            words = _philox(np.uint64(i), stream_word, low, high, k0, k1)
+            for lane in range(4):
+                if i + lane * quarter < n:
+                    keep[k, i + lane * quarter] = words[lane] >= bound
+
+
+@kernel
+def _dropout(x, rates, stream, keep, out):
+    zero = out.dtype.type(0)
+    for k in range(out.shape[0]):
+        scale = out.dtype.type(1 / (1 - rates[k, stream]))
+        source = min(k, x.shape[0] - 1)
+        for i in range(out.shape[1]):
+            for j in range(out.shape[2]):
+                value = x[source, i, j]
+                out[k, i, j] = value * (scale if keep[k, i, j] else zero)  # times zero, so that NaN goes through
+
+
+@kernel
+def _dropout_backward(d, rates, stream, keep):
+    zero = d.dtype.type(0)
+    for k in range(d.shape[0]):
+        scale = d.dtype.type(1 / (1 - rates[k, stream]))
+        for i in range(d.shape[1]):
+            for j in range(d.shape[2]):
+                d[k, i, j] *= scale if keep[k, i, j] else zero
 
 
 # ---- losses on raw outputs --------------------------------------------------------------

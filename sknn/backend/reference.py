@@ -5,12 +5,15 @@ Shapes: K models, S streams of row numbers (1 where all models share their batch
 last two axes only and overwrites the buffers it is given for that, nothing else.
 
 What changes from step to step is read from arrays that a step shares with the training loop (see
-``sknn.training.Tables``): ``clock`` holds the number of the step in its epoch and the first row of its batch.
+``sknn.training.Tables``): ``clock`` holds the number of the step in its epoch, the first row of its batch, and the
+number of steps before this epoch.
 """
 
 from __future__ import annotations
 
 from contextlib import nullcontext
+
+from . import philox
 
 
 class Backend:
@@ -58,6 +61,20 @@ class Backend:
         """dz, the gradient on y, becomes the gradient on z; db = its sum over the rows."""
         activation.backward(self.xp, dz, z, y)
         self.xp.sum(dz, axis=-2, keepdims=True, out=db)
+
+    def dropout(self, x, noise, stream, keep, out):
+        """Set some of ``x (K or 1, r, units)`` to zero in ``out (K, r, units)``, the others to x / (1 - rate).
+
+        ``noise`` has ``rates (K, streams)``, ``keys (K, 2)`` and the clock; bool ``keep`` is what was not set to zero.
+        """
+        n = out.shape[1] * out.shape[2]
+        keep[...] = philox.keeps(self.xp, self.xp.arange(n), n, noise, stream).reshape(out.shape)
+        out[...] = x
+        self.dropout_backward(out, noise, stream, keep)
+
+    def dropout_backward(self, d, noise, stream, keep):
+        """d = d / (1 - rate) where ``keep`` is, else 0."""
+        d *= keep / (1 - noise.rates[:, stream, None, None])
 
     # ---- loss and update ----------------------------------------------------------------
 

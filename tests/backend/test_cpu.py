@@ -34,6 +34,7 @@ COMPARED_ELSEWHERE = {  # tests/preprocessing/test_moments.py
     *("run", "column_moments", "column_extremes", "group_moments", "has_infinity"),
     *("scale_shift", "shift_scale", "center", "one_blas_thread"),
     *("clip_norm", "add_l1", "limit_norms"),  # tests/test_regularization.py
+    *("dropout", "dropout_backward"),  # tests/test_dropout.py
 }
 COMPARED = {"gather", *DISPATCHED, *COMPARED_ELSEWHERE}
 

@@ -1,0 +1,274 @@
+"""What training works on: options, rows, and the state that it carries from epoch to epoch."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from .inference import raw_outputs
+from .optimizers import Optimizer
+from .schedules import Constant, Schedule
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train. ``optimizers``, ``learning_rate``, ``alpha`` and what regularises have one entry a model.
+
+    ``n_epochs`` is the length of all training that the schedule is laid out for. ``dropout (models, streams)`` has the
+    rate of the input and that of each hidden layer.
+    """
+
+    optimizers: tuple[Optimizer, ...]
+    learning_rate: np.ndarray
+    alpha: np.ndarray
+    batch_size: int
+    schedule: Schedule = field(default_factory=Constant)
+    n_epochs: int = 1
+    shuffle: bool = True
+    tol: float = 1e-4
+    n_iter_no_change: float = 10
+    early_stopping: bool = False
+    decouples_decay: bool = False
+    l1: np.ndarray | None = None
+    clip_norm: np.ndarray | None = None
+    max_norm: np.ndarray | None = None
+    dropout: np.ndarray | None = None
+
+    @property
+    def dropped(self):
+        """The streams of dropout that any model has: 0 for the input, i for the output of hidden layer i."""
+        return () if self.dropout is None else tuple(np.flatnonzero(self.dropout.any(axis=0)).tolist())
+
+    @property
+    def penalty(self):
+        """Strength of the penalty that is a part of the loss."""
+        return np.zeros_like(self.alpha) if self.decouples_decay else self.alpha
+
+    def take(self, models):
+        """Return the options of some models."""
+        chosen = tuple(self.optimizers[k] for k in models)
+        names = ("learning_rate", "alpha", "l1", "clip_norm", "max_norm", "dropout")
+        arrays = {name: getattr(self, name) for name in names}
+        taken = {name: None if array is None else array[models] for name, array in arrays.items()}
+        return replace(self, optimizers=chosen, **taken)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows to train on: X where the backend computes, targets ``(n, k)``, weights ``(n,)`` or None, and validation."""
+
+    X: object
+    y: np.ndarray
+    sample_weight: np.ndarray | None = None
+    validation: object = None
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What training is scored on after each epoch: rows of X given by the state, or all of X.
+
+    ``score(predictions, y, sample_weight)`` returns a float, higher is better.
+    """
+
+    X: object
+    y: np.ndarray
+    score: object
+    sample_weight: np.ndarray | None = None
+
+    def scores(self, backend, network, theta, rows):
+        """Return the score of each model."""
+        outputs = raw_outputs(backend, network, network.layout.views(theta), self.X, rows)
+        network.loss.link(backend.xp, outputs)
+        host = backend.to_host(outputs)
+        return np.array([self._score(prediction, rows, k) for k, prediction in enumerate(host)])
+
+    def _score(self, prediction, rows, model):
+        chosen = slice(None) if rows is None else rows[min(model, len(rows) - 1)]
+        weight = None if self.sample_weight is None else self.sample_weight[chosen]
+        return self.score(prediction, self.y[chosen], weight)
+
+
+@dataclass
+class State:
+    """Everything that training carries from epoch to epoch, for a stack; NumPy arrays, so that it pickles anywhere.
+
+    ``good_theta`` is where the last epoch began whose every loss was finite: what a diverging model goes back to.
+    ``slots (n_slots, models, P)`` is the optimiser's memory. ``streams`` are the random states that draw the batches,
+    one for all models or one each; ``order`` and ``validation_rows (streams, ...)`` number rows of the ``n_rows``
+    that were last trained on. ``keys (models, 2)`` choose the random bits of dropout. ``watched`` tells validation sets
+    apart.
+    """
+
+    theta: np.ndarray
+    good_theta: np.ndarray | None
+    slots: np.ndarray
+    streams: list
+    learning_rate: np.ndarray
+    base_rate: np.ndarray
+    best_theta: np.ndarray | None
+    best_loss: np.ndarray
+    best_score: np.ndarray
+    no_improvement: np.ndarray
+    diverged: np.ndarray
+    optimizer: str
+    order: np.ndarray | None = None
+    validation_rows: np.ndarray | None = None
+    n_rows: int = 0
+    watched: object = None
+    keys: np.ndarray | None = None
+    steps: int = 0
+    samples_seen: int = 0
+    loss_curve: list = field(default_factory=list)
+    validation_scores: list = field(default_factory=list)
+
+    @property
+    def served_theta(self):
+        """The parameters to predict with: the best ones where training watches validation rows, else the last."""
+        return self.theta if self.best_theta is None else self.best_theta
+
+    @classmethod
+    def start(cls, theta, streams, options):
+        """Return the state before the first epoch."""
+        n_models = len(theta)
+        state = cls(
+            theta=theta,
+            good_theta=theta.copy(),
+            slots=np.zeros((options.optimizers[0].n_slots, *theta.shape), theta.dtype),
+            streams=streams,
+            learning_rate=options.learning_rate.copy(),
+            base_rate=options.learning_rate.copy(),
+            best_theta=theta.copy() if options.early_stopping else None,
+            best_loss=np.full(n_models, np.inf),
+            best_score=np.full(n_models, -np.inf),
+            no_improvement=np.zeros(n_models, int),
+            diverged=np.zeros(n_models, bool),
+            optimizer=options.optimizers[0].kernel,
+        )
+        state.draw_keys(options)
+        return state
+
+    def draw_keys(self, options):
+        """Draw what dropout needs if it is asked for; models that share a stream of batches share this too."""
+        if self.keys is None and options.dropout is not None:
+            drawn = [stream.randint(2**32, size=2, dtype=np.uint32) for stream in self.streams]
+            self.keys = np.broadcast_to(np.stack(drawn), (len(self.theta), 2)).copy()
+
+    def continue_with(self, options, dtype):
+        """Take up options and a float type that may have changed since the last epoch."""
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray) and not value.flags.writeable:  # loaded as a memory map
+                setattr(self, name, value.copy())
+        self.theta = self.theta.astype(dtype, copy=False)
+        self.good_theta = (self.theta if self.good_theta is None else self.good_theta).astype(dtype)
+        if self.optimizer == options.optimizers[0].kernel:
+            self.slots = self.slots.astype(dtype, copy=False)
+        else:
+            self._forget_steps(options.optimizers[0])
+        self.draw_keys(options)
+        if not np.array_equal(self.base_rate, options.learning_rate):
+            self.learning_rate = options.learning_rate.copy()
+            self.base_rate = options.learning_rate.copy()
+        if not options.early_stopping:
+            self.best_theta = None
+        elif self.best_theta is None:
+            self.best_theta, self.best_score = self.theta.copy(), np.full(len(self.theta), -np.inf)
+        else:
+            self.best_theta = self.best_theta.astype(dtype, copy=False)
+
+    def adopt(self, theta):
+        """Go on from ``theta`` if it is not what this state has served."""
+        if np.array_equal(theta, self.served_theta, equal_nan=True):
+            return
+        self.theta, self.good_theta, self.best_theta = theta.astype(self.theta.dtype), None, None
+
+    def watch(self, watched):
+        """Start the record of validation scores anew if they will be those of another set of rows."""
+        if watched == self.watched:
+            return
+        self.watched, self.validation_scores = watched, []
+        self.best_score, self.no_improvement = np.full(len(self.theta), -np.inf), np.zeros(len(self.theta), int)
+        if self.best_theta is not None:
+            self.best_theta = self.theta.copy()
+
+    def _forget_steps(self, optimizer):
+        self.optimizer, self.steps = optimizer.kernel, 0
+        self.slots = np.zeros((optimizer.n_slots, *self.theta.shape), self.theta.dtype)
+
+    def number_rows(self, n_rows, split=None):
+        """Set ``order`` and ``validation_rows`` for data of ``n_rows``, unless they are those of such data already.
+
+        ``split(stream)`` draws the numbers of the training and of the validation rows.
+        """
+        if n_rows == self.n_rows and (split is None) == (self.validation_rows is None):
+            return
+        self.n_rows = n_rows
+        if split is None:
+            self.order = np.tile(np.arange(n_rows), (len(self.streams), 1))
+            self.validation_rows = None
+        else:
+            parts = [split(stream) for stream in self.streams]
+            self.order = np.stack([train for train, _ in parts])
+            self.validation_rows = np.stack([validation for _, validation in parts])
+
+    def __getstate__(self):
+        """Leave out what a loaded model can do without: it goes back to its own parameters if it diverges at once."""
+        return {**vars(self), "good_theta": None}
+
+    def take(self, models):
+        """Return the state of some models, independent of this one."""
+        streams = [0] if len(self.streams) == 1 else models
+
+        def rows(names, chosen):
+            values = {name: getattr(self, name) for name in names}
+            return {name: None if value is None else value[chosen] for name, value in values.items()}
+
+        return replace(
+            self,
+            slots=self.slots[:, models],
+            streams=[copy.deepcopy(self.streams[s]) for s in streams],
+            loss_curve=[loss[models] for loss in self.loss_curve],
+            validation_scores=[score[models] for score in self.validation_scores],
+            **rows(_PER_MODEL, models),
+            **rows(_PER_STREAM, streams),
+        )
+
+
+_PER_MODEL = (
+    "theta",
+    "good_theta",
+    "learning_rate",
+    "base_rate",
+    "best_theta",
+    "best_loss",
+    "best_score",
+    "no_improvement",
+    "diverged",
+    "keys",
+)
+_PER_STREAM = ("order", "validation_rows")
+
+
+def split_rows(stream, n_rows, fraction, labels=None):
+    """Draw the numbers of the training and of the validation rows, stratified by ``labels`` if given."""
+    if labels is not None:
+        _check_classes_can_be_split(labels)
+    rows = np.arange(n_rows)
+    train, validation = train_test_split(rows, test_size=fraction, random_state=stream, stratify=labels)
+    if len(validation) < 2:
+        raise ValueError(
+            f"validation_fraction={fraction} of {n_rows} rows leaves {len(validation)} for validation, "
+            "at least 2 are needed. Increase 'validation_fraction' or the size of your dataset."
+        )
+    return train, validation
+
+
+def _check_classes_can_be_split(labels):
+    _, counts = np.unique(labels, return_counts=True)
+    if counts.min() < 2:
+        raise ValueError(
+            "early_stopping splits the rows by class, so y must have at least 2 rows of each class; the rarest has "
+            f"{counts.min()}. Merge or drop it, or pass validation rows of your own as X_val and y_val."
+        )

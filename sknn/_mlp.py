@@ -45,9 +45,10 @@ from ._parameters import (
 from .activations import ACTIVATIONS, Activation
 from .backend import BACKENDS, to_numpy
 from .batches import is_sparse
-from .inference import raw_outputs
+from .inference import population_statistics, raw_outputs
 from .initializers import INITIALIZERS, Auto, Initializer
-from .network import Network, pack
+from .network import PARAMETERS, RUNNING, Network, pack
+from .normalization import NORMS, Norm, UnitNorm
 from .optimizers import OPTIMIZERS, SGD, FullBatch, Optimizer
 from .schedules import SCHEDULES, SCIKIT_LEARNS, Constant, Schedule
 from .state import Data, Options, State, Validation, split_rows
@@ -82,10 +83,20 @@ RULES = {
     "decoupled_decay": either(nothing(), boolean()),
     "clip_norm": either(nothing(), real(0, closed="neither")),
     "max_norm": either(nothing(), real(0, closed="neither")),
+    "norm": per_layer(either(nothing(), block(NORMS, Norm))),
+    "freeze_norm": boolean(),
     "dropout": per_layer(real(0, 1)),
     "input_dropout": real(0, 1),
     "backend": one_of(None, *BACKENDS),
     "dtype": one_of(None, "float32", "float64"),
+}
+SHOWN = {  # the fitted attribute with the arrays of each kind, one a layer, None for a layer without any
+    "weights": "coefs_",
+    "biases": "intercepts_",
+    "gains": "norm_gains_",
+    "shifts": "norm_shifts_",
+    "means": "norm_means_",
+    "variances": "norm_variances_",
 }
 AUTO_BATCH_SIZE = 200
 NOT_CONVERGED = (
@@ -177,6 +188,11 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
 
     def _prepare(self, X, y, sample_weight, X_val, y_val, incremental, classes):
         fresh = not (hasattr(self, "coefs_") and (incremental or self.warm_start))
+        if fresh and self.freeze_norm:
+            raise ValueError(
+                "freeze_norm must be False in a first fit, which has no running statistics yet; got True. Fit first, "
+                "then go on with freeze_norm=True by warm_start=True or partial_fit."
+            )
         told = None if incremental else callback_data(X, y, sample_weight)
         backend = self._get_backend(X)
         X, y = self._check_data(X, y, fresh)
@@ -196,7 +212,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             validation = None
         else:
             splits = self.early_stopping and validation is None
-            self._number_rows(state, len(y), targets.strata(y), splits)
+            self._number_rows(network, state, len(y), targets.strata(y), splits)
             if splits:
                 _check_split_weights(sample_weight, state)
                 validation = Validation(X, y, targets.score, sample_weight)
@@ -247,7 +263,15 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             activations=resolve_layers("activation", self.activation, ACTIVATIONS, len(sizes)),
             initializers=self._initializers(len(sizes)),
             loss=self._loss(targets),
+            norms=self._norms(sizes),
         )
+
+    def _norms(self, sizes):
+        norms = resolve_layers("norm", self.norm, NORMS, len(sizes))
+        for norm, units in zip(norms, sizes, strict=True):
+            if isinstance(norm, UnitNorm):
+                norm.check_units(units)
+        return norms
 
     def _loss(self, targets):
         return targets.loss
@@ -265,7 +289,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             optimizers=(optimizer,),
             learning_rate=np.array([float(self.learning_rate_init)]),
             alpha=np.array([float(self.alpha)]),
-            batch_size=AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size,
+            batch_size=self._batch_size(),
             schedule=self._schedule(optimizer),
             n_epochs=self.max_iter,
             shuffle=self.shuffle,
@@ -277,12 +301,16 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             clip_norm=None if self.clip_norm is None else np.array([float(self.clip_norm)]),
             max_norm=None if self.max_norm is None else np.array([float(self.max_norm)]),
             dropout=self._dropout(),
+            freezes_norms=self.freeze_norm,
         )
 
     def _dropout(self):
         n_hidden = len(np.atleast_1d(self.hidden_layer_sizes))
         rates = self.input_dropout, *resolve_layers("dropout", self.dropout, {}, n_hidden)
         return np.array([rates], float) if any(rates) else None
+
+    def _batch_size(self):
+        return AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
 
     def _optimizer(self):
         if not isinstance(self.solver, str):
@@ -300,6 +328,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             "max_norm": self.max_norm,
             "decoupled_decay": self.decoupled_decay,
             "dropout": np.any(self.dropout) and self.dropout,
+            "norm": self._follows_training() and self.norm,
             "input_dropout": self.input_dropout,
         }
         wrong = [name for name, value in asked.items() if value]
@@ -307,6 +336,10 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             raise ValueError(
                 f"{wrong[0]} must not be set for solver 'lbfgs', which takes no steps; got {asked[wrong[0]]!r}."
             )
+
+    def _follows_training(self):
+        norms = self.norm if isinstance(self.norm, list | tuple) else [self.norm]
+        return any(norm is not None and resolve(norm, NORMS).follows_training for norm in norms)
 
     def _schedule(self, optimizer):
         if not isinstance(self.learning_rate, str):
@@ -319,25 +352,31 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
     def _make_state(self, network, options, dtype, fresh):
         if fresh:
             stream = check_random_state(self.random_state)
-            return State.start(network.initial_parameters(stream, dtype), [stream], options)
+            theta, statistics = network.initial_parameters(stream, dtype), network.initial_statistics(1, dtype)
+            return State.start(theta, [stream], options, statistics)
         if network.widths != self._network.widths:
             raise ValueError(
                 "hidden_layer_sizes and the number of outputs must stay as they were to go on training; got layer "
                 f"widths {network.widths} after {self._network.widths}. Set warm_start=False to start anew."
             )
         state = replace(self._state)
-        theta = pack(self.coefs_, self.intercepts_)
+        theta = self._shown_theta()
         if theta.shape != state.theta.shape:
             raise ValueError(f"coefs_ and intercepts_ must have the shapes that layer widths {network.widths} ask for.")
         state.adopt(theta)
         state.continue_with(options, dtype)
         return state
 
-    def _number_rows(self, state, n_rows, strata, splits):
+    def _number_rows(self, network, state, n_rows, strata, splits):
         fraction = self.validation_fraction
         split = (lambda stream: split_rows(stream, n_rows, fraction, strata)) if splits else None
         state.number_rows(n_rows, split)
         n_train = state.order.shape[1]
+        if network.mixes_rows and min(n_train, self._batch_size()) < 2:
+            raise ValueError(
+                f"norm={self.norm!r} must have training batches of 2 rows or more, as it normalises each by its own "
+                f"mean; got batch_size={self.batch_size!r} and n_samples={n_train}. LayerNorm has no need of others."
+            )
         if self.batch_size != "auto" and self.batch_size > n_train:
             warnings.warn(
                 f"Got `batch_size` larger than the number of training rows, {self.batch_size} > {n_train}. "
@@ -349,7 +388,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
 
     def _train(self, job):
         def attributes():
-            return _named_weights(job.network, job.state.theta.copy())
+            return shown(job.network, job.state.theta.copy(), job.state.statistics.copy())
 
         tasks = FitTasks(self, job.told, job.max_iter, attributes)
         train = self._train_lbfgs if self.solver == "lbfgs" else self._train_epochs
@@ -358,6 +397,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
         finally:
+            self._work_out_exact_statistics(job)
             self._publish_training(job)
         tasks.finish()
         if job.state.diverged[0]:
@@ -374,6 +414,52 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         if job.told is not None:
             warnings.warn(NOT_CONVERGED.format(job.max_iter), ConvergenceWarning, stacklevel=5)
 
+    def _work_out_exact_statistics(self, job):
+        state, data = job.state, job.data
+        running = [norm for norm, layer in zip(job.network.norms, job.network.layers, strict=False) if layer.kept()]
+        wanted = any(norm.is_exact for norm in running) or (running and self.solver == "lbfgs")
+        if not wanted or self.freeze_norm or state.diverged[0]:
+            return
+        theta, statistics = state.served
+        views = job.network.layout.views(job.backend.asarray(theta))
+        rows = None if self.solver == "lbfgs" else state.order
+        exact = population_statistics(job.backend, job.network, views, statistics, data.X, data.sample_weight, rows)
+        state.exact = exact
+
+    def recalibrate_norm(self, X: MatrixLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Replace the running statistics of batch norms by those of other rows, as they are there in prediction.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows of the kind that the model is to serve, two or more; they need no targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weight of each row.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If no layer has running statistics.
+        """
+        check_is_fitted(self)
+        if not self._network.statistics_layout.size:
+            raise ValueError("recalibrate_norm needs running statistics, as norm='batch' has them; got none.")
+        backend, dtype, state = self._get_backend(X), self.coefs_[0].dtype, self._state
+        checked = check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr", ensure_min_samples=2)
+        sample_weight = check_sample_weight(sample_weight, checked, dtype)
+        views, _ = self._views(backend)
+        statistics = population_statistics(
+            backend, self._network, views, state.served[1], _to_backend(backend, checked), sample_weight
+        )
+        state.recalibrate(statistics)
+        vars(self).update(shown(self._network, *state.served))
+        return self
+
     def _train_lbfgs(self, job, tasks):
         state = job.state
 
@@ -385,7 +471,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             job.stopped = tasks.end()
             return job.stopped
 
-        objective = lbfgs.Objective(job.backend, job.network, job.options.alpha, state.theta, job.data)
+        objective = lbfgs.Objective(job.backend, job.network, job.options, state, job.data)
         result = lbfgs.minimize(
             objective,
             state.theta,
@@ -424,7 +510,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
 
     def _publish_training(self, job):
         state = self._state = job.state
-        vars(self).update(_named_weights(job.network, state.served_theta))
+        vars(self).update(shown(job.network, *state.served))
         self.n_iter_ = job.n_iter
         self.t_ = state.samples_seen
         self.loss_curve_ = [float(loss[0]) for loss in state.loss_curve]
@@ -438,16 +524,15 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
     def __getstate__(self):
         """Keep the parameters once: coefs_ and intercepts_ are views of the state, unless they were replaced."""
         attributes = super().__getstate__()
-        if "_state" in attributes and "coefs_" in attributes:
-            theta = pack(self.coefs_, self.intercepts_)
-            if np.array_equal(theta, self._state.served_theta, equal_nan=True):
-                del attributes["coefs_"], attributes["intercepts_"]
+        is_fitted = "_state" in attributes and "coefs_" in attributes
+        if is_fitted and np.array_equal(self._shown_theta(), self._state.served[0], equal_nan=True):
+            return {name: value for name, value in attributes.items() if name not in SHOWN.values()}
         return attributes
 
     def __setstate__(self, attributes):
         super().__setstate__(attributes)
         if "_state" in attributes and "coefs_" not in attributes:
-            vars(self).update(_named_weights(self._network, self._state.served_theta))
+            vars(self).update(shown(self._network, *self._state.served))
 
     # ---- prediction ---------------------------------------------------------------------
 
@@ -456,14 +541,26 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         check_is_fitted(self)
         backend, dtype = self._get_backend(X), self.coefs_[0].dtype
         X = _to_backend(backend, check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr"))
-        outputs = raw_outputs(backend, self._network, self._parameters(backend), X)[0]
+        outputs = raw_outputs(backend, self._network, *self._views(backend), X)[0]
         self._network.loss.link(backend.xp, outputs)
         return backend, outputs
 
-    def _parameters(self, backend):
-        """Return the views of each layer that predictions are made with; coefs_ and intercepts_ may be the user's."""
-        shown = zip(self.coefs_, self.intercepts_, strict=True)
-        return [{"weights": backend.asarray(W)[None], "biases": backend.asarray(b)[None, None]} for W, b in shown]
+    def _views(self, backend):
+        """Return what predictions are made with, by kind for each layer: the attributes, which may be the user's."""
+
+        def views(kinds):
+            arrays = {kind: getattr(self, SHOWN[kind], None) for kind in kinds if kind in SHOWN}
+            lists = {kind: values for kind, values in arrays.items() if values is not None}
+            return [
+                {kind: _as_stack(backend, values[i]) for kind, values in lists.items() if values[i] is not None}
+                for i in range(len(self.coefs_))
+            ]
+
+        return views(PARAMETERS), views(RUNNING)
+
+    def _shown_theta(self):
+        """Return the parameters that the attributes hold, as one row of theta."""
+        return pack(*(getattr(self, SHOWN[kind], ()) for kind in PARAMETERS))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -506,9 +603,22 @@ def _to_backend(backend, X):
     return X
 
 
-def _named_weights(network, theta):
-    layout = network.layout
+def shown(network, theta, statistics):
+    """Return the fitted attributes with parameters and statistics of the first model, as views; those it has any of."""
+    layers = [
+        learnt | kept
+        for learnt, kept in zip(network.layout.views(theta), network.statistics_layout.views(statistics), strict=True)
+    ]
     return {
-        "coefs_": [W[0] for W in layout.of_kind("weights", theta)],
-        "intercepts_": [b[0, 0] for b in layout.of_kind("biases", theta)],
+        name: [_without_stack(kind, layer.get(kind)) for layer in layers]
+        for kind, name in SHOWN.items()
+        if any(kind in layer for layer in layers)
     }
+
+
+def _without_stack(kind, view):
+    return view if view is None else view[0] if kind == "weights" else view[0, 0]
+
+
+def _as_stack(backend, array):
+    return backend.asarray(array).reshape(1, -1, array.shape[-1])

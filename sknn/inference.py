@@ -2,27 +2,91 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .batches import DenseBatch, SparseBatch, is_sparse, whole_batch
 from .network import Pass, run
 
 CHUNK_ELEMENTS = 2**20  # of the widest layer: 4 MB in float32
 
 
-def raw_outputs(backend, network, parameters, X, rows=None):
+def raw_outputs(backend, network, parameters, statistics, X, rows=None):
     """Return what the output layer says before the link, ``(models, n, outputs)``.
 
-    ``parameters`` has the views of each layer where the backend computes, as ``Layout.views`` returns them.
+    ``parameters`` and ``statistics`` have the views of each layer where the backend computes, as `Layout` gives them.
     ``rows (streams, n)`` chooses rows of X by number; by default all of them are taken in order.
     """
     n_models, _, n_outputs = parameters[-1]["weights"].shape
     n_rows = X.shape[0] if rows is None else rows.shape[1]
     out = backend.xp.empty((n_models, n_rows, n_outputs), parameters[-1]["weights"].dtype)
+    for chunk, batch in chunks(backend, network, X, rows):
+        n_chunk = chunk.stop - chunk.start
+        run(Pass(backend, network, batch, n_chunk, parameters, statistics, out=out[:, chunk]).forward)
+    return out
+
+
+def chunks(backend, network, X, rows=None):
+    """Yield slices of the rows, of bounded memory, each with its batch."""
+    n_rows = X.shape[0] if rows is None else rows.shape[1]
     size = max(1, CHUNK_ELEMENTS // max(network.widths))
     for start in range(0, n_rows, size):
         chunk = slice(start, min(start + size, n_rows))
-        batch = _batch(backend, X, chunk, rows)
-        run(Pass(backend, network, batch, chunk.stop - start, parameters, out=out[:, chunk]).forward)
-    return out
+        yield chunk, _batch(backend, X, chunk, rows)
+
+
+def population_statistics(backend, network, parameters, statistics, X, sample_weight=None, rows=None):
+    """Return running statistics ``(models, Q)`` as they are over all rows, or the chosen ones, layer after layer.
+
+    ``statistics`` has what is there so far, whose number of updates is kept. Moments are added up in float64.
+    """
+    statistics = statistics.copy()
+    for i, layer in enumerate(network.layers):
+        if not layer.kept():
+            continue
+        views = network.statistics_layout.views(backend.asarray(statistics))
+        sums = _Moments(len(statistics), layer.units)
+        for chunk, batch in chunks(backend, network, X, rows):
+            passage = Pass(backend, network, batch, chunk.stop - chunk.start, parameters, views)
+            before = passage.stages[: passage.norm_stage(i)]
+            run([stage.forward for stage in before])
+            sums.add(backend, passage.stages[len(before)].source.value, _weights(backend, sample_weight, chunk, rows))
+        kept = network.statistics_layout.views(statistics)[i]
+        kept["means"][...], kept["variances"][...] = sums.mean[:, None], sums.unbiased_variance()[:, None]
+        kept["updates"][...] = np.maximum(kept["updates"], 1 / layer.norm.momentum)
+    return statistics
+
+
+class _Moments:
+    """Sum of weights, mean and sum of squared deviations of units, for each model, from pieces of the rows.
+
+    Chan, Golub and LeVeque, "Algorithms for Computing the Sample Variance", The American Statistician 37, 1983.
+    """
+
+    def __init__(self, n_models, units):
+        self.count, self.mean, self.squares = np.zeros((3, n_models, units))
+
+    def add(self, backend, values, weights):
+        """Add ``values (models, rows, units)``, each row with its weight if ``weights (streams, rows)`` is given."""
+        for k, rows in enumerate(values):
+            weight = None if weights is None else weights[min(k, len(weights) - 1)]
+            count, mean, _, squares = map(backend.to_host, backend.column_moments(rows, weight))
+            total = self.count[k] + count
+            share = np.divide(count, total, out=np.zeros_like(total), where=total > 0)
+            step = mean - self.mean[k]
+            self.squares[k] += squares + step**2 * self.count[k] * share
+            self.mean[k] += step * share
+            self.count[k] = total
+
+    def unbiased_variance(self):
+        """Return the variance; a sum of weights of 2 or more counts as a number of rows, as in training."""
+        return self.squares / np.where(self.count >= 2, self.count - 1, np.where(self.count > 0, self.count, 1))
+
+
+def _weights(backend, sample_weight, chunk, rows):
+    if sample_weight is None:
+        return None
+    chosen = sample_weight[chunk][None] if rows is None else sample_weight[rows[:, chunk]]
+    return backend.asarray(chosen, np.float64)
 
 
 def _batch(backend, X, chunk, rows):

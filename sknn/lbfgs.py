@@ -8,29 +8,31 @@ import numpy as np
 
 from .batches import whole_batch
 from .network import Pass, run
+from .stages import Training
 
 
 class Objective:
     """Loss and gradient of one model on all rows, as functions of its flat parameters."""
 
-    def __init__(self, backend, network, alpha, theta, data):
-        self._backend, self._theta = backend, backend.asarray(theta)
+    def __init__(self, backend, network, options, state, data):
+        self._backend, self._theta = backend, backend.asarray(state.theta)
         self._grad = backend.xp.empty_like(self._theta)
         self._factor = network.loss.objective_factor(network.widths[-1])
         self._data_loss, self._penalty = (backend.xp.zeros((1, 1), np.float64) for _ in range(2))
-        self._plan = self._make_plan(network, alpha, data)
+        self._plan = self._make_plan(network, options, backend.asarray(state.statistics), data)
         self.loss = np.inf
 
-    def _make_plan(self, network, alpha, data):
+    def _make_plan(self, network, options, statistics, data):
         backend, layout, dtype = self._backend, network.layout, self._theta.dtype
         xp, n_rows = backend.xp, data.X.shape[0]
-        views = layout.views(self._theta), layout.views(self._grad)
-        whole = Pass(backend, network, whole_batch(backend, data.X), n_rows, *views)
         weight = np.ones(n_rows) if data.sample_weight is None else data.sample_weight
         scale, clock = xp.full((1, 1), 1 / weight.sum(dtype=np.float64), dtype), xp.zeros(3, np.int64)
         y, weight = backend.asarray(data.y)[None], backend.asarray(weight, dtype)[None]
+        training = Training(layout.views(self._grad), weight, frozen=options.freezes_norms, tracks=False)
+        views = layout.views(self._theta), network.statistics_layout.views(statistics)
+        whole = Pass(backend, network, whole_batch(backend, data.X), n_rows, *views, training)
         z, dz = whole.outputs
-        alpha = backend.asarray(alpha, dtype)
+        alpha = backend.asarray(options.alpha, dtype)
         return [
             *whole.forward,
             partial(backend.loss_gradient, network.loss, z, y, weight, scale, clock, dz, self._data_loss),

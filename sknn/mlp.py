@@ -21,6 +21,7 @@ from .activations import Activation
 from .backend import get_backend, to_numpy
 from .initializers import Initializer
 from .losses import REGRESSION_LOSSES, RegressionLoss, SigmoidSquaredError
+from .normalization import Norm
 from .optimizers import Optimizer
 from .schedules import Schedule
 
@@ -104,6 +105,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     max_norm : float or None, default=None
         Longest vector of incoming weights of a hidden unit; a longer one is shortened after the step (Srivastava et
         al., "Dropout", JMLR 15, 2014, section 5.1).
+    norm : str, Norm, None, or a sequence of these, default=None
+        Normalisation, one for all hidden layers or one for each: "batch", "batch_renorm", "layer", "weight", or an
+        instance from :mod:`sknn.normalization` such as ``GroupNorm(4)`` or ``BatchNorm(position="post")``. None stands
+        for no norm. The shift of a norm before the activation is in ``intercepts_``.
+    freeze_norm : bool, default=False
+        Whether training goes on with running statistics as they are, for fine-tuning: with ``warm_start`` or
+        ``partial_fit``; gains and shifts are learnt.
     dropout : float or sequence of float, default=0.0
         Share of hidden units that each training step leaves out, in [0, 1), one for all hidden layers or one for each;
         the others are enlarged by ``1 / (1 - dropout)``, so that predictions take all units as they are (ibid.). Which
@@ -134,6 +142,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Weights of each layer.
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer.
+    norm_gains_, norm_shifts_, norm_means_, norm_variances_ : list of ndarray of shape (units,) or None
+        What norms have learnt and kept, one a layer, None where a layer has none; only where any layer has some.
     loss_, loss_curve_ : float and list of float
         Training loss (penalty included) of the last epoch and of all; the mean of the batches' losses.
     best_loss_ : float or None
@@ -212,6 +222,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         decoupled_decay: bool | None = None,
         clip_norm: float | None = None,
         max_norm: float | None = None,
+        norm: str | Norm | Sequence[str | Norm | None] | None = None,
+        freeze_norm: bool = False,
         dropout: float | Sequence[float] = 0.0,
         input_dropout: float = 0.0,
         loss: str = "log_loss",
@@ -249,6 +261,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.decoupled_decay = decoupled_decay
         self.clip_norm = clip_norm
         self.max_norm = max_norm
+        self.norm = norm
+        self.freeze_norm = freeze_norm
         self.dropout = dropout
         self.input_dropout = input_dropout
         self.loss = loss
@@ -499,6 +513,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     max_norm : float or None, default=None
         Longest vector of incoming weights of a hidden unit; a longer one is shortened after the step (Srivastava et
         al., "Dropout", JMLR 15, 2014, section 5.1).
+    norm : str, Norm, None, or a sequence of these, default=None
+        Normalisation, one for all hidden layers or one for each: "batch", "batch_renorm", "layer", "weight", or an
+        instance from :mod:`sknn.normalization` such as ``GroupNorm(4)`` or ``BatchNorm(position="post")``. None stands
+        for no norm. The shift of a norm before the activation is in ``intercepts_``.
+    freeze_norm : bool, default=False
+        Whether training goes on with running statistics as they are, for fine-tuning: with ``warm_start`` or
+        ``partial_fit``; gains and shifts are learnt.
     dropout : float or sequence of float, default=0.0
         Share of hidden units that each training step leaves out, in [0, 1), one for all hidden layers or one for each;
         the others are enlarged by ``1 / (1 - dropout)``, so that predictions take all units as they are (ibid.). Which
@@ -516,6 +537,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Weights of each layer.
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer.
+    norm_gains_, norm_shifts_, norm_means_, norm_variances_ : list of ndarray of shape (units,) or None
+        What norms have learnt and kept, one a layer, None where a layer has none; only where any layer has some.
     loss_, loss_curve_ : float and list of float
         Training loss (penalty included) of the last epoch and of all; the mean of the batches' losses.
     best_loss_ : float or None
@@ -589,6 +612,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         decoupled_decay: bool | None = None,
         clip_norm: float | None = None,
         max_norm: float | None = None,
+        norm: str | Norm | Sequence[str | Norm | None] | None = None,
+        freeze_norm: bool = False,
         dropout: float | Sequence[float] = 0.0,
         input_dropout: float = 0.0,
         dtype: str | None = None,
@@ -623,6 +648,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.decoupled_decay = decoupled_decay
         self.clip_norm = clip_norm
         self.max_norm = max_norm
+        self.norm = norm
+        self.freeze_norm = freeze_norm
         self.dropout = dropout
         self.input_dropout = input_dropout
         self.dtype = dtype

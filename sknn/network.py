@@ -15,15 +15,17 @@ import numpy as np
 from .activations import Activation, Identity
 from .initializers import Initializer
 from .losses import Loss
-from .stages import Activate, Dropout, Linear, Projection, Signal
+from .normalization import Norm, WeightNorm, WeightStage
+from .stages import Activate, Copy, Dropout, Linear, Projection, Signal
 
-PARAMETERS = ("weights", "biases")  # kinds, as they follow each other in theta
+PARAMETERS = ("weights", "biases", "gains", "shifts")  # kinds, as they follow each other in theta
+RUNNING = ("means", "variances", "updates")
 
 
 class Layout:
     """Where the arrays of each layer lie in a row of a flat buffer: all of one kind together, layer by layer.
 
-    ``shapes`` has one dict ``{kind: 2-D shape}`` a layer. The arrays of the first kind are the ones that decay.
+    ``shapes`` has one dict ``{kind: 2-D shape}`` a layer. Those of kind "weights" are the ones that decay.
     """
 
     def __init__(self, kinds, shapes):
@@ -33,7 +35,7 @@ class Layout:
             for spans, layer in zip(self._spans, shapes, strict=True):
                 if kind in layer:
                     spans[kind] = self._place(layer[kind])
-            if kind == kinds[0]:
+            if kind == "weights":
                 self.n_decayed = self.size
 
     def _place(self, shape):
@@ -51,53 +53,75 @@ class Layout:
         return [layer[kind] for layer in self.views(flat) if kind in layer]
 
 
-def pack(weights, biases):
-    """Return one row of theta from lists of 2-D weights and 1-D biases."""
-    return np.concatenate([np.ravel(part) for part in (*weights, *biases)])[None]
+def pack(*kinds):
+    """Return one row of a flat buffer from a list of arrays of each kind; None stands for a layer without any."""
+    return np.concatenate([np.ravel(part) for kind in kinds for part in kind if part is not None])[None]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: a linear map of ``fan_in`` inputs and an activation of its ``units`` outputs."""
+    """One layer: a linear map of ``fan_in`` inputs, a norm or none, and an activation of its ``units`` outputs."""
 
     fan_in: int
     units: int
     activation: Activation
     initializer: Initializer
+    norm: Norm | None = None
 
-    def shapes(self):
+    def learnt(self):
         """Return the shapes of the parameters, by kind."""
-        return {"weights": (self.fan_in, self.units), "biases": (1, self.units)}
+        shapes = {"weights": (self.fan_in, self.units), "biases": (1, self.units)}
+        return shapes if self.norm is None else shapes | self.norm.learnt(self.units)
+
+    def kept(self):
+        """Return the shapes of running statistics, by kind."""
+        return {} if self.norm is None else self.norm.kept(self.units)
 
     def start(self, parameters, random_state):
         """Draw the parameters of one model, given as views ``(1, *shape)``."""
         fans = self.fan_in, self.units
-        W, b = self.initializer.draw(random_state, *fans, self.activation)
-        parameters["weights"][0], parameters["biases"][0, 0] = W, b
+        parameters["weights"][0], parameters["biases"][0, 0] = self.initializer.draw(
+            random_state, *fans, self.activation
+        )
+        if self.norm is not None:
+            self.norm.start(parameters)
 
 
 @dataclass(frozen=True)
 class Network:
     """What all models of a stack have in common.
 
-    ``widths`` run from input to output; ``activations`` has one item a hidden layer, ``initializers`` one a layer.
+    ``widths`` run from input to output; ``activations`` has one item a hidden layer, and so has ``norms``, where None
+    stands for no norm; ``initializers`` has one a layer.
     """
 
     widths: tuple[int, ...]
     activations: tuple[Activation, ...]
     initializers: tuple[Initializer, ...]
     loss: Loss
+    norms: tuple[Norm | None, ...] = ()
 
     @cached_property
     def layers(self):
         """The layers; the activation of the output layer is the identity, its link belongs to the loss."""
-        activations = *self.activations, Identity()
-        return tuple(map(Layer, self.widths[:-1], self.widths[1:], activations, self.initializers))
+        activations, norms = (*self.activations, Identity()), (*(self.norms or (None,) * len(self.activations)), None)
+        parts = self.widths[:-1], self.widths[1:], activations, self.initializers, norms
+        return tuple(Layer(*each) for each in zip(*parts, strict=True))
 
     @cached_property
     def layout(self):
         """The layout of this network's parameters."""
-        return Layout(PARAMETERS, [layer.shapes() for layer in self.layers])
+        return Layout(PARAMETERS, [layer.learnt() for layer in self.layers])
+
+    @cached_property
+    def statistics_layout(self):
+        """The layout of this network's running statistics."""
+        return Layout(RUNNING, [layer.kept() for layer in self.layers])
+
+    @property
+    def mixes_rows(self):
+        """Whether the outputs of a training batch depend on each other."""
+        return any(norm.mixes_rows for norm in self.norms if norm is not None)
 
     def initial_parameters(self, random_state, dtype):
         """Draw one row of theta, layer by layer, weights before biases, as scikit-learn does."""
@@ -106,22 +130,25 @@ class Network:
             layer.start(parameters, random_state)
         return theta
 
+    def initial_statistics(self, n_models, dtype):
+        """Return running statistics before the first batch: variances 1, all else 0."""
+        statistics = np.zeros((n_models, self.statistics_layout.size), dtype)
+        for variances in self.statistics_layout.of_kind("variances", statistics):
+            variances[...] = 1
+        return statistics
+
 
 class Pass:
     """One pass of a stack over a batch of ``n_rows``: its stages, on buffers of their own.
 
-    ``parameters`` has the views of each layer, ``gradients`` likewise where there is a way back; ``out`` is where raw
-    outputs are to go, a new buffer by default. ``noise`` is for dropout, of layers ``dropped``.
+    ``parameters`` and ``statistics`` have the views of each layer by kind; ``training`` is what the way back needs,
+    None at prediction. ``out`` is where raw outputs are to go, a new buffer by default.
     """
 
-    def __init__(
-        self, backend, network, batch, n_rows, parameters, gradients=None, *, out=None, noise=None, dropped=()
-    ):
-        self._backend, self._n_rows, self._parameters = backend, n_rows, parameters
-        self._noise, self._dropped = noise, dropped
-        self._has_backward = gradients is not None
-        self._gradients = gradients or [dict.fromkeys(layer) for layer in parameters]
-        self.stages = []
+    def __init__(self, backend, network, batch, n_rows, parameters, statistics, training=None, out=None):
+        self._backend, self._n_rows, self._training = backend, n_rows, training
+        self._parameters, self._statistics = parameters, statistics
+        self.stages, self._norm_stages = [], {}
         signal = None
         for i, layer in enumerate(network.layers):
             is_last = i == len(network.layers) - 1
@@ -138,26 +165,71 @@ class Pass:
         """The calls from the gradient on the raw outputs, ``outputs.gradient``, to those of all parameters."""
         return [stage.backward for stage in reversed(self.stages)]
 
+    def norm_stage(self, i):
+        """Return the number of the stage that normalises layer i by running statistics."""
+        return self._norm_stages[i]
+
     def _add_layer(self, i, layer, source, out):
         """Append the stages of a layer, from a batch or from the signal of the layer below; return its signal."""
-        p, g = self._parameters[i], self._gradients[i]
-        z = self._signal(layer.units, out)
-        if i == 0:
-            self.stages.append(Projection(source, p["weights"], g["weights"], z))
-        else:
-            self.stages.append(Linear(self._backend, source, p["weights"], g["weights"], z))
-        y = z if layer.activation.in_place else z._replace(value=self._buffer(layer.units))
-        self.stages.append(Activate(self._backend, z, p["biases"], g["biases"], layer.activation, y))
-        return self._add_dropout(i + 1, y) if i + 1 in self._dropped else y
+        p, g = self._parameters[i], self._gradients(i)
+        signal = self._add_linear(i, layer, source, out)
+        position = getattr(layer.norm, "position", None)
+        if position == "pre":
+            signal = self._add_norm(i, layer.norm, signal)
+        y = signal if layer.activation.in_place else self._beside(signal)
+        self.stages.append(Activate(self._backend, signal, p["biases"], g["biases"], layer.activation, y))
+        if position == "post":
+            y = self._add_post_norm(i, layer.norm, y)
+        return self._add_dropout(i + 1, y)
 
-    def _add_dropout(self, stream, source):
-        out = source._replace(value=self._buffer(source.value.shape[-1]))
-        self.stages.append(Dropout(self._backend, source, self._noise, stream, out))
+    def _add_linear(self, i, layer, source, out):
+        p, g = self._parameters[i], self._gradients(i)
+        W, dW = p["weights"], g["weights"]
+        z = self._signal(layer.units, out)
+        if isinstance(layer.norm, WeightNorm):
+            W, dW = (self._backend.xp.empty(W.shape, W.dtype) for _ in range(2))
+            self.stages.append(WeightStage(self._backend, p, g, W, dW))
+        if i == 0:
+            self.stages.append(Projection(source, W, dW, z))
+        else:
+            self.stages.append(Linear(self._backend, source, W, dW, z))
+        return z
+
+    def _add_norm(self, i, norm, source):
+        training, out = self._training, self._beside(source)
+        stage = norm.fixed_stage if training is None or training.frozen else norm.training_stage
+        views = self._parameters[i], self._statistics[i], self._gradients(i)
+        self._norm_stages[i] = len(self.stages)
+        self.stages.append(stage(self._backend, norm, source, out, *views, training))
         return out
 
+    def _add_post_norm(self, i, norm, source):
+        copied = self._beside(source)
+        self.stages.append(Copy(source, copied))
+        out = self._add_norm(i, norm, copied)
+        if norm.center:
+            shift, d_shift = self._parameters[i]["shifts"], self._gradients(i).get("shifts")
+            self.stages.append(Activate(self._backend, out, shift, d_shift, Identity(), out))
+        return out
+
+    def _add_dropout(self, stream, source):
+        training = self._training
+        if training is None or stream not in training.dropped:
+            return source
+        out = self._beside(source)
+        self.stages.append(Dropout(self._backend, source, training.noise, stream, out))
+        return out
+
+    def _gradients(self, i):
+        return {"weights": None, "biases": None} if self._training is None else self._training.gradients[i]
+
     def _signal(self, units, value=None):
-        gradient = self._buffer(units) if self._has_backward else None
+        gradient = None if self._training is None else self._buffer(units)
         return Signal(self._buffer(units) if value is None else value, gradient)
+
+    def _beside(self, signal):
+        """Return a signal with values of its own and the same gradient buffer."""
+        return signal._replace(value=self._buffer(signal.value.shape[-1]))
 
     def _buffer(self, units):
         weights = self._parameters[0]["weights"]

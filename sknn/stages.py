@@ -7,6 +7,7 @@ and work in place.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -15,6 +16,23 @@ class Signal(NamedTuple):
 
     value: object
     gradient: object = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a pass with a way back needs besides parameters.
+
+    ``gradients`` has one dict of views a layer, ``weight (streams, rows)`` the weights of the batch's rows. ``noise``
+    is for dropout, of the streams ``dropped``. Running statistics are used as they are if ``frozen``, and not moved
+    on unless the pass ``tracks`` them.
+    """
+
+    gradients: list
+    weight: object
+    noise: Noise | None = None
+    dropped: tuple = ()
+    frozen: bool = False
+    tracks: bool = True
 
 
 class Projection:
@@ -63,6 +81,20 @@ class Activate:
         """Dz = dy * f'(z) and db = its sum over the rows."""
         out = self.out
         self.backend.activation_backward(out.gradient, self.source.value, out.value, self.activation, self.db)
+
+
+class Copy:
+    """A copy, for a stage that overwrites what an earlier one still needs on its way back."""
+
+    def __init__(self, source, out):
+        self.source, self.out = source, out
+
+    def forward(self):
+        """Y = x."""
+        self.out.value[...] = self.source.value
+
+    def backward(self):
+        """Nothing: the gradient is in the same buffer."""
 
 
 class Noise(NamedTuple):

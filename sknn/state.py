@@ -36,6 +36,7 @@ class Options:
     clip_norm: np.ndarray | None = None
     max_norm: np.ndarray | None = None
     dropout: np.ndarray | None = None
+    freezes_norms: bool = False
 
     @property
     def dropped(self):
@@ -78,9 +79,10 @@ class Validation:
     score: object
     sample_weight: np.ndarray | None = None
 
-    def scores(self, backend, network, theta, rows):
+    def scores(self, backend, network, theta, statistics, rows):
         """Return the score of each model."""
-        outputs = raw_outputs(backend, network, network.layout.views(theta), self.X, rows)
+        views = network.layout.views(theta), network.statistics_layout.views(statistics)
+        outputs = raw_outputs(backend, network, *views, self.X, rows)
         network.loss.link(backend.xp, outputs)
         host = backend.to_host(outputs)
         return np.array([self._score(prediction, rows, k) for k, prediction in enumerate(host)])
@@ -95,7 +97,9 @@ class Validation:
 class State:
     """Everything that training carries from epoch to epoch, for a stack; NumPy arrays, so that it pickles anywhere.
 
-    ``good_theta`` is where the last epoch began whose every loss was finite: what a diverging model goes back to.
+    ``theta (models, P)`` is what is learnt, ``statistics (models, Q)`` what norms keep of the rows; ``good`` and
+    ``best (models, P + Q)`` hold both. ``good`` is where the last epoch began whose every loss was finite: what a
+    diverging model goes back to. ``exact`` are statistics worked out for prediction, apart from the running ones.
     ``slots (n_slots, models, P)`` is the optimiser's memory. ``streams`` are the random states that draw the batches,
     one for all models or one each; ``order`` and ``validation_rows (streams, ...)`` number rows of the ``n_rows``
     that were last trained on. ``keys (models, 2)`` choose the random bits of dropout. ``watched`` tells validation sets
@@ -103,17 +107,19 @@ class State:
     """
 
     theta: np.ndarray
-    good_theta: np.ndarray | None
+    statistics: np.ndarray
+    good: np.ndarray | None
     slots: np.ndarray
     streams: list
     learning_rate: np.ndarray
     base_rate: np.ndarray
-    best_theta: np.ndarray | None
+    best: np.ndarray | None
     best_loss: np.ndarray
     best_score: np.ndarray
     no_improvement: np.ndarray
     diverged: np.ndarray
     optimizer: str
+    exact: np.ndarray | None = None
     order: np.ndarray | None = None
     validation_rows: np.ndarray | None = None
     n_rows: int = 0
@@ -124,29 +130,43 @@ class State:
     loss_curve: list = field(default_factory=list)
     validation_scores: list = field(default_factory=list)
 
+    def model(self):
+        """Return a copy of parameters and statistics, beside each other."""
+        return np.concatenate([self.theta, self.statistics], axis=1)
+
+    def split(self, model):
+        """Return parameters and statistics of what ``model`` returns."""
+        n_parameters = self.theta.shape[1]
+        return model[:, :n_parameters], model[:, n_parameters:]
+
     @property
-    def served_theta(self):
-        """The parameters to predict with: the best ones where training watches validation rows, else the last."""
-        return self.theta if self.best_theta is None else self.best_theta
+    def served(self):
+        """Parameters and statistics to predict with: the best where training watches validation rows, else the last."""
+        theta, statistics = (self.theta, self.statistics) if self.best is None else self.split(self.best)
+        return theta, statistics if self.exact is None else self.exact
 
     @classmethod
-    def start(cls, theta, streams, options):
-        """Return the state before the first epoch."""
+    def start(cls, theta, streams, options, statistics=None):
+        """Return the state before the first epoch; a network without running statistics needs none."""
         n_models = len(theta)
+        statistics = np.empty((n_models, 0), theta.dtype) if statistics is None else statistics
         state = cls(
             theta=theta,
-            good_theta=theta.copy(),
+            statistics=statistics,
+            good=None,
             slots=np.zeros((options.optimizers[0].n_slots, *theta.shape), theta.dtype),
             streams=streams,
             learning_rate=options.learning_rate.copy(),
             base_rate=options.learning_rate.copy(),
-            best_theta=theta.copy() if options.early_stopping else None,
+            best=None,
             best_loss=np.full(n_models, np.inf),
             best_score=np.full(n_models, -np.inf),
             no_improvement=np.zeros(n_models, int),
             diverged=np.zeros(n_models, bool),
             optimizer=options.optimizers[0].kernel,
         )
+        state.good = state.model()
+        state.best = state.model() if options.early_stopping else None
         state.draw_keys(options)
         return state
 
@@ -161,8 +181,11 @@ class State:
         for name, value in vars(self).items():
             if isinstance(value, np.ndarray) and not value.flags.writeable:  # loaded as a memory map
                 setattr(self, name, value.copy())
-        self.theta = self.theta.astype(dtype, copy=False)
-        self.good_theta = (self.theta if self.good_theta is None else self.good_theta).astype(dtype)
+        self.theta, self.statistics = (part.astype(dtype, copy=False) for part in (self.theta, self.statistics))
+        if options.freezes_norms and self.exact is not None:
+            self.statistics = self.exact.astype(dtype)
+        self.exact = None
+        self.good = (self.model() if self.good is None else self.good).astype(dtype)
         if self.optimizer == options.optimizers[0].kernel:
             self.slots = self.slots.astype(dtype, copy=False)
         else:
@@ -172,17 +195,23 @@ class State:
             self.learning_rate = options.learning_rate.copy()
             self.base_rate = options.learning_rate.copy()
         if not options.early_stopping:
-            self.best_theta = None
-        elif self.best_theta is None:
-            self.best_theta, self.best_score = self.theta.copy(), np.full(len(self.theta), -np.inf)
+            self.best = None
+        elif self.best is None:
+            self.best, self.best_score = self.model(), np.full(len(self.theta), -np.inf)
         else:
-            self.best_theta = self.best_theta.astype(dtype, copy=False)
+            self.best = self.best.astype(dtype, copy=False)
 
     def adopt(self, theta):
         """Go on from ``theta`` if it is not what this state has served."""
-        if np.array_equal(theta, self.served_theta, equal_nan=True):
+        if np.array_equal(theta, self.served[0], equal_nan=True):
             return
-        self.theta, self.good_theta, self.best_theta = theta.astype(self.theta.dtype), None, None
+        self.theta, self.good, self.best = theta.astype(self.theta.dtype), None, None
+
+    def recalibrate(self, statistics):
+        """Put statistics in the place of those that were served."""
+        self.statistics, self.exact = statistics, None
+        if self.best is not None:
+            self.split(self.best)[1][...] = statistics
 
     def watch(self, watched):
         """Start the record of validation scores anew if they will be those of another set of rows."""
@@ -190,8 +219,8 @@ class State:
             return
         self.watched, self.validation_scores = watched, []
         self.best_score, self.no_improvement = np.full(len(self.theta), -np.inf), np.zeros(len(self.theta), int)
-        if self.best_theta is not None:
-            self.best_theta = self.theta.copy()
+        if self.best is not None:
+            self.best = self.model()
 
     def _forget_steps(self, optimizer):
         self.optimizer, self.steps = optimizer.kernel, 0
@@ -215,7 +244,7 @@ class State:
 
     def __getstate__(self):
         """Leave out what a loaded model can do without: it goes back to its own parameters if it diverges at once."""
-        return {**vars(self), "good_theta": None}
+        return {**vars(self), "good": None}
 
     def take(self, models):
         """Return the state of some models, independent of this one."""
@@ -238,10 +267,12 @@ class State:
 
 _PER_MODEL = (
     "theta",
-    "good_theta",
+    "statistics",
+    "good",
+    "exact",
     "learning_rate",
     "base_rate",
-    "best_theta",
+    "best",
     "best_loss",
     "best_score",
     "no_improvement",

@@ -9,7 +9,7 @@ import numpy as np
 
 from .batches import drawn_batch
 from .network import Pass, run
-from .stages import Noise
+from .stages import Noise, Training
 
 
 class Tables(NamedTuple):
@@ -50,8 +50,9 @@ class Trainer:
         self.stopped = np.zeros(len(state.theta), bool)
         self.message = ""
         self._theta, self._slots = backend.asarray(state.theta), backend.asarray(state.slots)
-        self._start_theta = state.theta.copy()
-        self._lengths = _batch_lengths(state.order.shape[1], options.batch_size)
+        self._statistics = backend.asarray(state.statistics)
+        self._start = state.model()
+        self._lengths = batch_lengths(state.order.shape[1], options.batch_size, network.mixes_rows)
         self._tables = self._allocate_tables()
         self._plans = self._make_plans()
 
@@ -104,9 +105,10 @@ class Trainer:
         noise, dropped = shared.noise, self.options.dropped
         drawn = backend, self.data.X, n_rows, tables.order, tables.clock
         batch = drawn_batch(*drawn, noise if 0 in dropped else None)
-        views = layout.views(theta), layout.views(shared.grad)
-        passage = Pass(backend, network, batch, n_rows, *views, noise=noise, dropped=dropped)
         targets, weight, draw = self._drawn_targets(n_rows, shared)
+        training = Training(layout.views(shared.grad), weight, noise, dropped, self.options.freezes_norms)
+        views = layout.views(theta), network.statistics_layout.views(self._statistics)
+        passage = Pass(backend, network, batch, n_rows, *views, training)
         z, dz = passage.outputs
         score = network.loss, z, targets, weight, tables.scale, tables.clock, dz, tables.loss
         update = (optimizer, theta, shared.grad, self._slots, shared.hyper, shared.alpha, layout.n_decayed, tables)
@@ -161,7 +163,7 @@ class Trainer:
 
     def epoch(self):
         """Train for one epoch, record it, and mark the models that stop."""
-        self._start_theta[...] = self.state.theta
+        self._start[...] = self.state.model()
         self._draw_order()
         self._fill_tables()
         try:
@@ -175,6 +177,7 @@ class Trainer:
         """Bring the parameters and the optimiser's memory back into the state."""
         self.state.theta = self.backend.to_host(self._theta)
         self.state.slots = self.backend.to_host(self._slots)
+        self.state.statistics = self.backend.to_host(self._statistics)
 
     def _draw_order(self):
         state = self.state
@@ -239,7 +242,9 @@ class Trainer:
         state.loss_curve.append(loss)
         if self.data.validation is not None:
             state.validation_scores.append(
-                self.data.validation.scores(self.backend, self.network, self._theta, state.validation_rows)
+                self.data.validation.scores(
+                    self.backend, self.network, self._theta, self._statistics, state.validation_rows
+                )
             )
         self._count_no_improvement()
         rates = self.options.schedule.after_epoch(state.learning_rate, state.base_rate, state.samples_seen)
@@ -248,12 +253,13 @@ class Trainer:
 
     def _find_divergence(self, loss):
         """Stop models whose loss or parameters are not finite, with the last parameters of finite loss."""
-        theta, good_theta = self.state.theta, self.state.good_theta
-        bad = ~(np.isfinite(loss) & np.isfinite(theta).all(axis=-1))
-        good_theta[~bad] = self._start_theta[~bad]
+        state = self.state
+        bad = ~(np.isfinite(loss) & np.isfinite(state.model()).all(axis=-1))
+        state.good[~bad] = self._start[~bad]
         if bad.any():
-            theta[bad] = good_theta[bad]
-            self._theta[...] = self.backend.asarray(theta)
+            state.theta[bad], state.statistics[bad] = (part[bad] for part in state.split(state.good))
+            self._theta[...] = self.backend.asarray(state.theta)
+            self._statistics[...] = self.backend.asarray(state.statistics)
         self.state.diverged |= bad
         self.stopped |= bad
 
@@ -263,7 +269,7 @@ class Trainer:
             score = state.validation_scores[-1]
             stale, better = ~(score >= state.best_score + tol), score > state.best_score  # NaN is no improvement
             state.best_score = np.where(better, score, state.best_score)
-            state.best_theta[better] = state.theta[better]
+            state.best[better] = state.model()[better]
         else:
             loss = state.loss_curve[-1]
             stale = loss > state.best_loss - tol
@@ -292,10 +298,14 @@ class Trainer:
         )
 
 
-def _batch_lengths(n_rows, batch_size):
+def batch_lengths(n_rows, batch_size, mixes_rows=False):
+    """Return the rows of each batch of an epoch; a single last row joins the batch before if rows need each other."""
     batch_size = min(batch_size, n_rows)
     full, rest = divmod(n_rows, batch_size)
-    return np.array([batch_size] * full + [rest] * (rest > 0))
+    lengths = [batch_size] * full + [rest] * (rest > 0)
+    if mixes_rows and rest == 1:
+        lengths[-2:] = [batch_size + 1]
+    return np.array(lengths)
 
 
 def train_stack(backend, network, options, state, data, max_iter):

@@ -21,6 +21,7 @@ from sknn.losses import (
 )
 from sknn.network import Network, run
 from sknn.network import Pass as Passage
+from sknn.stages import Training
 
 BACKENDS = {"reference": reference.Backend(np), "cpu": cpu.Backend()}
 LOSSES = {
@@ -98,6 +99,8 @@ class Pass:
     alpha: np.ndarray
     noise: object = None
     dropped: tuple = ()
+    frozen: bool = False
+    statistics: np.ndarray | None = None
 
     def __call__(self, theta):
         """Return (objective of each model, gradient) at ``theta (K, P)``, penalty included."""
@@ -107,8 +110,10 @@ class Pass:
         clock, data_loss, penalty = np.zeros(2, np.int64), np.zeros((1, n_models)), np.zeros((1, n_models))
         views = layout.views(theta), layout.views(grad)
         batch = whole_batch(backend, self.X)
-        dropout = {"noise": self.noise, "dropped": self.dropped}
-        self.passage = Passage(backend, network, batch, self.X.shape[0], *views, **dropout)
+        training = Training(views[1], self.weight[None], self.noise, self.dropped, self.frozen)
+        statistics = network.initial_statistics(n_models, theta.dtype) if self.statistics is None else self.statistics
+        running = network.statistics_layout.views(statistics)
+        self.passage = Passage(backend, network, batch, self.X.shape[0], views[0], running, training)
         z, dz = self.passage.outputs
         args = network.loss, z, self.y[None], self.weight[None], scale, clock, dz, data_loss
         run(

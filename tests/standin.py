@@ -21,11 +21,11 @@ FUNCTIONS = """
     abs absolute add all amax amin any arange argmax argmin argsort atleast_2d bincount broadcast_arrays broadcast_to
     ceil choose clip column_stack concatenate copysign cos count_nonzero cumsum diag divide dot einsum empty
     empty_like equal exp expand_dims expm1 eye flatnonzero floor floor_divide full full_like greater greater_equal
-    hstack isfinite isinf isnan less less_equal linspace log log1p log2 logaddexp logical_and logical_not logical_or matmul max maximum mean
-    min minimum moveaxis multiply nanmax nanmean nanmin nansum negative nonzero not_equal ones ones_like power prod
-    ravel reciprocal remainder repeat reshape rint round searchsorted sign sin sort split sqrt square squeeze stack std
-    subtract sum swapaxes take tanh tensordot tile trace transpose tril triu true_divide unique var vstack where zeros
-    zeros_like
+    hstack isfinite isinf isnan less less_equal linspace log log1p log2 logaddexp logical_and logical_not logical_or
+    matmul max maximum mean min minimum moveaxis multiply nanmax nanmean nanmin nansum negative nonzero not_equal ones
+    ones_like power prod ravel reciprocal remainder repeat reshape rint round searchsorted sign sin sort split sqrt
+    square squeeze stack std subtract sum swapaxes take tanh tensordot tile trace transpose tril triu true_divide
+    unique var vstack where zeros zeros_like
 """
 CONSTANTS = (
     "bool_ dtype e finfo float16 float32 float64 iinfo inf int8 int16 int32 int64 nan newaxis pi uint8 uint32 uint64"

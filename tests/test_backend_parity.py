@@ -22,6 +22,7 @@ from sknn.activations import ACTIVATIONS
 from sknn.backend import is_device_array
 from sknn.initializers import INITIALIZERS
 from sknn.losses import REGRESSION_LOSSES
+from sknn.normalization import BatchNorm, BatchRenorm, GroupNorm, InstanceNorm, LayerNorm, WeightNorm
 from sknn.optimizers import OPTIMIZERS
 from sknn.schedules import SCHEDULES
 from tests import standin
@@ -98,6 +99,11 @@ class Case:
         return options
 
 
+NORMED = [
+    *(BatchNorm(), BatchNorm(position="post", statistics="exact"), BatchNorm(center=False, scale=False)),
+    *(BatchNorm(virtual_batch_size=8), BatchRenorm(start_step=1, r_end=5, d_end=5, momentum=0.5), LayerNorm()),
+    *(GroupNorm(2), InstanceNorm(2, position="post"), WeightNorm(), WeightNorm(data_dependent=False)),
+]
 CASES = [
     *(Case("strings", {"solver": solver, "activation": name}) for solver in SOLVERS for name in ACTIVATIONS),
     *(Case(task, {"solver": solver}, weighted=True) for task in TASKS for solver in SOLVERS),
@@ -123,6 +129,10 @@ CASES = [
     Case("strings", {"class_weight": "balanced", "early_stopping": True}, weighted=True),
     Case("multiclass", {"l1": 0.1, "clip_norm": 0.5, "max_norm": 1.0, "decoupled_decay": True, "alpha": 0.1}),
     Case("multiclass", {"dropout": 0.3, "input_dropout": 0.2}),
+    *(Case("multiclass", {"norm": norm}) for norm in NORMED),
+    Case("strings", {"norm": BatchNorm(), "early_stopping": True}, weighted=True),
+    Case("regression", {"norm": BatchNorm(), "solver": "lbfgs"}),
+    Case("two outputs", {"norm": BatchNorm(virtual_batch_size=4)}, "partial_fit", 3),
     Case("regression", {"l1": 0.1, "clip_norm": 0.5, "max_norm": 1.0, "solver": "sgd"}, "partial_fit", 3),
 ]
 

@@ -13,6 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sknn import MLPClassifier, MLPRegressor
 from sknn.activations import ACTIVATIONS, ELU, GELU, Activation, LeakyReLU, Tanh
 from sknn.initializers import INITIALIZERS, Constant, Initializer, Normal, VarianceScaling
+from sknn.normalization import NORMS, BatchNorm, Norm
 from sknn.optimizers import OPTIMIZERS, SGD, Lion, Optimizer, RMSprop
 from sknn.schedules import SCHEDULES, SCIKIT_LEARNS, Cosine, InverseScaling, OneCycle, Schedule, WarmUp
 
@@ -24,10 +25,11 @@ each_estimator = pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegress
 BLOCKS = {
     "activation": (ACTIVATIONS, Activation, LeakyReLU(0.2)),
     "init": (INITIALIZERS, Initializer, VarianceScaling(2.0)),
+    "norm": (NORMS, Norm, BatchNorm(0.2)),
     "solver": (OPTIMIZERS, Optimizer, RMSprop(0.95)),
     "learning_rate": (SCHEDULES, Schedule, WarmUp(2, Cosine(3))),
 }
-LAYERED = ["activation", "init"]
+LAYERED = ["activation", "init", "norm"]
 NAMES = [(parameter, name) for parameter in LAYERED for name in BLOCKS[parameter][0]]
 each_block = pytest.mark.parametrize("parameter", BLOCKS)
 
@@ -69,8 +71,16 @@ def test_a_network_without_hidden_layers_takes_any():
         assert len(model.coefs_) == 1
 
 
-@each_block
-@pytest.mark.parametrize("value", [[], ["?"], [None], 3, "?", None, ["tanh", 3]], ids=str)
+@pytest.mark.parametrize(
+    "parameter, value",
+    [
+        (parameter, value)
+        for parameter in BLOCKS
+        for value in ([], ["?"], [3], 3, "?", ["tanh", 3], None)
+        if not (parameter == "norm" and value is None)
+    ],
+    ids=str,
+)
 def test_what_is_refused(value, parameter):
     with pytest.raises(ValueError, match=f"^{parameter} must be "):
         fitted(**{parameter: value})

@@ -221,7 +221,9 @@ def outputs_case(activation="relu", n_models=3, dtype=float, n_rows=N_ROWS):
 
 
 def outputs_of(backend, network, theta, X, rows=None):
-    return raw_outputs(backend, network, network.layout.views(theta), X, rows)
+    statistics = network.initial_statistics(len(theta), theta.dtype)
+    views = network.layout.views(theta), network.statistics_layout.views(statistics)
+    return raw_outputs(backend, network, *views, X, rows)
 
 
 @each_backend

@@ -98,6 +98,12 @@ class Scenario:
         return lambda stream: split_rows(stream, 47, 0.3)
 
 
+def objective_case(theta, alpha):
+    """Return options and a state for a full-batch objective at ``theta (1, P)``."""
+    options = make_options(alpha=alpha)
+    return options, State.start(theta, [], options)
+
+
 def score(prediction, y, sample_weight):
     """Return minus the mean absolute difference from targets, or from the classes' indicators."""
     target = np.eye(N_OUTPUTS)[y[:, 0]] if y.shape[1] == 1 else y
@@ -369,13 +375,13 @@ def test_the_best_parameters_are_those_of_the_best_score(shared, backend):
         thetas.append(state.theta.copy())
     scores = np.array(state.validation_scores)
     for k, best in enumerate(scores.argmax(axis=0)):
-        np.testing.assert_array_equal(state.best_theta[k], thetas[best][k])
+        np.testing.assert_array_equal(state.best[k], thetas[best][k])
         assert state.best_score[k] == scores[best, k]
         rows = state.validation_rows[0 if shared else k]
-        z = plain_layers(network, state.best_theta[k], data.X[rows])[-1][None]
+        z = plain_layers(network, state.best[k], data.X[rows])[-1][None]
         SoftmaxLogLoss().link(np, z)
         assert state.best_score[k] == pytest.approx(score(z[0], data.y[rows], None))
-    np.testing.assert_array_equal(state.served_theta, state.best_theta)
+    np.testing.assert_array_equal(state.served[0], state.best)
 
 
 # ---- exact solutions --------------------------------------------------------------------
@@ -417,7 +423,7 @@ def test_lbfgs_finds_the_exact_linear_model(loss, n_outputs, weighted, backend):
     data = make_data(loss, weighted=weighted, n_outputs=n_outputs)
     network = make_network((N_FEATURES, n_outputs), loss=loss)
     theta = network.initial_parameters(np.random.RandomState(0), float)
-    objective = lbfgs.Objective(backend, network, np.array([2.0]), theta, data)
+    objective = lbfgs.Objective(backend, network, *objective_case(theta, 2.0), data)
     result = lbfgs.minimize(
         objective, theta, max_iter=1000, max_fun=10_000, tol=1e-10, after_iteration=lambda loss, parameters: False
     )
@@ -435,7 +441,7 @@ def test_gradient_of_the_lbfgs_objective_by_differences(form, loss, backend):
         data = replace(data, y=data.y + 10)  # away from the kinks
     network = make_network((N_FEATURES, 4, N_OUTPUTS), "tanh", loss)
     theta = network.initial_parameters(np.random.RandomState(0), float)
-    objective = lbfgs.Objective(backend, network, np.array([0.7]), theta, data)
+    objective = lbfgs.Objective(backend, network, *objective_case(theta, 0.7), data)
     start, direction = theta[0].copy(), np.random.default_rng(1).standard_normal(theta[0].shape)
     numeric = slope(lambda parameters: objective(parameters)[0], start, direction)
     value, gradient = objective(start)

@@ -56,6 +56,24 @@ class Backend(reference.Backend):
     def dropout_backward(self, d, noise, stream, keep):
         _dropout_backward(d, noise.rates, stream, keep)
 
+    def batch_moments(self, x, weight, bounds, eps, mean, variance, inverse):
+        _batch_moments(x, weight, bounds, x.dtype.type(eps), mean, variance, inverse)
+
+    def standardize(self, x, mean, inverse, gain, bounds, y):
+        _standardize(x, mean, inverse, gain, bounds, y)
+
+    def standardize_backward(self, d, x, inverse, gain, weight, bounds, d_gain):
+        _standardize_backward(d, x, inverse, gain, weight, bounds, d_gain)
+
+    def scale_backward(self, d, x, inverse, gain, d_gain):
+        _scale_backward(d, x, inverse, gain, d_gain)
+
+    def standardize_groups(self, x, eps, inverse, gain, y):
+        _standardize_groups(x, x.dtype.type(eps), inverse, gain, y)
+
+    def standardize_groups_backward(self, d, x, inverse, gain, d_gain):
+        _standardize_groups_backward(d, x, inverse, gain, d_gain)
+
     def loss_gradient(self, loss, z, y, weight, scale, clock, dz, losses):
         fused = _LOSSES.get(loss.kernel)
         if fused is None:
@@ -300,6 +318,124 @@ def _dropout_backward(d, rates, stream, keep):
         for i in range(d.shape[1]):
             for j in range(d.shape[2]):
                 d[k, i, j] *= scale if keep[k, i, j] else zero
+
+
+# ---- normalisation ----------------------------------------------------------------------
+
+
+@kernel
+def _part_weight(weight, start, stop):
+    total = weight.dtype.type(0)
+    for i in range(start, stop):
+        total += weight[i]
+    return total if total > 0 else weight.dtype.type(1)
+
+
+@kernel
+def _batch_moments(x, weight, bounds, eps, mean, variance, inverse):
+    mean[:], variance[:], inverse[:] = 0, 0, 0
+    one = x.dtype.type(1)
+    for k in range(x.shape[0]):
+        s = min(k, weight.shape[0] - 1)
+        for part in range(bounds.shape[0] - 1):
+            start, stop = bounds[part], bounds[part + 1]
+            share = one / _part_weight(weight[s], start, stop)
+            for i in range(start, stop):
+                w = weight[s, i] * share
+                for j in range(x.shape[2]):
+                    mean[k, part, j] += w * x[k, i, j]
+            for i in range(start, stop):
+                w = weight[s, i] * share
+                for j in range(x.shape[2]):
+                    deviation = x[k, i, j] - mean[k, part, j]
+                    variance[k, part, j] += w * deviation * deviation
+            for j in range(x.shape[2]):
+                inverse[k, part, j] = one / math.sqrt(variance[k, part, j] + eps)
+
+
+@kernel
+def _standardize(x, mean, inverse, gain, bounds, y):
+    for k in range(x.shape[0]):
+        for part in range(bounds.shape[0] - 1):
+            for i in range(bounds[part], bounds[part + 1]):
+                for j in range(x.shape[2]):
+                    standard = (x[k, i, j] - mean[k, part, j]) * inverse[k, part, j]
+                    x[k, i, j] = standard
+                    y[k, i, j] = gain[k, 0, j] * standard
+
+
+@kernel
+def _standardize_backward(d, x, inverse, gain, weight, bounds, d_gain):
+    total, along = np.empty_like(d[0, 0]), np.empty_like(d[0, 0])
+    d_gain[:] = 0
+    for k in range(d.shape[0]):
+        s = min(k, weight.shape[0] - 1)
+        for part in range(bounds.shape[0] - 1):
+            start, stop = bounds[part], bounds[part + 1]
+            share = d.dtype.type(1) / _part_weight(weight[s], start, stop)
+            total[:], along[:] = 0, 0
+            for i in range(start, stop):
+                for j in range(d.shape[2]):
+                    total[j] += d[k, i, j]
+                    along[j] += d[k, i, j] * x[k, i, j]
+            for j in range(d.shape[2]):
+                d_gain[k, 0, j] += along[j]
+            for i in range(start, stop):
+                p = weight[s, i] * share
+                for j in range(d.shape[2]):
+                    step = d[k, i, j] - p * (total[j] + x[k, i, j] * along[j])
+                    d[k, i, j] = gain[k, 0, j] * inverse[k, part, j] * step
+
+
+@kernel
+def _scale_backward(d, x, inverse, gain, d_gain):
+    d_gain[:] = 0
+    for k in range(d.shape[0]):
+        for i in range(d.shape[1]):
+            for j in range(d.shape[2]):
+                d_gain[k, 0, j] += d[k, i, j] * x[k, i, j]
+                d[k, i, j] *= gain[k, 0, j] * inverse[k, 0, j]
+
+
+@kernel
+def _standardize_groups(x, eps, inverse, gain, y):
+    size = x.shape[2] // inverse.shape[2]
+    share = x.dtype.type(1 / size)
+    for k in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            for g in range(inverse.shape[2]):
+                total, squares = x.dtype.type(0), x.dtype.type(0)
+                for j in range(g * size, (g + 1) * size):
+                    total += x[k, i, j]
+                mean = total * share
+                for j in range(g * size, (g + 1) * size):
+                    deviation = x[k, i, j] - mean
+                    squares += deviation * deviation
+                scale = x.dtype.type(1) / math.sqrt(squares * share + eps)
+                inverse[k, i, g] = scale
+                for j in range(g * size, (g + 1) * size):
+                    standard = (x[k, i, j] - mean) * scale
+                    x[k, i, j] = standard
+                    y[k, i, j] = gain[k, 0, j] * standard
+
+
+@kernel
+def _standardize_groups_backward(d, x, inverse, gain, d_gain):
+    size = x.shape[2] // inverse.shape[2]
+    share = x.dtype.type(1 / size)
+    d_gain[:] = 0
+    for k in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            for g in range(inverse.shape[2]):
+                total, along = x.dtype.type(0), x.dtype.type(0)
+                for j in range(g * size, (g + 1) * size):
+                    d_gain[k, 0, j] += d[k, i, j] * x[k, i, j]
+                    step = d[k, i, j] * gain[k, 0, j]
+                    total += step
+                    along += step * x[k, i, j]
+                    d[k, i, j] = step
+                for j in range(g * size, (g + 1) * size):
+                    d[k, i, j] = inverse[k, i, g] * (d[k, i, j] - share * (total + x[k, i, j] * along))
 
 
 # ---- losses on raw outputs --------------------------------------------------------------

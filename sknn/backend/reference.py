@@ -76,6 +76,116 @@ class Backend:
         """d = d / (1 - rate) where ``keep`` is, else 0."""
         d *= keep / (1 - noise.rates[:, stream, None, None])
 
+    # ---- normalisation ------------------------------------------------------------------
+
+    # A batch is cut into parts at ``bounds``; each has its ``mean, variance, inverse (K, parts, units)``, the last one
+    # being one over the standard deviation. ``gain (K, 1, units)``.
+
+    def batch_moments(self, x, weight, bounds, eps, mean, variance, inverse):
+        """Weighted mean, biased variance and 1 / sqrt(variance + eps) of the units in each part of a batch.
+
+        ``weight (S, r)``. A part without weight has mean and variance 0.
+        """
+        xp = self.xp
+        for part, share in self._parts(weight, bounds):
+            rows = x[:, bounds[part] : bounds[part + 1]]
+            mean[:, part] = (share * rows).sum(axis=1)
+            variance[:, part] = (share * (rows - mean[:, part, None]) ** 2).sum(axis=1)
+        inverse[...] = 1 / xp.sqrt(variance + eps)
+
+    def _parts(self, weight, bounds):
+        """Yield the number of each part, and each row's share of its weight, ``(S, r, 1)``."""
+        for part in range(len(bounds) - 1):
+            rows = weight[:, bounds[part] : bounds[part + 1], None]
+            total = rows.sum(axis=1, keepdims=True)
+            yield part, rows / self.xp.where(total > 0, total, 1)
+
+    def track_moments(self, mean, variance, weight, bounds, momentum, kept):
+        """Move the running ``means, variances (K, 1, units)`` on by the parts of a batch, one after the other.
+
+        The t-th ``update`` has the weight max(momentum, 1 / t). Variances are made unbiased by the sum of weights where
+        that is 2 or more, as if it were a number of rows. A part without weight is left out.
+        """
+        xp = self.xp
+        for part in range(mean.shape[1]):
+            total = weight[:, bounds[part] : bounds[part + 1]].sum(axis=1)[:, None]
+            correction = xp.where(total >= 2, total / xp.where(total >= 2, total - 1, 1), 1)
+            kept["updates"] += (total > 0)[..., None]
+            rate = xp.maximum(momentum, 1 / xp.maximum(kept["updates"], 1)) * (total > 0)[..., None]
+            kept["means"] += rate * (mean[:, part, None] - kept["means"])
+            kept["variances"] += rate * (correction[..., None] * variance[:, part, None] - kept["variances"])
+
+    def standardize(self, x, mean, inverse, gain, bounds, y):
+        """x = (x - mean) * inverse in each part; y = gain * x."""
+        for part in range(len(bounds) - 1):
+            rows = x[:, bounds[part] : bounds[part + 1]]
+            rows -= mean[:, part, None]
+            rows *= inverse[:, part, None]
+        self.xp.multiply(x, gain, out=y)
+
+    def standardize_backward(self, d, x, inverse, gain, weight, bounds, d_gain):
+        """d, the gradient on gain * x, becomes that on what was standardised to x by its batch.
+
+        With p a row's share of the weight of its part, ``d = gain inverse (d - p (sum d + x sum(d x)))``: Ioffe and
+        Szegedy, section 3, for weighted moments.
+        """
+        self.xp.sum(d * x, axis=-2, keepdims=True, out=d_gain)
+        for part, share in self._parts(weight, bounds):
+            chosen = slice(bounds[part], bounds[part + 1])
+            rows, standard = d[:, chosen], x[:, chosen]
+            along = (rows * standard).sum(axis=1, keepdims=True)
+            rows -= share * (rows.sum(axis=1, keepdims=True) + standard * along)
+            rows *= gain * inverse[:, part, None]
+
+    def scale_backward(self, d, x, inverse, gain, d_gain):
+        """d, the gradient on gain * x, becomes that on what was standardised to x by fixed moments."""
+        self.xp.sum(d * x, axis=-2, keepdims=True, out=d_gain)
+        d *= gain * inverse
+
+    def renorm(self, mean, inverse, kept, norm, r, d):
+        """The correction of a batch towards the running moments: x-hat * r + d, within bounds that grow by the step."""
+        xp, updates = self.xp, kept["updates"]
+        running = xp.sqrt(kept["variances"] + norm.eps)
+        r_share, d_share = (self._share_of_way(updates, norm.start_step, end) for end in (norm.r_end, norm.d_end))
+        r_max, d_max = 1 + r_share * (norm.r_max - 1), d_share * norm.d_max
+        r[...] = xp.clip(1 / (inverse * running), 1 / r_max, r_max)
+        d[...] = xp.clip((mean - kept["means"]) / running, -d_max, d_max)
+
+    def _share_of_way(self, updates, start, end):
+        """How far ``updates`` is on the way from start to end, in [0, 1]; 0 before the first update."""
+        share = self.xp.clip((updates - start) / max(end - start, 1), 0, 1)
+        return self.xp.where((updates >= end) & (updates > 0), 1, share * (updates > 0))
+
+    def standardize_groups(self, x, eps, inverse, gain, y):
+        """Each row's groups of neighbouring units to mean 0 and variance 1, in place; y = gain * x.
+
+        ``inverse (K, r, groups)`` becomes 1 / sqrt(variance + eps).
+        """
+        grouped = x.reshape(*inverse.shape, -1)
+        grouped -= grouped.mean(axis=-1, keepdims=True)
+        inverse[...] = 1 / self.xp.sqrt((grouped * grouped).mean(axis=-1) + eps)
+        grouped *= inverse[..., None]
+        self.xp.multiply(x, gain, out=y)
+
+    def standardize_groups_backward(self, d, x, inverse, gain, d_gain):
+        """d, the gradient on gain * x, becomes that on what was standardised to x by its group."""
+        self.xp.sum(d * x, axis=-2, keepdims=True, out=d_gain)
+        d *= gain
+        rows, standard = (array.reshape(*inverse.shape, -1) for array in (d, x))
+        along = (rows * standard).mean(axis=-1, keepdims=True)
+        rows -= rows.mean(axis=-1, keepdims=True) + standard * along
+        rows *= inverse[..., None]
+
+    def normalize_weights(self, v, gain, inverse, W):
+        """W = gain * v / |v| for each column of ``v (K, fan_in, units)``; ``inverse (K, 1, units)`` becomes 1 / |v|."""
+        inverse[...] = 1 / self.xp.sqrt((v * v).sum(axis=-2, keepdims=True))
+        self.xp.multiply(v, gain * inverse, out=W)
+
+    def normalize_weights_backward(self, dW, v, gain, inverse, dv, d_gain):
+        """The gradient on W to those on v and gain."""
+        d_gain[...] = (dW * v).sum(axis=-2, keepdims=True) * inverse
+        dv[...] = gain * inverse * (dW - d_gain * inverse * v)
+
     # ---- loss and update ----------------------------------------------------------------
 
     def loss_gradient(self, loss, z, y, weight, scale, clock, dz, losses):

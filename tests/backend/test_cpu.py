@@ -35,6 +35,8 @@ COMPARED_ELSEWHERE = {  # tests/preprocessing/test_moments.py
     *("scale_shift", "shift_scale", "center", "one_blas_thread"),
     *("clip_norm", "add_l1", "limit_norms"),  # tests/test_regularization.py
     *("dropout", "dropout_backward"),  # tests/test_dropout.py
+    *("batch_moments", "standardize", "standardize_backward", "scale_backward"),  # tests/test_normalization.py
+    *("standardize_groups", "standardize_groups_backward"),
 }
 COMPARED = {"gather", *DISPATCHED, *COMPARED_ELSEWHERE}
 

@@ -1,0 +1,473 @@
+"""Normalisation of what a hidden unit gets, of what it gives, or of its weights.
+
+A norm is a frozen dataclass with the shapes of what it learns and keeps, and the stages that do it. Before the
+activation (``position="pre"``) its shift is the bias of the layer, which comes anyway; behind it (``"post"``) it has a
+shift of its own. Gains start at 1 and shifts at 0.
+
+Conventions, where peers differ: the ``momentum`` of running statistics is the weight of a new batch, as in PyTorch
+(Keras's is 1 minus that); a batch is normalised by its biased variance, and the running variance is an average of
+unbiased ones, as in PyTorch and in Ioffe and Szegedy's paper (Keras's are biased). The t-th batch has at least the
+weight 1 / t, so that running statistics begin as the plain mean of batches and not as a mean with the 0 and 1 that they
+start from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ._parameters import require
+from .activations import Identity
+
+POSITIONS = ("pre", "post")
+STATISTICS = ("ema", "exact")
+
+
+# ---- stages -----------------------------------------------------------------------------
+
+
+class NormStage:
+    """Turns ``source`` into ``gain * x-hat`` in ``out``, which shares its gradient buffer.
+
+    The buffer of ``source`` is overwritten: by x-hat, which the way back needs. ``learnt``, ``gradients`` and ``kept``
+    have the views of the layer by kind; ``training`` is None at prediction.
+    """
+
+    def __init__(self, backend, norm, source, out, learnt, kept, gradients=None, training=None):
+        self.backend, self.norm, self.source, self.out = backend, norm, source, out
+        self.kept, self.training = kept, training
+        self.n_models, self.n_rows, self.units = source.value.shape
+        self.gain = learnt["gains"] if norm.scale else self._buffer(1) + 1
+        if training is not None:
+            self.d_gain = gradients["gains"] if norm.scale else self._buffer(1)
+            # without a shift, the bias behind a norm is not learnt
+            self.still = gradients["biases"] if norm.position == "pre" and not norm.center else None
+
+    def _buffer(self, rows, units=None):
+        return self.backend.xp.zeros((self.n_models, rows, units or self.units), self.source.value.dtype)
+
+    def backward(self):
+        """Turn the gradient on the output into that on the input, and write that of the gain."""
+        self._backward(self.out.gradient)
+        if self.still is not None:
+            self.still[...] = 0
+
+    def _inverse_std(self):
+        return 1 / self.backend.xp.sqrt(self.kept["variances"] + self.norm.eps)
+
+
+class FixedStage(NormStage):
+    """By running statistics that stay as they are: at prediction, and in training if they are frozen."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.inverse = self._inverse_std()
+
+    def forward(self):
+        """X-hat = (x - running mean) / running std."""
+        bounds = np.array([0, self.n_rows])
+        self.backend.standardize(self.source.value, self.kept["means"], self.inverse, self.gain, bounds, self.out.value)
+
+    def _backward(self, d):
+        self.backend.scale_backward(d, self.source.value, self.inverse, self.gain, self.d_gain)
+
+
+class BatchStage(NormStage):
+    """By the statistics of the batch, or of each of its parts."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.bounds = self.norm.bounds(self.n_rows)
+        self.mean, self.variance, self.inverse = (self._buffer(len(self.bounds) - 1) for _ in range(3))
+
+    def forward(self):
+        """X-hat = (x - mean) / std."""
+        self._measure()
+        self.backend.standardize(self.source.value, self.mean, self.inverse, self.gain, self.bounds, self.out.value)
+        self._track()
+
+    def _measure(self):
+        moments = self.mean, self.variance, self.inverse
+        self.backend.batch_moments(self.source.value, self.training.weight, self.bounds, self.norm.eps, *moments)
+
+    def _track(self):
+        if self.training.tracks:
+            moments = self.mean, self.variance, self.training.weight, self.bounds
+            self.backend.track_moments(*moments, self.norm.momentum, self.kept)
+
+    def _backward(self, d):
+        x, weight = self.source.value, self.training.weight
+        self.backend.standardize_backward(d, x, self.inverse, self.gain, weight, self.bounds, self.d_gain)
+
+
+class RenormStage(BatchStage):
+    """By the statistics of the batch, corrected towards the running ones."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.r, self.d, self.full_gain, self.full_shift = (self._buffer(1) for _ in range(4))
+
+    def forward(self):
+        """Y = gain (x-hat r + d)."""
+        self._measure()
+        norm, correction = self.norm, (self.r, self.d)
+        self.backend.renorm(self.mean, self.inverse, self.kept, norm, *correction)
+        self.backend.xp.multiply(self.gain, self.r, out=self.full_gain)
+        self.backend.xp.multiply(self.gain, self.d, out=self.full_shift)
+        self.backend.standardize(
+            self.source.value, self.mean, self.inverse, self.full_gain, self.bounds, self.out.value
+        )
+        self.backend.bias_activation(self.out.value, self.full_shift, Identity(), self.out.value)
+        self._track()
+
+    def _backward(self, d):
+        self.backend.xp.sum(d, axis=-2, keepdims=True, out=self.full_shift)
+        x, weight = self.source.value, self.training.weight
+        self.backend.standardize_backward(d, x, self.inverse, self.full_gain, weight, self.bounds, self.d_gain)
+        # d gain = r sum(dy x-hat) + d sum(dy)
+        self.d_gain *= self.r
+        self.full_shift *= self.d
+        self.d_gain += self.full_shift
+
+
+class RowStage(NormStage):
+    """By the statistics of groups of units in each row."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.inverse = self._buffer(self.n_rows, self.norm.n_groups())
+
+    def forward(self):
+        """X-hat = (x - mean) / std of the group."""
+        self.backend.standardize_groups(self.source.value, self.norm.eps, self.inverse, self.gain, self.out.value)
+
+    def _backward(self, d):
+        self.backend.standardize_groups_backward(d, self.source.value, self.inverse, self.gain, self.d_gain)
+
+
+class WeightStage:
+    """Makes the weights that a linear map uses from directions and gains, and on the way back their gradients."""
+
+    def __init__(self, backend, learnt, gradients, W, dW):
+        self.backend, self.learnt, self.gradients, self.W, self.dW = backend, learnt, gradients, W, dW
+        self.inverse = backend.xp.empty(learnt["gains"].shape, W.dtype)
+
+    def forward(self):
+        """W = gain v / |v|."""
+        self.backend.normalize_weights(self.learnt["weights"], self.learnt["gains"], self.inverse, self.W)
+
+    def backward(self):
+        """Equation 3 of the paper."""
+        learnt, gradients = self.learnt, self.gradients
+        self.backend.normalize_weights_backward(
+            self.dW, learnt["weights"], learnt["gains"], self.inverse, gradients["weights"], gradients["gains"]
+        )
+
+
+# ---- norms ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Base of all norms."""
+
+    mixes_rows: ClassVar[bool] = False  # what becomes of a row depends on the other rows of its batch
+    follows_training: ClassVar[bool] = False  # what becomes of it depends on the batches before, too
+    is_exact: ClassVar[bool] = False  # statistics are those of all training rows, once training has ended
+
+    def learnt(self, units):
+        """Return the shapes of the parameters, by kind."""
+        raise NotImplementedError
+
+    def kept(self, units):
+        """Return the shapes of what is kept of the rows that were seen, by kind."""
+        return {}
+
+    def start(self, parameters):
+        """Set the parameters of one model to where they start."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class WeightNorm(Norm):
+    """Weights of length ``gain``: a unit's weights are ``gain * v / |v|``, and ``coefs_`` holds the v.
+
+    Salimans and Kingma, "Weight Normalization: A Simple Reparameterization to Accelerate Training of Deep Neural
+    Networks", NIPS 2016. As in its section 3, gains and biases start where each unit has mean 0 and variance 1 on the
+    training rows.
+
+    Parameters
+    ----------
+    data_dependent : bool, default=True
+        Whether to start so; else gains start at the length of the weights that were drawn, which thereby stay.
+    """
+
+    data_dependent: bool = True
+
+    def learnt(self, units):
+        return {"gains": (1, units)}
+
+    def start(self, parameters):
+        parameters["gains"][...] = np.sqrt((parameters["weights"] ** 2).sum(axis=-2, keepdims=True))
+
+
+@dataclass(frozen=True)
+class UnitNorm(Norm):
+    """Base of norms that make each unit's values x-hat, and then ``gain * x-hat + shift``.
+
+    All have the fields ``eps``, ``center``, ``scale`` and ``position``; those that keep something also ``momentum``.
+    """
+
+    training_stage: ClassVar[type]
+    fixed_stage: ClassVar[type]  # for prediction, and for training with frozen statistics
+
+    def __post_init__(self):
+        require(self.position in POSITIONS, "position", "'pre' or 'post'", self.position)
+        require(self.eps > 0, "eps", "a number > 0", self.eps)
+
+    def learnt(self, units):
+        shapes = {"gains": (1, units)} if self.scale else {}
+        return shapes | ({"shifts": (1, units)} if self.center and self.position == "post" else {})
+
+    def start(self, parameters):
+        starts = {"biases": 0} if self.position == "pre" else {"shifts": 0}
+        for kind, value in {**starts, "gains": 1}.items():
+            if kind in parameters:
+                parameters[kind][...] = value
+
+    def check_units(self, units):
+        """Raise ValueError if a layer of this many units cannot have this norm."""
+
+
+@dataclass(frozen=True)
+class BatchNorm(UnitNorm):
+    """Each unit to mean 0 and variance 1 over the rows of a training batch; over all rows seen, at prediction.
+
+    Ioffe and Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift",
+    ICML 2015. Rows count by their sample weights: a weight of 2 is the row twice.
+
+    Parameters
+    ----------
+    momentum : float, default=0.1
+        Weight of a new batch in the running statistics, in (0, 1].
+    eps : float, default=1e-5
+        Added to the variance.
+    statistics : {"ema", "exact"}, default="ema"
+        What predictions are normalised by: running statistics, or those of all training rows, worked out at the end
+        of each call of fit.
+    virtual_batch_size : int or None, default=None
+        About how many rows share their statistics, at least 2: a batch is cut into parts of nearly equal size (Hoffer,
+        Hubara and Soudry, "Train Longer, Generalize Better", NIPS 2017). None stands for the whole batch.
+    center, scale : bool, default=True
+        Whether to learn a shift and a gain.
+    position : {"pre", "post"}, default="pre"
+        Before or behind the activation.
+    """
+
+    momentum: float = 0.1
+    eps: float = 1e-5
+    statistics: str = "ema"
+    virtual_batch_size: int | None = None
+    center: bool = True
+    scale: bool = True
+    position: str = "pre"
+    mixes_rows: ClassVar[bool] = True
+    training_stage: ClassVar[type] = BatchStage
+    fixed_stage: ClassVar[type] = FixedStage
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(0 < self.momentum <= 1, "momentum", "a number in (0, 1]", self.momentum)
+        require(self.statistics in STATISTICS, "statistics", "'ema' or 'exact'", self.statistics)
+        size = self.virtual_batch_size
+        require(size is None or size >= 2, "virtual_batch_size", "None or an integer >= 2", size)
+
+    @property
+    def is_exact(self):
+        return self.statistics == "exact"
+
+    def kept(self, units):
+        return {"means": (1, units), "variances": (1, units), "updates": (1, 1)}
+
+    def bounds(self, n_rows):
+        """Return where each part of a batch begins, and the end of the last."""
+        size = self.virtual_batch_size or n_rows
+        n_parts = max(1, min(-(-n_rows // size), n_rows // 2))
+        return np.arange(n_parts + 1) * n_rows // n_parts
+
+
+@dataclass(frozen=True)
+class BatchRenorm(UnitNorm):
+    """Batch norm whose batches are corrected towards the running statistics, for small or dependent batches.
+
+    Ioffe, "Batch Renormalization: Towards Reducing Minibatch Dependence in Batch-Normalized Models", NIPS 2017:
+    ``x-hat * r + d`` with ``r = std / running std`` within ``[1 / r_max, r_max]`` and ``d = (mean - running mean) /
+    running std`` within ``[-d_max, d_max]``, both constants for the gradient.
+
+    Parameters
+    ----------
+    momentum : float, default=0.01
+        Weight of a new batch in the running statistics, in (0, 1].
+    eps : float, default=1e-5
+        Added to the variance.
+    r_max, d_max : float, default=3.0, 5.0
+        Bounds of the correction in the end; they start at 1 and 0.
+    start_step, r_end, d_end : int, default=5000, 40000, 25000
+        The steps up to which there is no correction, and at which the two bounds, growing linearly, come to their end.
+        The defaults are the paper's; few tables have so many batches.
+    center, scale : bool, default=True
+        Whether to learn a shift and a gain.
+    position : {"pre", "post"}, default="pre"
+        Before or behind the activation.
+    """
+
+    momentum: float = 0.01
+    eps: float = 1e-5
+    r_max: float = 3.0
+    d_max: float = 5.0
+    start_step: int = 5000
+    r_end: int = 40_000
+    d_end: int = 25_000
+    center: bool = True
+    scale: bool = True
+    position: str = "pre"
+    mixes_rows: ClassVar[bool] = True
+    follows_training: ClassVar[bool] = True
+    training_stage: ClassVar[type] = RenormStage
+    fixed_stage: ClassVar[type] = FixedStage
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(0 < self.momentum <= 1, "momentum", "a number in (0, 1]", self.momentum)
+        require(self.r_max >= 1, "r_max", "a number >= 1", self.r_max)
+        require(self.d_max >= 0, "d_max", "a number >= 0", self.d_max)
+        require(self.start_step >= 0, "start_step", "an integer >= 0", self.start_step)
+        for name in ("r_end", "d_end"):
+            value = getattr(self, name)
+            require(value >= self.start_step, name, f"an integer >= start_step={self.start_step}", value)
+
+    def kept(self, units):
+        return {"means": (1, units), "variances": (1, units), "updates": (1, 1)}
+
+    def bounds(self, n_rows):
+        """Return begin and end of a batch."""
+        return np.array([0, n_rows])
+
+
+@dataclass(frozen=True)
+class RowNorm(UnitNorm):
+    """Base of norms over the units of each row, in groups of neighbours."""
+
+    training_stage: ClassVar[type] = RowStage
+    fixed_stage: ClassVar[type] = RowStage
+
+    def n_groups(self):
+        """Return into how many groups the units are cut."""
+        raise NotImplementedError
+
+    def check_units(self, units):
+        n_groups = self.n_groups()
+        if units % n_groups or units // n_groups < 2:
+            raise ValueError(
+                f"{self} must have a layer whose units can be cut into {n_groups} groups of two or more; got {units} "
+                "units. A group of one unit would be 0 in every row, since it is its own mean."
+            )
+
+
+@dataclass(frozen=True)
+class LayerNorm(RowNorm):
+    """The units of each row to mean 0 and variance 1: rows do not depend on each other.
+
+    Ba, Kiros and Hinton, "Layer Normalization", arXiv:1607.06450.
+
+    Parameters
+    ----------
+    eps : float, default=1e-5
+        Added to the (biased) variance.
+    center, scale : bool, default=True
+        Whether to learn a shift and a gain.
+    position : {"pre", "post"}, default="pre"
+        Before or behind the activation.
+    """
+
+    eps: float = 1e-5
+    center: bool = True
+    scale: bool = True
+    position: str = "pre"
+
+    def n_groups(self):
+        return 1
+
+
+@dataclass(frozen=True)
+class GroupNorm(RowNorm):
+    """Each group of neighbouring units of each row to mean 0 and variance 1.
+
+    Wu and He, "Group Normalization", ECCV 2018.
+
+    Parameters
+    ----------
+    groups : int
+        Number of groups; the units of a layer are a multiple of it, at least twice as many.
+    eps : float, default=1e-5
+        Added to the (biased) variance.
+    center, scale : bool, default=True
+        Whether to learn a shift and a gain, of each unit.
+    position : {"pre", "post"}, default="pre"
+        Before or behind the activation.
+    """
+
+    groups: int
+    eps: float = 1e-5
+    center: bool = True
+    scale: bool = True
+    position: str = "pre"
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.groups >= 1, "groups", "an integer >= 1", self.groups)
+
+    def n_groups(self):
+        return self.groups
+
+
+@dataclass(frozen=True)
+class InstanceNorm(RowNorm):
+    """Units seen as channels x positions: each channel of each row to mean 0 and variance 1 over its positions.
+
+    Ulyanov, Vedaldi and Lempitsky, "Instance Normalization", arXiv:1607.08022.
+
+    Parameters
+    ----------
+    channels : int
+        Number of channels; unit ``c * positions + p`` is position p of channel c.
+    eps : float, default=1e-5
+        Added to the (biased) variance.
+    center, scale : bool, default=True
+        Whether to learn a shift and a gain, of each unit.
+    position : {"pre", "post"}, default="pre"
+        Before or behind the activation.
+    """
+
+    channels: int
+    eps: float = 1e-5
+    center: bool = True
+    scale: bool = True
+    position: str = "pre"
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.channels >= 1, "channels", "an integer >= 1", self.channels)
+
+    def n_groups(self):
+        return self.channels
+
+
+NORMS = {
+    "batch": BatchNorm(),
+    "batch_renorm": BatchRenorm(),
+    "layer": LayerNorm(),
+    "weight": WeightNorm(),
+}

@@ -45,10 +45,10 @@ from ._parameters import (
 from .activations import ACTIVATIONS, Activation
 from .backend import BACKENDS, to_numpy
 from .batches import is_sparse
-from .inference import population_statistics, raw_outputs
+from .inference import adapted, population_statistics, raw_outputs
 from .initializers import INITIALIZERS, Auto, Initializer
 from .network import PARAMETERS, RUNNING, Network, pack
-from .normalization import NORMS, Norm, UnitNorm
+from .normalization import NORMS, Norm
 from .optimizers import OPTIMIZERS, SGD, FullBatch, Optimizer
 from .schedules import SCHEDULES, SCIKIT_LEARNS, Constant, Schedule
 from .state import Data, Options, State, Validation, split_rows
@@ -97,8 +97,10 @@ SHOWN = {  # the fitted attribute with the arrays of each kind, one a layer, Non
     "shifts": "norm_shifts_",
     "means": "norm_means_",
     "variances": "norm_variances_",
+    "slopes": "activation_slopes_",
 }
 AUTO_BATCH_SIZE = 200
+N_PROBED = 1024  # rows, evenly spread, that weights are adapted to before the first step
 NOT_CONVERGED = (
     "Stochastic Optimizer: Maximum iterations ({}) reached and the optimization hasn't converged yet. "
     "Increase max_iter, or learning_rate_init."
@@ -219,6 +221,8 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             if validation is not None:
                 state.watch((splits, len(validation.y)))
         data = Data(X, y, sample_weight, validation)
+        if fresh:
+            self._adapt_to_data(backend, network, state, data)
         max_iter = 1 if incremental else self.max_iter
         return Job(backend, network, targets, options, state, data, max_iter, told)
 
@@ -258,20 +262,17 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
 
     def _make_network(self, n_features, targets):
         sizes = np.atleast_1d(self.hidden_layer_sizes).tolist()
-        return Network(
+        network = Network(
             widths=(n_features, *map(int, sizes), targets.n_outputs),
             activations=resolve_layers("activation", self.activation, ACTIVATIONS, len(sizes)),
             initializers=self._initializers(len(sizes)),
             loss=self._loss(targets),
-            norms=self._norms(sizes),
+            norms=resolve_layers("norm", self.norm, NORMS, len(sizes)),
         )
-
-    def _norms(self, sizes):
-        norms = resolve_layers("norm", self.norm, NORMS, len(sizes))
-        for norm, units in zip(norms, sizes, strict=True):
-            if isinstance(norm, UnitNorm):
-                norm.check_units(units)
-        return norms
+        for layer in network.layers:
+            if layer.norm is not None:
+                layer.norm.check_units(layer.normed_width)
+        return network
 
     def _loss(self, targets):
         return targets.loss
@@ -366,6 +367,15 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         state.adopt(theta)
         state.continue_with(options, dtype)
         return state
+
+    def _adapt_to_data(self, backend, network, state, data):
+        if not any(layer.follows_data for layer in network.layers):
+            return
+        rows = np.arange(len(data.y)) if state.order is None else state.order[0]
+        if data.sample_weight is not None:
+            rows = rows[data.sample_weight[rows] > 0]
+        probe = rows[np.arange(min(len(rows), N_PROBED)) * len(rows) // min(len(rows), N_PROBED)]
+        state.begin_at(adapted(backend, network, state.theta, state.statistics, data.X, data.sample_weight, probe))
 
     def _number_rows(self, network, state, n_rows, strata, splits):
         fraction = self.validation_fraction

@@ -14,6 +14,9 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+from scipy.special import ndtr
+
 from ._parameters import require
 from .backend import erf
 
@@ -29,6 +32,18 @@ class Activation:
     in_place: ClassVar[bool] = True  # the derivative needs y only, so y may overwrite z
     glorot_factor: ClassVar[float] = 6.0
     gain: ClassVar[float] = 1.0
+    pieces: ClassVar[int] = 1  # linear maps that a unit chooses from
+
+    def learnt(self, units):
+        """Return the shapes of parameters, by kind."""
+        return {}
+
+    def start(self, parameters):
+        """Set the parameters of one model to where they start."""
+
+    def bind(self, parameters, gradients):
+        """Return the activation with the arrays of its parameters and their gradients, by kind."""
+        return self
 
     def forward(self, xp, z, y):
         """Write the activation of z to y."""
@@ -127,6 +142,92 @@ class LeakyReLU(Activation):
 
     def backward(self, xp, dz, z, y):
         dz *= xp.where(y > 0, dz.dtype.type(1), dz.dtype.type(self.negative_slope))
+
+
+@dataclass(frozen=True)
+class PReLU(Activation):
+    """f(z) = z, or a z below zero, with a learnt; f'(0) = a. Slopes do not decay.
+
+    He, Zhang, Ren and Sun, "Delving Deep into Rectifiers", ICCV 2015.
+
+    Parameters
+    ----------
+    slope : float, default=0.25
+        Where each a starts.
+    shared : bool, default=False
+        Whether the units of a layer have one a, or one each.
+    """
+
+    slope: float = 0.25
+    shared: bool = False
+    in_place: ClassVar[bool] = False
+    kernel: ClassVar[str] = "prelu"
+
+    @property
+    def gain(self):
+        return math.sqrt(2 / (1 + self.slope**2))
+
+    def learnt(self, units):
+        return {"slopes": (1, 1 if self.shared else units)}
+
+    def start(self, parameters):
+        parameters["slopes"][...] = self.slope
+
+    def bind(self, parameters, gradients):
+        return BoundPReLU(parameters["slopes"], gradients.get("slopes"))
+
+    def forward(self, xp, z, y):
+        y[...] = xp.where(z > 0, z, z * self.slope)
+
+    def backward(self, xp, dz, z, y):
+        dz *= xp.where(z > 0, dz.dtype.type(1), dz.dtype.type(self.slope))
+
+
+class BoundPReLU:
+    """PReLU with the slopes ``(models, 1, units or 1)`` of a stack."""
+
+    kernel = "bound_prelu"
+
+    def __init__(self, slope, d_slope):
+        self.slope, self.d_slope = slope, d_slope
+
+    def forward(self, xp, z, y):
+        """y = z, or slope z below zero."""
+        y[...] = xp.where(z > 0, z, z * self.slope)
+
+    def backward(self, xp, dz, z, y):
+        """Multiply dz by the derivative; the gradient on slopes is the sum of dy min(z, 0)."""
+        by_unit = (dz * xp.minimum(z, 0)).sum(axis=-2, keepdims=True)
+        is_shared = self.slope.shape[-1] < by_unit.shape[-1]
+        self.d_slope[...] = by_unit.sum(axis=-1, keepdims=True) if is_shared else by_unit
+        dz *= xp.where(z > 0, dz.dtype.type(1), self.slope)
+
+
+@dataclass(frozen=True)
+class Maxout(Activation):
+    """The greatest of several linear maps of the input, the first of those that are equal.
+
+    Goodfellow, Warde-Farley, Mirza, Courville and Bengio, "Maxout Networks", ICML 2013. ``coefs_`` and ``intercepts_``
+    of such a layer have ``pieces`` columns a unit, side by side.
+
+    Parameters
+    ----------
+    pieces : int, default=2
+        Linear maps of each unit, at least 2.
+    """
+
+    pieces: int = 2
+    kernel: ClassVar[str] = "maxout"
+
+    def __post_init__(self):
+        require(self.pieces >= 2, "pieces", "an integer >= 2", self.pieces)
+
+    @property
+    def gain(self):
+        # E[max^2] of independent standard normals: 1 for two of them
+        x = np.linspace(-10, 10, 4001)
+        density = self.pieces * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) * ndtr(x) ** (self.pieces - 1)
+        return 1 / math.sqrt((x**2 * density).sum() * (x[1] - x[0]))
 
 
 @dataclass(frozen=True)
@@ -286,10 +387,12 @@ ACTIVATIONS = {
     "tanh": Tanh(),
     "relu": ReLU(),
     "leaky_relu": LeakyReLU(),
+    "prelu": PReLU(),
     "elu": ELU(),
     "selu": SELU(),
     "gelu": GELU(),
     "silu": SiLU(),
     "mish": Mish(),
     "softplus": Softplus(),
+    "maxout": Maxout(),
 }

@@ -6,6 +6,7 @@ import numpy as np
 
 from .batches import DenseBatch, SparseBatch, is_sparse, whole_batch
 from .network import Pass, run
+from .stages import Training
 
 CHUNK_ELEMENTS = 2**20  # of the widest layer: 4 MB in float32
 
@@ -34,6 +35,23 @@ def chunks(backend, network, X, rows=None):
         yield chunk, _batch(backend, X, chunk, rows)
 
 
+def adapted(backend, network, theta, statistics, X, sample_weight, rows):
+    """Return ``theta (1, P)`` adapted to what its layers make of the chosen rows of X, layer after layer."""
+    theta = theta.copy()
+    n_rows = len(rows)
+    weight = np.ones(n_rows, theta.dtype) if sample_weight is None else sample_weight[rows]
+    gradients = network.layout.views(backend.xp.zeros_like(backend.asarray(theta)))
+    training = Training(gradients, backend.asarray(weight)[None], tracks=False)
+    kept = network.statistics_layout.views(backend.asarray(statistics))
+    for i, layer in enumerate(network.layers):
+        if layer.follows_data:
+            parameters = network.layout.views(backend.asarray(theta))
+            passage = Pass(backend, network, whole_batch(backend, X[rows]), n_rows, parameters, kept, training)
+            outputs = backend.to_host(passage.linear_outputs(i))[0].astype(np.float64)
+            layer.adapt(network.layout.views(theta)[i], outputs, weight)
+    return theta
+
+
 def population_statistics(backend, network, parameters, statistics, X, sample_weight=None, rows=None):
     """Return running statistics ``(models, Q)`` as they are over all rows, or the chosen ones, layer after layer.
 
@@ -44,7 +62,7 @@ def population_statistics(backend, network, parameters, statistics, X, sample_we
         if not layer.kept():
             continue
         views = network.statistics_layout.views(backend.asarray(statistics))
-        sums = _Moments(len(statistics), layer.units)
+        sums = _Moments(len(statistics), layer.normed_width)
         for chunk, batch in chunks(backend, network, X, rows):
             passage = Pass(backend, network, batch, chunk.stop - chunk.start, parameters, views)
             before = passage.stages[: passage.norm_stage(i)]

@@ -39,8 +39,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Units of each hidden layer; ``()`` is a linear model.
     activation : str, Activation, or a sequence of these, default="relu"
         Activation of the hidden units, one for all hidden layers or one for each: "identity", "logistic" (also called
-        "sigmoid"), "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", or an instance from
-        :mod:`sknn.activations` such as ``LeakyReLU(0.1)``.
+        "sigmoid"), "tanh", "relu", "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "mish", "softplus", "maxout",
+        or an instance from :mod:`sknn.activations` such as ``LeakyReLU(0.1)``.
     solver : str or Optimizer, default="adam"
         "lbfgs" for full-batch L-BFGS; for mini-batches "sgd" with (Nesterov) momentum, "adam" (arXiv:1412.6980),
         "adamw", "amsgrad", "nadam", "adagrad", "adadelta", "rmsprop", "lion", or an instance from
@@ -91,8 +91,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     init : str, Initializer, or a sequence of these, default="auto"
         How weights are drawn, one for all layers or one for each hidden layer, the last one serving the output layer
         too: "auto" (as scikit-learn), "zeros", "normal", "truncated_normal", "uniform", "inverse_sqrt", "orthogonal",
-        "lecun_normal", "glorot_normal" (also "xavier_normal"), "he_normal" (also "kaiming_normal"), the last three also
-        with "_uniform", or an instance from :mod:`sknn.initializers` such as ``Normal(0.1)``.
+        "lsuv", "lecun_normal", "glorot_normal" (also "xavier_normal"), "he_normal" (also "kaiming_normal"), the last
+        three also with "_uniform", or an instance from :mod:`sknn.initializers` such as ``Normal(0.1)``.
     l1 : float, default=0.0
         Strength of the L1 penalty ``l1 |W|``, divided by the batch's sum of weights as ``alpha`` is; biases are free.
         Not for "lbfgs", and so for the next five.
@@ -144,6 +144,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Biases of each layer.
     norm_gains_, norm_shifts_, norm_means_, norm_variances_ : list of ndarray of shape (units,) or None
         What norms have learnt and kept, one a layer, None where a layer has none; only where any layer has some.
+    activation_slopes_ : list of ndarray of shape (units,) or None
+        What "prelu" has learnt, likewise.
     loss_, loss_curve_ : float and list of float
         Training loss (penalty included) of the last epoch and of all; the mean of the batches' losses.
     best_loss_ : float or None
@@ -447,8 +449,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Units of each hidden layer; ``()`` is a linear model.
     activation : str, Activation, or a sequence of these, default="relu"
         Activation of the hidden units, one for all hidden layers or one for each: "identity", "logistic" (also called
-        "sigmoid"), "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", or an instance from
-        :mod:`sknn.activations` such as ``LeakyReLU(0.1)``.
+        "sigmoid"), "tanh", "relu", "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "mish", "softplus", "maxout",
+        or an instance from :mod:`sknn.activations` such as ``LeakyReLU(0.1)``.
     solver : str or Optimizer, default="adam"
         "lbfgs" for full-batch L-BFGS; for mini-batches "sgd" with (Nesterov) momentum, "adam" (arXiv:1412.6980),
         "adamw", "amsgrad", "nadam", "adagrad", "adadelta", "rmsprop", "lion", or an instance from
@@ -499,8 +501,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     init : str, Initializer, or a sequence of these, default="auto"
         How weights are drawn, one for all layers or one for each hidden layer, the last one serving the output layer
         too: "auto" (as scikit-learn), "zeros", "normal", "truncated_normal", "uniform", "inverse_sqrt", "orthogonal",
-        "lecun_normal", "glorot_normal" (also "xavier_normal"), "he_normal" (also "kaiming_normal"), the last three also
-        with "_uniform", or an instance from :mod:`sknn.initializers` such as ``Normal(0.1)``.
+        "lsuv", "lecun_normal", "glorot_normal" (also "xavier_normal"), "he_normal" (also "kaiming_normal"), the last
+        three also with "_uniform", or an instance from :mod:`sknn.initializers` such as ``Normal(0.1)``.
     l1 : float, default=0.0
         Strength of the L1 penalty ``l1 |W|``, divided by the batch's sum of weights as ``alpha`` is; biases are free.
         Not for "lbfgs", and so for the next five.
@@ -539,6 +541,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Biases of each layer.
     norm_gains_, norm_shifts_, norm_means_, norm_variances_ : list of ndarray of shape (units,) or None
         What norms have learnt and kept, one a layer, None where a layer has none; only where any layer has some.
+    activation_slopes_ : list of ndarray of shape (units,) or None
+        What "prelu" has learnt, likewise.
     loss_, loss_curve_ : float and list of float
         Training loss (penalty included) of the last epoch and of all; the mean of the batches' losses.
     best_loss_ : float or None

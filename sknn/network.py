@@ -16,9 +16,9 @@ from .activations import Activation, Identity
 from .initializers import Initializer
 from .losses import Loss
 from .normalization import Norm, WeightNorm, WeightStage
-from .stages import Activate, Copy, Dropout, Linear, Projection, Signal
+from .stages import Activate, Copy, Dropout, Linear, Maxout, Projection, Signal
 
-PARAMETERS = ("weights", "biases", "gains", "shifts")  # kinds, as they follow each other in theta
+PARAMETERS = ("weights", "biases", "gains", "shifts", "slopes")  # kinds, as they follow each other in theta
 RUNNING = ("means", "variances", "updates")
 
 
@@ -68,23 +68,45 @@ class Layer:
     initializer: Initializer
     norm: Norm | None = None
 
+    @property
+    def width(self):
+        """Outputs of the linear map: more than one a unit for activations that choose from several."""
+        return self.units * self.activation.pieces
+
+    @property
+    def normed_width(self):
+        """How many values of a row the norm is for."""
+        return self.units if getattr(self.norm, "position", "pre") == "post" else self.width
+
     def learnt(self):
         """Return the shapes of the parameters, by kind."""
-        shapes = {"weights": (self.fan_in, self.units), "biases": (1, self.units)}
-        return shapes if self.norm is None else shapes | self.norm.learnt(self.units)
+        linear = {"weights": (self.fan_in, self.width), "biases": (1, self.width)}
+        normed = {} if self.norm is None else self.norm.learnt(self.normed_width)
+        return linear | normed | self.activation.learnt(self.units)
 
     def kept(self):
         """Return the shapes of running statistics, by kind."""
-        return {} if self.norm is None else self.norm.kept(self.units)
+        return {} if self.norm is None else self.norm.kept(self.normed_width)
 
     def start(self, parameters, random_state):
         """Draw the parameters of one model, given as views ``(1, *shape)``."""
-        fans = self.fan_in, self.units
-        parameters["weights"][0], parameters["biases"][0, 0] = self.initializer.draw(
-            random_state, *fans, self.activation
-        )
+        drawn = self.initializer.draw(random_state, self.fan_in, self.width, self.activation)
+        parameters["weights"][0], parameters["biases"][0, 0] = drawn
+        self.activation.start(parameters)
         if self.norm is not None:
             self.norm.start(parameters)
+
+    @property
+    def follows_data(self):
+        """Whether the start depends on what the layer makes of training rows."""
+        return self.initializer.follows_data or (self.norm is not None and self.norm.follows_data)
+
+    def adapt(self, parameters, outputs, weight):
+        """Adapt drawn parameters to outputs ``(rows, width)`` of the linear map, rows with their weights."""
+        mean = np.average(outputs, axis=0, weights=weight)
+        std = np.sqrt(np.average((outputs - mean) ** 2, axis=0, weights=weight))
+        follower = self.norm if self.norm is not None and self.norm.follows_data else self.initializer
+        follower.adapt(parameters, mean, std)
 
 
 @dataclass(frozen=True)
@@ -148,7 +170,7 @@ class Pass:
     def __init__(self, backend, network, batch, n_rows, parameters, statistics, training=None, out=None):
         self._backend, self._n_rows, self._training = backend, n_rows, training
         self._parameters, self._statistics = parameters, statistics
-        self.stages, self._norm_stages = [], {}
+        self.stages, self._norm_stages, self._ends_of_linear = [], {}, []
         signal = None
         for i, layer in enumerate(network.layers):
             is_last = i == len(network.layers) - 1
@@ -165,6 +187,11 @@ class Pass:
         """The calls from the gradient on the raw outputs, ``outputs.gradient``, to those of all parameters."""
         return [stage.backward for stage in reversed(self.stages)]
 
+    def linear_outputs(self, i):
+        """Run forward up to the linear map of layer i and return what it gives."""
+        run([stage.forward for stage in self.stages[: self._ends_of_linear[i]]])
+        return self.stages[self._ends_of_linear[i] - 1].out.value
+
     def norm_stage(self, i):
         """Return the number of the stage that normalises layer i by running statistics."""
         return self._norm_stages[i]
@@ -176,16 +203,26 @@ class Pass:
         position = getattr(layer.norm, "position", None)
         if position == "pre":
             signal = self._add_norm(i, layer.norm, signal)
-        y = signal if layer.activation.in_place else self._beside(signal)
-        self.stages.append(Activate(self._backend, signal, p["biases"], g["biases"], layer.activation, y))
+        y = self._add_activation(layer, signal, p, g)
         if position == "post":
             y = self._add_post_norm(i, layer.norm, y)
         return self._add_dropout(i + 1, y)
 
+    def _add_activation(self, layer, z, p, g):
+        activation = Identity() if layer.activation.pieces > 1 else layer.activation
+        y = z if activation.in_place else self._beside(z)
+        bias = p["biases"], g["biases"]
+        self.stages.append(Activate(self._backend, z, *bias, activation.bind(p, g), y))
+        if layer.activation.pieces == 1:
+            return y
+        out = self._signal(layer.units)
+        self.stages.append(Maxout(self._backend, y, out))
+        return out
+
     def _add_linear(self, i, layer, source, out):
         p, g = self._parameters[i], self._gradients(i)
         W, dW = p["weights"], g["weights"]
-        z = self._signal(layer.units, out)
+        z = self._signal(layer.width, out)
         if isinstance(layer.norm, WeightNorm):
             W, dW = (self._backend.xp.empty(W.shape, W.dtype) for _ in range(2))
             self.stages.append(WeightStage(self._backend, p, g, W, dW))
@@ -193,6 +230,7 @@ class Pass:
             self.stages.append(Projection(source, W, dW, z))
         else:
             self.stages.append(Linear(self._backend, source, W, dW, z))
+        self._ends_of_linear.append(len(self.stages))
         return z
 
     def _add_norm(self, i, norm, source):

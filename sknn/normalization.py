@@ -175,6 +175,7 @@ class Norm:
 
     mixes_rows: ClassVar[bool] = False  # what becomes of a row depends on the other rows of its batch
     follows_training: ClassVar[bool] = False  # what becomes of it depends on the batches before, too
+    follows_data: ClassVar[bool] = False  # parameters are adapted to training rows before the first step
     is_exact: ClassVar[bool] = False  # statistics are those of all training rows, once training has ended
 
     def learnt(self, units):
@@ -188,6 +189,9 @@ class Norm:
     def start(self, parameters):
         """Set the parameters of one model to where they start."""
         raise NotImplementedError
+
+    def check_units(self, units):
+        """Raise ValueError if a layer of this many units cannot have this norm."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +215,17 @@ class WeightNorm(Norm):
 
     def start(self, parameters):
         parameters["gains"][...] = np.sqrt((parameters["weights"] ** 2).sum(axis=-2, keepdims=True))
+
+    @property
+    def follows_data(self):
+        return self.data_dependent
+
+    def adapt(self, parameters, mean, std):
+        """Give each unit mean 0 and variance 1, but for those that say the same of all rows."""
+        varies = std > np.finfo(parameters["gains"].dtype).eps * abs(mean)
+        std = np.where(varies, std, 1)
+        parameters["gains"] /= std
+        parameters["biases"][...] = np.where(varies, -mean / std, 0)
 
 
 @dataclass(frozen=True)
@@ -236,9 +251,6 @@ class UnitNorm(Norm):
         for kind, value in {**starts, "gains": 1}.items():
             if kind in parameters:
                 parameters[kind][...] = value
-
-    def check_units(self, units):
-        """Raise ValueError if a layer of this many units cannot have this norm."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 
 class Signal(NamedTuple):
     """What flows between stages: values ``(models, rows, units)`` and the gradient on them, None without a way back."""
@@ -81,6 +83,22 @@ class Activate:
         """Dz = dy * f'(z) and db = its sum over the rows."""
         out = self.out
         self.backend.activation_backward(out.gradient, self.source.value, out.value, self.activation, self.db)
+
+
+class Maxout:
+    """The greatest of each unit's pieces, which are neighbours."""
+
+    def __init__(self, backend, source, out):
+        self.backend, self.source, self.out = backend, source, out
+        self.choice = backend.xp.empty(out.value.shape, np.intp)
+
+    def forward(self):
+        """Y = max of the pieces."""
+        self.backend.maxout(self.source.value, self.choice, self.out.value)
+
+    def backward(self):
+        """Dz = dy for the piece that was chosen, 0 for the others."""
+        self.backend.maxout_backward(self.out.gradient, self.choice, self.source.gradient)
 
 
 class Copy:

@@ -207,6 +207,12 @@ class State:
             return
         self.theta, self.good, self.best = theta.astype(self.theta.dtype), None, None
 
+    def begin_at(self, theta):
+        """Start from other parameters, before the first epoch."""
+        self.theta = theta
+        self.good = self.model()
+        self.best = None if self.best is None else self.model()
+
     def recalibrate(self, statistics):
         """Put statistics in the place of those that were served."""
         self.statistics, self.exact = statistics, None

@@ -36,6 +36,7 @@ FORMULAS = {
     "tanh": np.tanh,
     "relu": lambda z: np.where(z > 0, z, 0),
     "leaky_relu": lambda z: np.where(z > 0, z, 0.01 * z),
+    "prelu": lambda z, slope=0.25: np.where(z > 0, z, slope * z),
     "elu": lambda z: np.where(z > 0, z, np.exp(z) - 1),
     "selu": lambda z: 1.0507009873554805 * np.where(z > 0, z, 1.6732632423543772 * (np.exp(z) - 1)),
     "gelu": lambda z: z * ndtr(z),
@@ -43,6 +44,7 @@ FORMULAS = {
     "mish": lambda z: z * np.tanh(np.log(1 + np.exp(z))),
     "softplus": lambda z: np.log(1 + np.exp(z)),
 }
+ELEMENTWISE = {name: activation for name, activation in ACTIVATIONS.items() if activation.pieces == 1}
 FORMULAS["sigmoid"] = FORMULAS["logistic"]
 
 
@@ -128,14 +130,18 @@ class Pass:
         return factor * data_loss[0] + penalty[0], grad
 
 
+def _activated(activation, z, *slopes):
+    if activation.pieces > 1:
+        return z.reshape(len(z), -1, activation.pieces).max(axis=2)
+    names = {activation: name for name, activation in ACTIVATIONS.items()}
+    return FORMULAS[names[activation]](z, *slopes)
+
+
 def plain_layers(network, theta_row, X):
     """Return the inputs of each layer's activation for one model, worked out layer by layer."""
-    theta = theta_row[None]
-    weights, biases = network.layout.of_kind("weights", theta), network.layout.of_kind("biases", theta)
-    names = {activation: name for name, activation in ACTIVATIONS.items()}
-    formulas = [*(FORMULAS[names[activation]] for activation in network.activations), None]
+    views = network.layout.views(theta_row[None])
     y, inputs = X, []
-    for W, b, formula in zip(weights, biases, formulas, strict=True):
-        inputs.append(y @ W[0] + b[0])
-        y = formula and formula(inputs[-1])
+    for layer, own in zip(network.layers, views, strict=True):
+        inputs.append(y @ own["weights"][0] + own["biases"][0])
+        y = _activated(layer.activation, inputs[-1], *(own[kind][0] for kind in ["slopes"] if kind in own))
     return inputs

@@ -81,10 +81,15 @@ def test_pack_is_the_inverse_of_the_views(widths):
 
 
 def distance_to_kinks(network, theta, X):
-    """Return the least distance of a ReLU's input from zero."""
-    inputs = [np.abs(z).min() for row in theta for z in plain_layers(network, row, X)[:-1]]
-    kinked = "relu" in [activation.kernel for activation in network.activations]
-    return min(inputs) if kinked else np.inf
+    """Return the least distance of an activation's input from where its derivative jumps."""
+    distances = [np.inf]
+    for row in theta:
+        for activation, z in zip(network.activations, plain_layers(network, row, X), strict=False):
+            if activation.kernel in ("relu", "leaky_relu", "prelu", "selu"):
+                distances.append(np.abs(z).min())
+            elif activation.kernel == "maxout":
+                distances.append(np.abs(z[:, ::2] - z[:, 1::2]).min())
+    return min(distances)
 
 
 def make_case(backend, hidden, activation, loss, n_models, form=np.asarray):

@@ -81,8 +81,10 @@ class Scenario:
     hidden: tuple = (7, 5)
     expected: dict = field(default_factory=dict)
 
+    activations: tuple = ("relu", "tanh")
+
     def network(self):
-        activations = ("relu", "tanh", "logistic")[: len(self.hidden)]
+        activations = self.activations[: len(self.hidden)]
         return make_network((N_FEATURES, *self.hidden, N_OUTPUTS), activations, self.loss)
 
     def data(self):
@@ -147,6 +149,7 @@ SCENARIOS = {
     "dropout": Scenario(make_options(ADAMS, RATES, ALPHAS, dropout=DROPOUT)),
     "dropout, hidden": Scenario(make_options(ADAMS, RATES, ALPHAS, dropout=DROPOUT * [0, 1, 1]), weighted=True),
     "dropout, sparse": Scenario(make_options(SGDS, RATES, ALPHAS, dropout=DROPOUT), form=scipy.sparse.csr_matrix),
+    "learnt activations": Scenario(make_options(ADAMS, RATES, ALPHAS), activations=("prelu", "maxout")),
     "weights": Scenario(make_options(ADAMS, RATES, ALPHAS), weighted=True),
     "sparse": Scenario(make_options(ADAMS, RATES, ALPHAS), weighted=True, form=scipy.sparse.csr_matrix),
     "different ends": Scenario(

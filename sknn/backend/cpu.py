@@ -49,6 +49,12 @@ class Backend(reference.Backend):
         else:
             fused(dz, y, db)
 
+    def maxout(self, z, choice, y):
+        _maxout(z, choice, y)
+
+    def maxout_backward(self, dy, choice, dz):
+        _maxout_backward(dy, choice, dz)
+
     def dropout(self, x, noise, stream, keep, out):
         _dropout_keep(noise.rates, noise.keys, stream, noise.clock, keep.reshape(len(keep), -1))
         _dropout(x, noise.rates, stream, keep, out)
@@ -263,6 +269,31 @@ _BACKWARD = {
     "tanh": _tanh_backward,
     "logistic": _logistic_backward,
 }
+
+
+@kernel
+def _maxout(z, choice, y):
+    pieces = z.shape[2] // y.shape[2]
+    for k in range(y.shape[0]):
+        for i in range(y.shape[1]):
+            for j in range(y.shape[2]):
+                best = 0
+                top = z[k, i, j * pieces]
+                for piece in range(1, pieces):
+                    value = z[k, i, j * pieces + piece]
+                    if value > top or (value != value and top == top):  # the first NaN counts as greatest
+                        best, top = piece, value
+                choice[k, i, j], y[k, i, j] = best, top
+
+
+@kernel
+def _maxout_backward(dy, choice, dz):
+    pieces = dz.shape[2] // dy.shape[2]
+    for k in range(dy.shape[0]):
+        for i in range(dy.shape[1]):
+            for j in range(dy.shape[2]):
+                for piece in range(pieces):
+                    dz[k, i, j * pieces + piece] = dy[k, i, j] * (piece == choice[k, i, j])
 
 
 # ---- dropout ----------------------------------------------------------------------------

@@ -62,6 +62,20 @@ class Backend:
         activation.backward(self.xp, dz, z, y)
         self.xp.sum(dz, axis=-2, keepdims=True, out=db)
 
+    def maxout(self, z, choice, y):
+        """y = the greatest of the neighbours that make a unit of ``z (K, r, units * pieces)``.
+
+        ``choice`` is its number, the first of those that are equal.
+        """
+        pieces = z.reshape(*y.shape, -1)
+        choice[...] = pieces.argmax(axis=-1)
+        y[...] = pieces.max(axis=-1)
+
+    def maxout_backward(self, dy, choice, dz):
+        """dz = dy where z was chosen, else 0."""
+        pieces = dz.reshape(*dy.shape, -1)
+        pieces[...] = dy[..., None] * (choice[..., None] == self.xp.arange(pieces.shape[-1]))
+
     def dropout(self, x, noise, stream, keep, out):
         """Set some of ``x (K or 1, r, units)`` to zero in ``out (K, r, units)``, the others to x / (1 - rate).
 

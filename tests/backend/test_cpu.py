@@ -17,7 +17,7 @@ from sknn.activations import ACTIVATIONS
 from sknn.backend import cpu, reference
 from sknn.optimizers import OPTIMIZERS, SGD, Adadelta, Adagrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSprop
 from sknn.training import Tables
-from tests.helpers import BACKENDS, LOSSES, losses_without_test, random_targets
+from tests.helpers import BACKENDS, ELEMENTWISE, LOSSES, losses_without_test, random_targets
 
 COMPARED_OPTIMIZERS = [
     *(SGD(), SGD(0.5, False), SGD(0.0), Adam(), Adam(0.5, 0.9, 1e-2), AdamW(), AMSGrad(), NAdam(), Adagrad(1e-2)),
@@ -37,6 +37,7 @@ COMPARED_ELSEWHERE = {  # tests/preprocessing/test_moments.py
     *("dropout", "dropout_backward"),  # tests/test_dropout.py
     *("batch_moments", "standardize", "standardize_backward", "scale_backward"),  # tests/test_normalization.py
     *("standardize_groups", "standardize_groups_backward"),
+    *("maxout", "maxout_backward"),  # tests/test_learnt_activations.py
 }
 COMPARED = {"gather", *DISPATCHED, *COMPARED_ELSEWHERE}
 
@@ -185,7 +186,7 @@ def bias_activation(activation, b):
 @each_access
 @each_stack
 @each_dtype
-@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
+@pytest.mark.parametrize("activation", ELEMENTWISE.values(), ids=ELEMENTWISE)
 def test_bias_activation(activation, dtype, n_models, frozen, poison):
     b = in_theta(n_models, dtype)
     b.flags.writeable = not frozen
@@ -200,7 +201,7 @@ def test_bias_activation(activation, dtype, n_models, frozen, poison):
 @each_access
 @each_stack
 @each_dtype
-@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
+@pytest.mark.parametrize("activation", ELEMENTWISE.values(), ids=ELEMENTWISE)
 def test_activation_backward(activation, dtype, n_models, frozen, poison):
     z, y = normal((2, n_models, ROWS, UNITS), dtype)
     y[:, 0] = z[:, 0] = 0
@@ -219,7 +220,7 @@ def test_activation_backward(activation, dtype, n_models, frozen, poison):
 
 
 @each_dtype
-@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
+@pytest.mark.parametrize("activation", ELEMENTWISE.values(), ids=ELEMENTWISE)
 def test_nan_outputs_are_treated_alike_by_both(activation, dtype):
     z, dz = normal((2, 2, ROWS, UNITS), dtype)
     y = poisoned(z.copy(), np.nan)

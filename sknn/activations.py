@@ -53,6 +53,10 @@ class Activation:
         """Multiply dz by the derivative, in place."""
         raise NotImplementedError
 
+    def numbers(self):
+        """Return what fused kernels need to know."""
+        return ()
+
 
 @dataclass(frozen=True)
 class Identity(Activation):
@@ -142,6 +146,9 @@ class LeakyReLU(Activation):
 
     def backward(self, xp, dz, z, y):
         dz *= xp.where(y > 0, dz.dtype.type(1), dz.dtype.type(self.negative_slope))
+
+    def numbers(self):
+        return (self.negative_slope,)
 
 
 @dataclass(frozen=True)
@@ -256,6 +263,9 @@ class ELU(Activation):
     def backward(self, xp, dz, z, y):
         dz *= xp.where(y > 0, dz.dtype.type(1), y + dz.dtype.type(self.alpha))
 
+    def numbers(self):
+        return 1.0, self.alpha  # by what SELU multiplies, and alpha
+
 
 @dataclass(frozen=True)
 class SELU(Activation):
@@ -273,6 +283,9 @@ class SELU(Activation):
     def backward(self, xp, dz, z, y):
         dz *= xp.where(y > 0, dz.dtype.type(SELU_SCALE), y + dz.dtype.type(SELU_SCALE * SELU_ALPHA))
 
+    def numbers(self):
+        return SELU_SCALE, SELU_ALPHA
+
 
 @dataclass(frozen=True)
 class GELU(Activation):
@@ -288,11 +301,14 @@ class GELU(Activation):
 
     approximate: str = "none"
     in_place: ClassVar[bool] = False
-    kernel: ClassVar[str] = "gelu"
     gain: ClassVar[float] = 1.5335
 
     def __post_init__(self):
         require(self.approximate in ("none", "tanh"), "approximate", "'none' or 'tanh'", self.approximate)
+
+    @property
+    def kernel(self):
+        return "gelu" if self.approximate == "none" else "gelu_tanh"
 
     def forward(self, xp, z, y):
         share, _ = self._share_and_slope(xp, xp.clip(z, -FAR, FAR))

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from . import philox, reference
+from . import _vector_math, philox, reference
 
 WORD, WORD_BITS = np.uint64(philox.WORD), np.uint64(32)
 PHILOX_MULTIPLIER_0, PHILOX_MULTIPLIER_2 = map(np.uint64, philox.MULTIPLIERS)
@@ -39,15 +39,17 @@ class Backend(reference.Backend):
         fused = _FORWARD.get(activation.kernel)
         if fused is None:
             super().bias_activation(z, b, activation, y)
+        elif activation.in_place:
+            fused(z, b, *activation.numbers())
         else:
-            fused(z, b)
+            fused(z, b, y, *activation.numbers())
 
     def activation_backward(self, dz, z, y, activation, db):
         fused = _BACKWARD.get(activation.kernel)
         if fused is None:
             super().activation_backward(dz, z, y, activation, db)
         else:
-            fused(dz, y, db)
+            fused(dz, y if activation.in_place else z, db, *activation.numbers())
 
     def maxout(self, z, choice, y):
         _maxout(z, choice, y)
@@ -211,7 +213,81 @@ def _bias_relu(z, b):
                 z[k, i, j] = zero if x < zero else x  # written so that NaN goes through
 
 
-# Written out four times: Numba cannot cache a kernel that closes over the derivative.
+@kernel
+def _bias_leaky_relu(z, b, negative_slope):
+    zero, slope = z.dtype.type(0), z.dtype.type(negative_slope)
+    for k in range(z.shape[0]):
+        for i in range(z.shape[1]):
+            for j in range(z.shape[2]):
+                x = z[k, i, j] + b[k, 0, j]
+                z[k, i, j] = x if x > zero else x * slope
+
+
+@kernel
+def _bias_elu(z, b, scale, alpha):
+    scale, alpha = z.dtype.type(scale), z.dtype.type(alpha)
+    for k in range(z.shape[0]):
+        for i in range(z.shape[1]):
+            for j in range(z.shape[2]):
+                z[k, i, j] = scale * _vector_math.elu(z[k, i, j] + b[k, 0, j], alpha)
+
+
+@kernel
+def _bias_logistic(z, b):
+    for k in range(z.shape[0]):
+        for i in range(z.shape[1]):
+            for j in range(z.shape[2]):
+                z[k, i, j] = _vector_math.logistic(z[k, i, j] + b[k, 0, j])
+
+
+@kernel
+def _bias_softplus(z, b):
+    for k in range(z.shape[0]):
+        for i in range(z.shape[1]):
+            for j in range(z.shape[2]):
+                z[k, i, j] = _vector_math.softplus(z[k, i, j] + b[k, 0, j])
+
+
+# These keep their input, and write to another array.
+
+
+@kernel
+def _bias_gelu(z, b, y):
+    for k in range(z.shape[0]):
+        for i in range(z.shape[1]):
+            for j in range(z.shape[2]):
+                z[k, i, j] += b[k, 0, j]
+                y[k, i, j] = _vector_math.gelu(z[k, i, j])
+
+
+@kernel
+def _bias_gelu_tanh(z, b, y):
+    for k in range(z.shape[0]):
+        for i in range(z.shape[1]):
+            for j in range(z.shape[2]):
+                z[k, i, j] += b[k, 0, j]
+                y[k, i, j] = _vector_math.gelu_tanh(z[k, i, j])
+
+
+@kernel
+def _bias_silu(z, b, y):
+    for k in range(z.shape[0]):
+        for i in range(z.shape[1]):
+            for j in range(z.shape[2]):
+                z[k, i, j] += b[k, 0, j]
+                y[k, i, j] = _vector_math.silu(z[k, i, j])
+
+
+@kernel
+def _bias_mish(z, b, y):
+    for k in range(z.shape[0]):
+        for i in range(z.shape[1]):
+            for j in range(z.shape[2]):
+                z[k, i, j] += b[k, 0, j]
+                y[k, i, j] = _vector_math.mish(z[k, i, j])
+
+
+# Written out each time: Numba cannot cache a kernel that closes over the derivative.
 
 
 @kernel
@@ -260,14 +336,112 @@ def _logistic_backward(dz, y, db):
                 db[k, 0, j] += g
 
 
-# tanh and logistic keep NumPy's vectorised tanh and exp forward: a scalar loop calls libm for each element.
-# Fused kernels work in place, so they serve activations whose derivative needs the output only.
-_FORWARD = {"identity": _bias, "relu": _bias_relu}
+@kernel
+def _leaky_relu_backward(dz, y, db, negative_slope):
+    zero, one, slope = dz.dtype.type(0), dz.dtype.type(1), dz.dtype.type(negative_slope)
+    db[:] = 0
+    for k in range(dz.shape[0]):
+        for i in range(dz.shape[1]):
+            for j in range(dz.shape[2]):
+                g = dz[k, i, j] * (one if y[k, i, j] > zero else slope)
+                dz[k, i, j] = g
+                db[k, 0, j] += g
+
+
+@kernel
+def _elu_backward(dz, y, db, scale, alpha):
+    zero, scale, bottom = dz.dtype.type(0), dz.dtype.type(scale), dz.dtype.type(scale * alpha)
+    db[:] = 0
+    for k in range(dz.shape[0]):
+        for i in range(dz.shape[1]):
+            for j in range(dz.shape[2]):
+                g = dz[k, i, j] * (scale if y[k, i, j] > zero else y[k, i, j] + bottom)
+                dz[k, i, j] = g
+                db[k, 0, j] += g
+
+
+@kernel
+def _softplus_backward(dz, y, db):
+    db[:] = 0
+    for k in range(dz.shape[0]):
+        for i in range(dz.shape[1]):
+            for j in range(dz.shape[2]):
+                g = dz[k, i, j] * _vector_math.softplus_slope(y[k, i, j])
+                dz[k, i, j] = g
+                db[k, 0, j] += g
+
+
+@kernel
+def _gelu_backward(dz, z, db):
+    db[:] = 0
+    for k in range(dz.shape[0]):
+        for i in range(dz.shape[1]):
+            for j in range(dz.shape[2]):
+                g = dz[k, i, j] * _vector_math.gelu_slope(z[k, i, j])
+                dz[k, i, j] = g
+                db[k, 0, j] += g
+
+
+@kernel
+def _gelu_tanh_backward(dz, z, db):
+    db[:] = 0
+    for k in range(dz.shape[0]):
+        for i in range(dz.shape[1]):
+            for j in range(dz.shape[2]):
+                g = dz[k, i, j] * _vector_math.gelu_tanh_slope(z[k, i, j])
+                dz[k, i, j] = g
+                db[k, 0, j] += g
+
+
+@kernel
+def _silu_backward(dz, z, db):
+    db[:] = 0
+    for k in range(dz.shape[0]):
+        for i in range(dz.shape[1]):
+            for j in range(dz.shape[2]):
+                g = dz[k, i, j] * _vector_math.silu_slope(z[k, i, j])
+                dz[k, i, j] = g
+                db[k, 0, j] += g
+
+
+@kernel
+def _mish_backward(dz, z, db):
+    db[:] = 0
+    for k in range(dz.shape[0]):
+        for i in range(dz.shape[1]):
+            for j in range(dz.shape[2]):
+                g = dz[k, i, j] * _vector_math.mish_slope(z[k, i, j])
+                dz[k, i, j] = g
+                db[k, 0, j] += g
+
+
+# Forward, tanh keeps NumPy's, which is vectorised and exact to an ulp.
+_FORWARD = {
+    "identity": _bias,
+    "relu": _bias_relu,
+    "logistic": _bias_logistic,
+    "leaky_relu": _bias_leaky_relu,
+    "elu": _bias_elu,
+    "selu": _bias_elu,
+    "softplus": _bias_softplus,
+    "gelu": _bias_gelu,
+    "gelu_tanh": _bias_gelu_tanh,
+    "silu": _bias_silu,
+    "mish": _bias_mish,
+}
 _BACKWARD = {
     "identity": _identity_backward,
     "relu": _relu_backward,
     "tanh": _tanh_backward,
     "logistic": _logistic_backward,
+    "leaky_relu": _leaky_relu_backward,
+    "elu": _elu_backward,
+    "selu": _elu_backward,
+    "softplus": _softplus_backward,
+    "gelu": _gelu_backward,
+    "gelu_tanh": _gelu_tanh_backward,
+    "silu": _silu_backward,
+    "mish": _mish_backward,
 }
 
 

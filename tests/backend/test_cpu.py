@@ -13,20 +13,24 @@ from hypothesis.extra.numpy import arrays
 from numba.core.dispatcher import Dispatcher
 
 import sknn
-from sknn.activations import ACTIVATIONS
+from sknn.activations import ACTIVATIONS, ELU, GELU, LeakyReLU
 from sknn.backend import cpu, reference
 from sknn.optimizers import OPTIMIZERS, SGD, Adadelta, Adagrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSprop
 from sknn.training import Tables
 from tests.helpers import BACKENDS, ELEMENTWISE, LOSSES, losses_without_test, random_targets
 
+COMPARED_ACTIVATIONS = {
+    **ELEMENTWISE,
+    **{"leaky_relu of 0.3": LeakyReLU(0.3), "elu of 0.5": ELU(0.5), "gelu by tanh": GELU("tanh")},
+}
 COMPARED_OPTIMIZERS = [
     *(SGD(), SGD(0.5, False), SGD(0.0), Adam(), Adam(0.5, 0.9, 1e-2), AdamW(), AMSGrad(), NAdam(), Adagrad(1e-2)),
     *(Adadelta(), Adadelta(0.5, 1e-2), RMSprop(), RMSprop(0.5, 0.5, 1e-2), RMSprop(0.9, 0.5, 1.0, True), Lion()),
 ]
 # The overrides that dispatch on a kernel's name, with the names that the tests below go through.
 DISPATCHED = {
-    "bias_activation": (cpu._FORWARD, {activation.kernel for activation in ACTIVATIONS.values()}),
-    "activation_backward": (cpu._BACKWARD, {activation.kernel for activation in ACTIVATIONS.values()}),
+    "bias_activation": (cpu._FORWARD, {activation.kernel for activation in COMPARED_ACTIVATIONS.values()}),
+    "activation_backward": (cpu._BACKWARD, {activation.kernel for activation in COMPARED_ACTIVATIONS.values()}),
     "loss_gradient": (cpu._LOSSES, {loss.kernel for loss in LOSSES.values()}),
     "update": (cpu._UPDATES, {optimizer.kernel for optimizer in COMPARED_OPTIMIZERS}),
 }
@@ -46,6 +50,7 @@ each_stack = pytest.mark.parametrize("n_models", [1, 3])
 each_stream = pytest.mark.parametrize("shared", [True, False], ids=["shared", "own"])
 each_access = pytest.mark.parametrize("frozen", [False, True], ids=["writeable", "read_only"])
 each_poison = pytest.mark.parametrize("poison", [None, np.nan, np.inf, -np.inf], ids=str)
+each_activation = pytest.mark.parametrize("activation", COMPARED_ACTIVATIONS.values(), ids=COMPARED_ACTIVATIONS)
 ROWS, UNITS = 6, 5
 
 
@@ -186,7 +191,7 @@ def bias_activation(activation, b):
 @each_access
 @each_stack
 @each_dtype
-@pytest.mark.parametrize("activation", ELEMENTWISE.values(), ids=ELEMENTWISE)
+@each_activation
 def test_bias_activation(activation, dtype, n_models, frozen, poison):
     b = in_theta(n_models, dtype)
     b.flags.writeable = not frozen
@@ -201,7 +206,7 @@ def test_bias_activation(activation, dtype, n_models, frozen, poison):
 @each_access
 @each_stack
 @each_dtype
-@pytest.mark.parametrize("activation", ELEMENTWISE.values(), ids=ELEMENTWISE)
+@each_activation
 def test_activation_backward(activation, dtype, n_models, frozen, poison):
     z, y = normal((2, n_models, ROWS, UNITS), dtype)
     y[:, 0] = z[:, 0] = 0
@@ -220,7 +225,7 @@ def test_activation_backward(activation, dtype, n_models, frozen, poison):
 
 
 @each_dtype
-@pytest.mark.parametrize("activation", ELEMENTWISE.values(), ids=ELEMENTWISE)
+@each_activation
 def test_nan_outputs_are_treated_alike_by_both(activation, dtype):
     z, dz = normal((2, 2, ROWS, UNITS), dtype)
     y = poisoned(z.copy(), np.nan)
@@ -229,6 +234,36 @@ def test_nan_outputs_are_treated_alike_by_both(activation, dtype):
         backend.activation_backward(dz, z, y, activation, db)
 
     assert_same(call, dz, np.zeros((2, 1, UNITS), dtype))
+
+
+FAR_OUT = [0, 1, 20, 100, 1e3, 1e30, np.inf]
+
+
+def far_out(dtype):
+    """Return inputs up to infinity and NaN, in rows long enough for vector code to meet each in every place."""
+    ends = np.array([*FAR_OUT, *np.negative(FAR_OUT), np.nan], dtype)
+    return np.resize(ends, (2, ROWS, 67)), np.zeros((2, 1, 67), dtype)
+
+
+@each_dtype
+@each_activation
+def test_bias_activation_far_out(activation, dtype):
+    z, b = far_out(dtype)
+    assert_same(bias_activation(activation, b), z, np.zeros_like(z))
+
+
+@each_dtype
+@each_activation
+def test_activation_backward_far_out(activation, dtype):
+    z, db = far_out(dtype)
+    y = np.empty_like(z)
+    with np.errstate(all="ignore"):
+        activation.forward(np, z.copy(), y)
+
+    def call(backend, dz, db):
+        backend.activation_backward(dz, z, y, activation, db)
+
+    assert_same(call, normal(z.shape, dtype), db, scale=ROWS)
 
 
 # ---- losses -----------------------------------------------------------------------------
@@ -345,14 +380,23 @@ def floats_of(dtype, **limits):
     return st.floats(width=8 * np.dtype(dtype).itemsize, **limits)
 
 
-@pytest.mark.parametrize("name", sorted(cpu._FORWARD))
+@pytest.mark.parametrize("name", ["identity", "relu", "leaky_relu"])
 @each_dtype
 @given(data=st.data())
 @settings(max_examples=60)
-def test_bias_activation_of_any_numbers(name, dtype, data):
+def test_bias_activation_of_any_numbers_to_the_bit(name, dtype, data):
     z, b = (data.draw(arrays(dtype, (1, rows, 3), elements=floats_of(dtype))) for rows in (4, 1))
     fused, defined = results(bias_activation(ACTIVATIONS[name], b), z, z)
     np.testing.assert_array_equal(fused[0], defined[0])
+
+
+@each_activation
+@each_dtype
+@given(data=st.data())
+@settings(max_examples=60)
+def test_bias_activation_of_any_numbers(activation, dtype, data):
+    z, b = (data.draw(arrays(dtype, (1, rows, 3), elements=floats_of(dtype))) for rows in (4, 1))
+    assert_same(bias_activation(activation, b), z, np.zeros_like(z))
 
 
 @pytest.mark.parametrize("name", ["softmax_log_loss", "binary_log_loss"])
@@ -372,6 +416,7 @@ def test_log_losses_of_any_finite_outputs(name, dtype, data):
 COMPILE_ALL = """
 import numpy as np
 from numba.core.dispatcher import Dispatcher
+from sknn.activations import ACTIVATIONS, GELU
 from sknn.backend import cpu
 from sknn.mlp import MLPClassifier, MLPRegressor
 
@@ -382,6 +427,8 @@ for activation in ("identity", "logistic", "tanh", "relu"):
         MLPClassifier(**model).partial_fit(X, [0, 1, 2, 0], classes=[0, 1, 2])
         MLPClassifier(**model).partial_fit(X, [0, 1, 1, 0], classes=[0, 1])
         MLPRegressor(**model).partial_fit(X, [0, 1, 1, 0])
+for activation in (*ACTIVATIONS, GELU("tanh")):
+    MLPRegressor(activation=activation, hidden_layer_sizes=(2,)).partial_fit(X, [0, 1, 1, 0])
 kernels = [kernel for table in tables for kernel in table.values()] + [cpu._gather]
 assert all(isinstance(kernel, Dispatcher) and kernel.signatures for kernel in kernels)
 print(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Self
 
 import numpy as np
@@ -30,6 +31,7 @@ from ._parameters import (
     check_parameters,
     either,
     infinity,
+    instance,
     integer,
     last_of,
     layer_sizes,
@@ -40,6 +42,7 @@ from ._parameters import (
     real,
     resolve,
     resolve_layers,
+    scorer,
     with_parameters_of,
 )
 from .activations import ACTIVATIONS, Activation
@@ -50,7 +53,7 @@ from .initializers import INITIALIZERS, Auto, Initializer
 from .network import PARAMETERS, RUNNING, Network, pack
 from .normalization import NORMS, Norm
 from .optimizers import OPTIMIZERS, SGD, FullBatch, Optimizer
-from .schedules import SCHEDULES, SCIKIT_LEARNS, Constant, Schedule
+from .schedules import SCHEDULES, SCIKIT_LEARNS, BatchSchedule, Constant, Schedule
 from .state import Data, Options, State, Validation, split_rows
 from .training import Trainer
 
@@ -59,7 +62,7 @@ RULES = {
     "activation": per_layer(block(ACTIVATIONS, Activation)),
     "solver": block({"lbfgs": None, **OPTIMIZERS}, Optimizer),
     "alpha": real(0),
-    "batch_size": either(one_of("auto"), integer(1)),
+    "batch_size": either(one_of("auto"), integer(1), instance(BatchSchedule)),
     "learning_rate": block(SCHEDULES, Schedule),
     "learning_rate_init": real(0, closed="neither"),
     "power_t": real(0),
@@ -87,6 +90,8 @@ RULES = {
     "freeze_norm": boolean(),
     "dropout": per_layer(real(0, 1)),
     "input_dropout": real(0, 1),
+    "ema_decay": either(nothing(), real(0, 1)),
+    "monitor": scorer("score", "loss"),
     "backend": one_of(None, *BACKENDS),
     "dtype": one_of(None, "float32", "float64"),
 }
@@ -129,6 +134,7 @@ class Job:
     told: dict | None
     n_iter: int = 0
     stopped: bool = False
+    met_rule: bool = False
 
 
 class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
@@ -201,7 +207,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         dtype = np.dtype(str(X.dtype))
         targets = self._find_targets(y, fresh, incremental, classes)
         targets.check(y, "y")
-        y = targets.encode(y, dtype)
+        shown_y, y = y, targets.encode(y, dtype)
         sample_weight = check_sample_weight(sample_weight, X, dtype)
         class_weights = self._class_weights(targets, y, sample_weight, incremental)
         sample_weight = by_class(sample_weight, class_weights, targets, y)
@@ -217,7 +223,8 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             self._number_rows(network, state, len(y), targets.strata(y), splits)
             if splits:
                 _check_split_weights(sample_weight, state)
-                validation = Validation(X, y, targets.score, sample_weight)
+                judge = self._judge(X, shown_y, sample_weight)
+                validation = Validation(X, y, targets.score, sample_weight, judge)
             if validation is not None:
                 state.watch((splits, len(validation.y)))
         data = Data(X, y, sample_weight, validation)
@@ -256,9 +263,25 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             raise ValueError(f"X_val and y_val must be valid as X and y are: {error}") from error
         if len(encoded) < 2:
             raise ValueError(f"X_val and y_val must have at least 2 rows; got {len(encoded)}.")
-        return Validation(
-            _to_backend(backend, X_val), encoded, targets.score, by_class(None, class_weights, targets, encoded)
-        )
+        X_val, weight = _to_backend(backend, X_val), by_class(None, class_weights, targets, encoded)
+        return Validation(X_val, encoded, targets.score, weight, self._judge(X_val, y_val, weight))
+
+    def _judge(self, X, y, sample_weight):
+        """Return what scores the parameters of a model by the scorer to monitor, or None if there is none."""
+        if self.monitor in ("score", "loss"):
+            return None
+        from sklearn.metrics import check_scoring  # which takes as long to import as all of sknn
+
+        watcher = check_scoring(self, self.monitor)
+
+        def judge(theta, statistics, rows):
+            model = object.__new__(type(self))  # as fitted so far; it is given arrays, which have no names of features
+            vars(model).update(vars(self) | shown(self._network, theta, statistics))
+            vars(model).pop("feature_names_in_", None)
+            weights = {} if sample_weight is None else {"sample_weight": sample_weight[rows]}
+            return watcher(model, X[rows], y[rows], **weights)
+
+        return judge
 
     def _make_network(self, n_features, targets):
         sizes = np.atleast_1d(self.hidden_layer_sizes).tolist()
@@ -303,6 +326,8 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             max_norm=None if self.max_norm is None else np.array([float(self.max_norm)]),
             dropout=self._dropout(),
             freezes_norms=self.freeze_norm,
+            ema_decay=None if self.ema_decay is None else np.array([float(self.ema_decay)]),
+            monitors_loss=self.monitor == "loss",
         )
 
     def _dropout(self):
@@ -331,6 +356,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             "dropout": np.any(self.dropout) and self.dropout,
             "norm": self._follows_training() and self.norm,
             "input_dropout": self.input_dropout,
+            "ema_decay": self.ema_decay,
         }
         wrong = [name for name, value in asked.items() if value]
         if self.solver == "lbfgs" and wrong:
@@ -381,13 +407,14 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         fraction = self.validation_fraction
         split = (lambda stream: split_rows(stream, n_rows, fraction, strata)) if splits else None
         state.number_rows(n_rows, split)
-        n_train = state.order.shape[1]
-        if network.mixes_rows and min(n_train, self._batch_size()) < 2:
+        n_train, batch_size = state.order.shape[1], self._batch_size()
+        smallest = min(n_train, batch_size.start if isinstance(batch_size, BatchSchedule) else batch_size)
+        if network.mixes_rows and smallest < 2:
             raise ValueError(
                 f"norm={self.norm!r} must have training batches of 2 rows or more, as it normalises each by its own "
                 f"mean; got batch_size={self.batch_size!r} and n_samples={n_train}. LayerNorm has no need of others."
             )
-        if self.batch_size != "auto" and self.batch_size > n_train:
+        if isinstance(self.batch_size, Integral) and self.batch_size > n_train:
             warnings.warn(
                 f"Got `batch_size` larger than the number of training rows, {self.batch_size} > {n_train}. "
                 f"It is going to be clipped to {n_train}.",
@@ -419,7 +446,8 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
             tasks.begin()
             trainer.epoch()
             self._end_epoch(job, trainer.message)
-            if tasks.end() or trainer.stopped.any():
+            job.met_rule = bool(trainer.stopped[0])
+            if tasks.end() or job.met_rule:
                 return
         if job.told is not None:
             warnings.warn(NOT_CONVERGED.format(job.max_iter), ConvergenceWarning, stacklevel=5)
@@ -495,6 +523,7 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         if state.diverged[0]:
             return
         state.theta[0] = result.x
+        job.met_rule = result.status == 0
         if not state.loss_curve:
             state.loss_curve.append(np.array([objective.loss]))
         if result.status != 0 and not job.stopped:
@@ -507,6 +536,8 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         print(f"Iteration {job.n_iter}, loss = {job.state.loss_curve[-1][0]:.8f}")
         if job.data.validation is not None:
             print(f"Validation score: {job.state.validation_scores[-1][0]:f}")
+            if job.options.monitors_loss:
+                print(f"Validation loss: {job.state.validation_losses[-1][0]:.8f}")
         if message:
             print(message)
 
@@ -522,13 +553,15 @@ class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
         state = self._state = job.state
         vars(self).update(shown(job.network, *state.served))
         self.n_iter_ = job.n_iter
+        self.stopped_ = job.met_rule
         self.t_ = state.samples_seen
         self.loss_curve_ = [float(loss[0]) for loss in state.loss_curve]
         self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.inf
         scored = job.data.validation is not None
         self.validation_scores_ = [float(score[0]) for score in state.validation_scores] if scored else None
+        self.validation_loss_curve_ = [float(loss[0]) for loss in state.validation_losses] if scored else None
         stops_early = job.options.early_stopping
-        self.best_validation_score_ = float(state.best_score[0]) if stops_early else None
+        self.best_validation_score_ = np.nanmax([-np.inf, *self.validation_scores_]) if stops_early else None
         self.best_loss_ = None if stops_early else min(self.loss_curve_, default=np.inf)
 
     def __getstate__(self):
@@ -582,11 +615,6 @@ def has_partial_fit(estimator):
     if estimator.solver == "lbfgs":
         raise AttributeError("partial_fit is only available for solvers by mini-batches; got solver='lbfgs'.")
     return True
-
-
-def refuse_early_stopping(estimator):
-    if estimator.early_stopping:
-        raise ValueError("partial_fit does not support early_stopping=True; use fit, or set early_stopping=False.")
 
 
 def by_class(sample_weight, class_weights, targets, encoded):

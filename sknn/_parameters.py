@@ -61,6 +61,27 @@ def infinity():
     return Rule(lambda value: isinstance(value, Real) and value == np.inf, "infinity")
 
 
+def instance(cls):
+    """An instance of a class."""
+    return Rule(lambda value: isinstance(value, cls), f"an instance of {cls.__name__}")
+
+
+def scorer(*names):
+    """One of some names, the name of a scikit-learn scorer, or a scorer itself."""
+
+    def holds(value):
+        return callable(value) or (isinstance(value, str) and (value in names or value in _scorer_names()))
+
+    named = ", ".join(map(repr, names))
+    return Rule(holds, f"{named}, one of sklearn.metrics.get_scorer_names() or a callable scorer(estimator, X, y)")
+
+
+def _scorer_names():
+    from sklearn.metrics import get_scorer_names  # which takes as long to import as all of sknn
+
+    return get_scorer_names()
+
+
 def random_state():
     """A seed, a stream of random numbers, or None."""
 
@@ -138,8 +159,7 @@ def either(*rules):
 
 def block(table, base):
     """A building block: a name from a table, or an instance of its class."""
-    named = one_of(*table)
-    return either(named, Rule(lambda value: isinstance(value, base), f"an instance of {base.__name__}"))
+    return either(one_of(*table), instance(base))
 
 
 def per_layer(rule):

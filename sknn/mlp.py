@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from ._estimator import MatrixLike, like_input
-from ._mlp import RULES, BaseMLP, has_partial_fit, refuse_early_stopping
+from ._mlp import RULES, BaseMLP, has_partial_fit
 from ._parameters import block, class_weights, either, interval, one_of, real, resolve
 from ._targets import Labels, Numbers, classification_targets
 from .activations import Activation
@@ -23,7 +23,7 @@ from .initializers import Initializer
 from .losses import REGRESSION_LOSSES, RegressionLoss, SigmoidSquaredError
 from .normalization import Norm
 from .optimizers import Optimizer
-from .schedules import Schedule
+from .schedules import BatchSchedule, Schedule
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -48,8 +48,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     alpha : float, default=0.0001
         Strength of the L2 penalty ``alpha / 2 |W|^2``, divided by the batch's sum of weights; biases are free. "adamw"
         and "lion" shrink weights by ``1 - learning rate * alpha`` a step instead, apart from the loss.
-    batch_size : int or "auto", default="auto"
-        Rows of a mini-batch; "auto" is ``min(200, n_samples)``.
+    batch_size : int, BatchSchedule or "auto", default="auto"
+        Rows of a mini-batch; "auto" is ``min(200, n_samples)``. :class:`sknn.schedules.GrowingBatch` changes it from
+        epoch to epoch. A last batch of one row joins the one before if a norm mixes rows.
     learning_rate : str or Schedule, default="constant"
         For solver "sgd" as scikit-learn has it: "constant", "invscaling" (``learning_rate_init / (t + 1)^power_t`` with
         t the samples seen) or "adaptive" (a fifth of the rate on each plateau). For all solvers but "lbfgs": "step",
@@ -95,7 +96,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         three also with "_uniform", or an instance from :mod:`sknn.initializers` such as ``Normal(0.1)``.
     l1 : float, default=0.0
         Strength of the L1 penalty ``l1 |W|``, divided by the batch's sum of weights as ``alpha`` is; biases are free.
-        Not for "lbfgs", and so for the next five.
+        Not for "lbfgs", and so for the next four, ``ema_decay`` and "batch_renorm".
     decoupled_decay : bool or None, default=None
         Whether ``alpha`` shrinks weights apart from the loss; None leaves it to the solver, which does so for "adamw"
         and "lion" (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019).
@@ -118,6 +119,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ones depends on ``random_state`` and the step alone (Philox), on any backend.
     input_dropout : float, default=0.0
         The same share of the input features, drawn for each row.
+    ema_decay : float or None, default=None
+        Predictions are made with weights averaged over the training steps, each earlier one counting ``ema_decay``
+        times as much as the next; in [0, 1), such as 0.999. The first ``1 / (1 - ema_decay)`` steps count alike (Polyak
+        and Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J. Control Optim. 30, 1992). With
+        batch norm take ``BatchNorm(statistics="exact")``.
+    monitor : str or callable, default="score"
+        What ``early_stopping`` watches on the validation rows: "score" (accuracy), "loss" (penalties apart), or a
+        scorer of scikit-learn, by name or as ``scorer(estimator, X, y)``, which then is what ``validation_scores_``
+        record.
     loss : {"log_loss", "squared_error"}, default="log_loss"
         "squared_error" is half of it, summed over logistic outputs, one for each class of several; ``predict_proba``
         then divides outputs by their sum.
@@ -151,9 +161,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     best_loss_ : float or None
         Lowest training loss; None with early stopping.
     validation_scores_ : list of float or None
-        Accuracy on the validation rows after each epoch; None without any.
+        Accuracy, or what ``monitor`` scores, on the validation rows after each epoch; None without any.
+    validation_loss_curve_ : list of float or None
+        Loss on the same rows, penalties apart.
     best_validation_score_ : float or None
         Highest validation score; None without early stopping.
+    stopped_ : bool
+        Whether training met its stopping rule in the last call, instead of ending at ``max_iter``.
     n_iter_ : int
         Epochs (iterations of L-BFGS) of the last call.
     t_ : int
@@ -200,7 +214,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         *,
         solver: str | Optimizer = "adam",
         alpha: float = 0.0001,
-        batch_size: int | str = "auto",
+        batch_size: int | str | BatchSchedule = "auto",
         learning_rate: str | Schedule = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
@@ -228,6 +242,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         freeze_norm: bool = False,
         dropout: float | Sequence[float] = 0.0,
         input_dropout: float = 0.0,
+        ema_decay: float | None = None,
+        monitor: str | Callable = "score",
         loss: str = "log_loss",
         target_range: tuple[float, float] = (0.0, 1.0),
         class_weight: dict | str | None = None,
@@ -267,6 +283,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.freeze_norm = freeze_norm
         self.dropout = dropout
         self.input_dropout = input_dropout
+        self.ema_decay = ema_decay
+        self.monitor = monitor
         self.loss = loss
         self.target_range = target_range
         self.class_weight = class_weight
@@ -330,6 +348,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         classes: ArrayLike | None = None,
+        X_val: MatrixLike | None = None,
+        y_val: ArrayLike | None = None,
     ) -> Self:
         """Train for one epoch on X, going on from where the last call left off.
 
@@ -343,14 +363,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Non-negative weight of each row.
         classes : array-like of shape (n_classes,), default=None
             All labels that may ever come; needed in the first call unless y is multilabel.
+        X_val, y_val : array-like or None, default=None
+            Validation rows, as in ``fit``. With ``early_stopping``, the best weights so far are served, and
+            ``stopped_`` says when to stop calling; rows given here are a steady measure, while a part of X is drawn
+            anew where X has another number of rows.
 
         Returns
         -------
         self : object
             The estimator.
         """
-        refuse_early_stopping(self)
-        return self._fit(X, y, sample_weight, incremental=True, classes=to_numpy(classes))
+        return self._fit(X, y, sample_weight, X_val, y_val, incremental=True, classes=to_numpy(classes))
 
     def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict labels.
@@ -458,8 +481,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     alpha : float, default=0.0001
         Strength of the L2 penalty ``alpha / 2 |W|^2``, divided by the batch's sum of weights; biases are free. "adamw"
         and "lion" shrink weights by ``1 - learning rate * alpha`` a step instead, apart from the loss.
-    batch_size : int or "auto", default="auto"
-        Rows of a mini-batch; "auto" is ``min(200, n_samples)``.
+    batch_size : int, BatchSchedule or "auto", default="auto"
+        Rows of a mini-batch; "auto" is ``min(200, n_samples)``. :class:`sknn.schedules.GrowingBatch` changes it from
+        epoch to epoch. A last batch of one row joins the one before if a norm mixes rows.
     learning_rate : str or Schedule, default="constant"
         For solver "sgd" as scikit-learn has it: "constant", "invscaling" (``learning_rate_init / (t + 1)^power_t`` with
         t the samples seen) or "adaptive" (a fifth of the rate on each plateau). For all solvers but "lbfgs": "step",
@@ -505,7 +529,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         three also with "_uniform", or an instance from :mod:`sknn.initializers` such as ``Normal(0.1)``.
     l1 : float, default=0.0
         Strength of the L1 penalty ``l1 |W|``, divided by the batch's sum of weights as ``alpha`` is; biases are free.
-        Not for "lbfgs", and so for the next five.
+        Not for "lbfgs", and so for the next four, ``ema_decay`` and "batch_renorm".
     decoupled_decay : bool or None, default=None
         Whether ``alpha`` shrinks weights apart from the loss; None leaves it to the solver, which does so for "adamw"
         and "lion" (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019).
@@ -528,6 +552,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ones depends on ``random_state`` and the step alone (Philox), on any backend.
     input_dropout : float, default=0.0
         The same share of the input features, drawn for each row.
+    ema_decay : float or None, default=None
+        Predictions are made with weights averaged over the training steps, each earlier one counting ``ema_decay``
+        times as much as the next; in [0, 1), such as 0.999. The first ``1 / (1 - ema_decay)`` steps count alike (Polyak
+        and Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J. Control Optim. 30, 1992). With
+        batch norm take ``BatchNorm(statistics="exact")``.
+    monitor : str or callable, default="score"
+        What ``early_stopping`` watches on the validation rows: "score" (R^2), "loss" (penalties apart), or a scorer
+        of scikit-learn, by name or as ``scorer(estimator, X, y)``, which then is what ``validation_scores_`` record.
     dtype : {"float32", "float64"} or None, default=None
         Float type to compute in; None follows X.
     backend : {"auto", "numpy", "cupy"} or None, default=None
@@ -548,9 +580,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     best_loss_ : float or None
         Lowest training loss; None with early stopping.
     validation_scores_ : list of float or None
-        R^2 on the validation rows after each epoch; None without any.
+        R^2, or what ``monitor`` scores, on the validation rows after each epoch; None without any.
+    validation_loss_curve_ : list of float or None
+        Loss on the same rows, penalties apart.
     best_validation_score_ : float or None
         Highest validation score; None without early stopping.
+    stopped_ : bool
+        Whether training met its stopping rule in the last call, instead of ending at ``max_iter``.
     n_iter_ : int
         Epochs (iterations of L-BFGS) of the last call.
     t_ : int
@@ -592,7 +628,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         *,
         solver: str | Optimizer = "adam",
         alpha: float = 0.0001,
-        batch_size: int | str = "auto",
+        batch_size: int | str | BatchSchedule = "auto",
         learning_rate: str | Schedule = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
@@ -620,6 +656,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         freeze_norm: bool = False,
         dropout: float | Sequence[float] = 0.0,
         input_dropout: float = 0.0,
+        ema_decay: float | None = None,
+        monitor: str | Callable = "score",
         dtype: str | None = None,
         backend: str | None = None,
     ) -> None:
@@ -656,6 +694,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.freeze_norm = freeze_norm
         self.dropout = dropout
         self.input_dropout = input_dropout
+        self.ema_decay = ema_decay
+        self.monitor = monitor
         self.dtype = dtype
         self.backend = backend
 
@@ -663,7 +703,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return Numbers(1 if y.ndim == 1 else y.shape[1], resolve(self.loss, REGRESSION_LOSSES))
 
     @available_if(has_partial_fit)
-    def partial_fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def partial_fit(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        X_val: MatrixLike | None = None,
+        y_val: ArrayLike | None = None,
+    ) -> Self:
         """Train for one epoch on X, going on from where the last call left off.
 
         Parameters
@@ -674,14 +721,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weight of each row.
+        X_val, y_val : array-like or None, default=None
+            Validation rows, as in ``fit``. With ``early_stopping``, the best weights so far are served, and
+            ``stopped_`` says when to stop calling; rows given here are a steady measure, while a part of X is drawn
+            anew where X has another number of rows.
 
         Returns
         -------
         self : object
             The estimator.
         """
-        refuse_early_stopping(self)
-        return self._fit(X, y, sample_weight, incremental=True)
+        return self._fit(X, y, sample_weight, X_val, y_val, incremental=True)
 
     def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict targets.

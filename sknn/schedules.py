@@ -34,6 +34,52 @@ class Schedule:
         return None
 
 
+class BatchSchedule:
+    """Base of schedules of the batch size."""
+
+    def size_in(self, epoch):
+        """Return the rows of a batch in an epoch, counted from 0."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class GrowingBatch(BatchSchedule):
+    """Batches that grow by a factor every few epochs, in the place of a falling learning rate.
+
+    Smith, Kindermans, Ying and Le, "Don't Decay the Learning Rate, Increase the Batch Size", ICLR 2018.
+
+    Parameters
+    ----------
+    start : int, default=32
+        Rows of a batch in the first epochs.
+    factor : float, default=2.0
+        By how much batches grow, at least 1.
+    period : int, default=10
+        After how many epochs they grow.
+    largest : int, default=1024
+        The rows where they stay.
+    """
+
+    start: int = 32
+    factor: float = 2.0
+    period: int = 10
+    largest: int = 1024
+
+    def __post_init__(self):
+        require(self.start >= 1, "start", "an integer >= 1", self.start)
+        require(self.factor >= 1, "factor", "a number >= 1", self.factor)
+        require(self.period >= 1, "period", "an integer >= 1", self.period)
+        require(self.largest >= self.start, "largest", f"an integer >= start={self.start}", self.largest)
+
+    def size_in(self, epoch):
+        size = self.start
+        for _ in range(epoch // self.period):
+            if size == self.largest or self.factor == 1:
+                break
+            size = min(size * self.factor, self.largest)
+        return int(size)
+
+
 @dataclass(frozen=True)
 class Constant(Schedule):
     """The initial learning rate throughout."""

@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 
 from .inference import raw_outputs
 from .optimizers import Optimizer
-from .schedules import Constant, Schedule
+from .schedules import BatchSchedule, Constant, Schedule
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Options:
     optimizers: tuple[Optimizer, ...]
     learning_rate: np.ndarray
     alpha: np.ndarray
-    batch_size: int
+    batch_size: int | BatchSchedule
     schedule: Schedule = field(default_factory=Constant)
     n_epochs: int = 1
     shuffle: bool = True
@@ -37,6 +37,13 @@ class Options:
     max_norm: np.ndarray | None = None
     dropout: np.ndarray | None = None
     freezes_norms: bool = False
+    ema_decay: np.ndarray | None = None
+    monitors_loss: bool = False
+
+    def batch_size_in(self, epoch):
+        """Return the rows of a batch in an epoch, counted from 0."""
+        size = self.batch_size
+        return size.size_in(epoch) if isinstance(size, BatchSchedule) else size
 
     @property
     def dropped(self):
@@ -51,7 +58,7 @@ class Options:
     def take(self, models):
         """Return the options of some models."""
         chosen = tuple(self.optimizers[k] for k in models)
-        names = ("learning_rate", "alpha", "l1", "clip_norm", "max_norm", "dropout")
+        names = ("learning_rate", "alpha", "l1", "clip_norm", "max_norm", "dropout", "ema_decay")
         arrays = {name: getattr(self, name) for name in names}
         taken = {name: None if array is None else array[models] for name, array in arrays.items()}
         return replace(self, optimizers=chosen, **taken)
@@ -71,26 +78,48 @@ class Data:
 class Validation:
     """What training is scored on after each epoch: rows of X given by the state, or all of X.
 
-    ``score(predictions, y, sample_weight)`` returns a float, higher is better.
+    ``score(predictions, y, sample_weight)`` returns a float, higher is better. In its stead there may be
+    ``judge(theta, statistics, rows)``, for the parameters of one model.
     """
 
     X: object
     y: np.ndarray
     score: object
     sample_weight: np.ndarray | None = None
+    judge: object = None
 
-    def scores(self, backend, network, theta, statistics, rows):
-        """Return the score of each model."""
+    def measure(self, backend, network, theta, statistics, rows):
+        """Return the score and the loss of each model."""
         views = network.layout.views(theta), network.statistics_layout.views(statistics)
         outputs = raw_outputs(backend, network, *views, self.X, rows)
+        losses = self._losses(backend, network.loss, outputs, rows)
         network.loss.link(backend.xp, outputs)
         host = backend.to_host(outputs)
-        return np.array([self._score(prediction, rows, k) for k, prediction in enumerate(host)])
+        if self.judge is not None:
+            models = [(backend.to_host(theta[[k]]), backend.to_host(statistics[[k]])) for k in range(len(host))]
+            return np.array([self.judge(*model, _of(rows, k)) for k, model in enumerate(models)]), losses
+        return np.array([self._score(prediction, _of(rows, k)) for k, prediction in enumerate(host)]), losses
 
-    def _score(self, prediction, rows, model):
-        chosen = slice(None) if rows is None else rows[min(model, len(rows) - 1)]
+    def _losses(self, backend, loss, outputs, rows):
+        """Return the mean loss of each model's rows, penalties apart."""
+        chosen = np.arange(len(self.y))[None] if rows is None else rows
+        weight = np.ones(chosen.shape) if self.sample_weight is None else self.sample_weight[chosen]
+        scale = np.broadcast_to(1 / weight.sum(axis=1, dtype=np.float64), (1, len(outputs)))
+        bring, gradient = backend.asarray, backend.xp.empty_like(outputs)
+        clock, losses = backend.xp.zeros(3, np.int64), backend.xp.empty((1, len(outputs)), np.float64)
+        weight, scale = bring(weight, outputs.dtype), bring(scale, outputs.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            backend.loss_gradient(loss, outputs, bring(self.y[chosen]), weight, scale, clock, gradient, losses)
+        return backend.to_host(losses)[0]
+
+    def _score(self, prediction, chosen):
         weight = None if self.sample_weight is None else self.sample_weight[chosen]
         return self.score(prediction, self.y[chosen], weight)
+
+
+def _of(rows, model):
+    """Return the rows of a model; streams of rows may be one for all of them."""
+    return slice(None) if rows is None else rows[min(model, len(rows) - 1)]
 
 
 @dataclass
@@ -100,6 +129,7 @@ class State:
     ``theta (models, P)`` is what is learnt, ``statistics (models, Q)`` what norms keep of the rows; ``good`` and
     ``best (models, P + Q)`` hold both. ``good`` is where the last epoch began whose every loss was finite: what a
     diverging model goes back to. ``exact`` are statistics worked out for prediction, apart from the running ones.
+    ``average`` is their average over the steps, if that is what predictions are made with.
     ``slots (n_slots, models, P)`` is the optimiser's memory. ``streams`` are the random states that draw the batches,
     one for all models or one each; ``order`` and ``validation_rows (streams, ...)`` number rows of the ``n_rows``
     that were last trained on. ``keys (models, 2)`` choose the random bits of dropout. ``watched`` tells validation sets
@@ -119,6 +149,7 @@ class State:
     no_improvement: np.ndarray
     diverged: np.ndarray
     optimizer: str
+    average: np.ndarray | None = None
     exact: np.ndarray | None = None
     order: np.ndarray | None = None
     validation_rows: np.ndarray | None = None
@@ -126,9 +157,11 @@ class State:
     watched: object = None
     keys: np.ndarray | None = None
     steps: int = 0
+    epochs: int = 0
     samples_seen: int = 0
     loss_curve: list = field(default_factory=list)
     validation_scores: list = field(default_factory=list)
+    validation_losses: list = field(default_factory=list)
 
     def model(self):
         """Return a copy of parameters and statistics, beside each other."""
@@ -140,10 +173,21 @@ class State:
         return model[:, :n_parameters], model[:, n_parameters:]
 
     @property
+    def last(self):
+        """Parameters and statistics after the last epoch, averaged over the steps if that is asked for."""
+        return (self.theta, self.statistics) if self.average is None else self.split(self.average)
+
+    @property
     def served(self):
         """Parameters and statistics to predict with: the best where training watches validation rows, else the last."""
-        theta, statistics = (self.theta, self.statistics) if self.best is None else self.split(self.best)
+        theta, statistics = self.last if self.best is None else self.split(self.best)
         return theta, statistics if self.exact is None else self.exact
+
+    def go_back(self, bad):
+        """Take models that have diverged back to the last good parameters."""
+        self.theta[bad], self.statistics[bad] = (part[bad] for part in self.split(self.good))
+        if self.average is not None:
+            self.average[bad] = self.good[bad]
 
     @classmethod
     def start(cls, theta, streams, options, statistics=None):
@@ -167,6 +211,7 @@ class State:
         )
         state.good = state.model()
         state.best = state.model() if options.early_stopping else None
+        state.average = state.model() if options.ema_decay is not None else None
         state.draw_keys(options)
         return state
 
@@ -186,6 +231,10 @@ class State:
             self.statistics = self.exact.astype(dtype)
         self.exact = None
         self.good = (self.model() if self.good is None else self.good).astype(dtype)
+        if options.ema_decay is None:
+            self.average = None
+        else:
+            self.average = (self.model() if self.average is None else self.average).astype(dtype, copy=False)
         if self.optimizer == options.optimizers[0].kernel:
             self.slots = self.slots.astype(dtype, copy=False)
         else:
@@ -205,31 +254,34 @@ class State:
         """Go on from ``theta`` if it is not what this state has served."""
         if np.array_equal(theta, self.served[0], equal_nan=True):
             return
-        self.theta, self.good, self.best = theta.astype(self.theta.dtype), None, None
+        self.theta = theta.astype(self.theta.dtype)
+        self.good = self.best = self.average = None
 
     def begin_at(self, theta):
         """Start from other parameters, before the first epoch."""
         self.theta = theta
         self.good = self.model()
         self.best = None if self.best is None else self.model()
+        self.average = None if self.average is None else self.model()
 
     def recalibrate(self, statistics):
         """Put statistics in the place of those that were served."""
         self.statistics, self.exact = statistics, None
-        if self.best is not None:
-            self.split(self.best)[1][...] = statistics
+        for model in (self.best, self.average):
+            if model is not None:
+                self.split(model)[1][...] = statistics
 
     def watch(self, watched):
         """Start the record of validation scores anew if they will be those of another set of rows."""
         if watched == self.watched:
             return
-        self.watched, self.validation_scores = watched, []
+        self.watched, self.validation_scores, self.validation_losses = watched, [], []
         self.best_score, self.no_improvement = np.full(len(self.theta), -np.inf), np.zeros(len(self.theta), int)
         if self.best is not None:
             self.best = self.model()
 
     def _forget_steps(self, optimizer):
-        self.optimizer, self.steps = optimizer.kernel, 0
+        self.optimizer, self.steps, self.epochs = optimizer.kernel, 0, 0
         self.slots = np.zeros((optimizer.n_slots, *self.theta.shape), self.theta.dtype)
 
     def number_rows(self, n_rows, split=None):
@@ -266,6 +318,7 @@ class State:
             streams=[copy.deepcopy(self.streams[s]) for s in streams],
             loss_curve=[loss[models] for loss in self.loss_curve],
             validation_scores=[score[models] for score in self.validation_scores],
+            validation_losses=[loss[models] for loss in self.validation_losses],
             **rows(_PER_MODEL, models),
             **rows(_PER_STREAM, streams),
         )
@@ -275,6 +328,7 @@ _PER_MODEL = (
     "theta",
     "statistics",
     "good",
+    "average",
     "exact",
     "learning_rate",
     "base_rate",

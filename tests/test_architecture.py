@@ -19,7 +19,7 @@ STOREYS = {
     "backend": {"backend"},
     "blocks": {"activations", "initializers", "losses", "normalization", "optimizers", "schedules"},
     "network": {"stages", "network", "batches", "inference"},
-    "training": {"state", "training", "lbfgs"},
+    "training": {"state", "step", "training", "lbfgs"},
     "door": {"_callbacks", "_config", "_estimator", "_versions"},
     "estimators": {"mlp", "_mlp", "_targets"},
     "preprocessing": {"preprocessing"},
@@ -119,7 +119,8 @@ def test_modules_import_one_another_without_a_circle():
 
 def test_the_reader_of_imports_sees_what_there_is():
     found = inner_imports(ROOT / "training.py")
-    assert {"sknn.batches", "sknn.network", "sknn.stages"} <= found
+    assert {"sknn.batches", "sknn.network", "sknn.stages"} <= inner_imports(ROOT / "step.py")
+    assert found == {"sknn.step"}
     assert "sknn.backend.reference" in inner_imports(ROOT / "backend" / "cpu.py")
     assert ("numba", None) in imports_of(ROOT / "backend" / "cpu.py")
     assert ("cupy", None) in imports_of(ROOT / "backend" / "cuda.py")

@@ -499,8 +499,6 @@ def test_partial_fit_refuses_what_it_cannot_do():
         quick().partial_fit(X, y)
     with pytest.raises(ValueError, match="classes not in `self.classes_`.*virginica"):
         quick().partial_fit(X, NAMES[y], classes=NAMES[:2])
-    with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):
-        quick(early_stopping=True).partial_fit(X, y, classes=[0, 1, 2])
     with pytest.raises(ValueError, match="not the same as on last call"):
         quick().partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X, y, classes=[0, 1, 2, 3])
     with pytest.raises(AttributeError, match="partial_fit"):

@@ -24,7 +24,7 @@ from sknn.optimizers import (
     Optimizer,
     RMSprop,
 )
-from sknn.training import Tables
+from sknn.step import Tables
 from tests.helpers import BACKENDS, all_subclasses
 
 N_STEPS, N_PARAMETERS, N_DECAYED = 20, 12, 8

@@ -11,9 +11,9 @@ from sklearn.metrics import accuracy_score
 
 from sknn import lbfgs
 from sknn.losses import SoftmaxLogLoss
-from sknn.network import pack, run
+from sknn.network import pack
 from sknn.optimizers import SGD, Adam, AdamW, NAdam, RMSprop
-from sknn.schedules import Adaptive, Constant, InverseScaling, OneCycle
+from sknn.schedules import Adaptive, Constant, GrowingBatch, InverseScaling, OneCycle
 from sknn.state import Data, Options, State, Validation, split_rows
 from sknn.training import Trainer, train_stack
 from tests.helpers import BACKENDS, LOSSES, make_network, plain_layers, random_targets, slope
@@ -149,6 +149,21 @@ SCENARIOS = {
     "dropout": Scenario(make_options(ADAMS, RATES, ALPHAS, dropout=DROPOUT)),
     "dropout, hidden": Scenario(make_options(ADAMS, RATES, ALPHAS, dropout=DROPOUT * [0, 1, 1]), weighted=True),
     "dropout, sparse": Scenario(make_options(SGDS, RATES, ALPHAS, dropout=DROPOUT), form=scipy.sparse.csr_matrix),
+    "averaged": Scenario(make_options(ADAMS, RATES, ALPHAS, ema_decay=np.array([0.0, 0.5, 0.99]))),
+    "averaged, one diverges": Scenario(
+        make_options(SGDS, [0.01, 1e200, 0.01], 1.0, ema_decay=np.array([0.9, 0.5, 0.99]), early_stopping=True),
+        validation=True,
+        expected={"diverged": [False, True, False]},
+    ),
+    "growing batches": Scenario(replace(make_options(ADAMS, RATES, ALPHAS), batch_size=GrowingBatch(5, 2, 3, 30))),
+    "loss watched": Scenario(
+        make_options(
+            ADAMS, [0.01, 0.05, 0.2], ALPHAS, early_stopping=True, monitors_loss=True, n_iter_no_change=3, tol=1e-3
+        ),
+        epochs=60,
+        weighted=True,
+        expected={"epochs differ": True},
+    ),
     "learnt activations": Scenario(make_options(ADAMS, RATES, ALPHAS), activations=("prelu", "maxout")),
     "weights": Scenario(make_options(ADAMS, RATES, ALPHAS), weighted=True),
     "sparse": Scenario(make_options(ADAMS, RATES, ALPHAS), weighted=True, form=scipy.sparse.csr_matrix),
@@ -477,12 +492,11 @@ def big_trainer(loss="softmax_log_loss", weighted=True, dtype=np.float32, optimi
 def test_a_step_allocates_nothing_big(loss, optimizer):
     trainer = big_trainer(loss, optimizer=optimizer)
     trainer.epoch()
-    trainer._fill_tables()
+    steps = trainer._steps_of_epoch()
+    steps.fill(trainer.state)
     tracemalloc.start()
     try:
-        for plan, times in trainer._plans:
-            for _ in range(times):
-                run(plan)
+        steps.run()
         left, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -492,12 +506,14 @@ def test_a_step_allocates_nothing_big(loss, optimizer):
 
 def test_one_plan_serves_every_step_of_every_epoch():
     trainer = big_trainer()
-    plans, calls = trainer._plans, [list(plan) for plan, _ in trainer._plans]
+    steps = trainer._steps_of_epoch()
+    plans, calls = steps._plans, [list(plan) for plan, _ in steps._plans]
     buffers = [[id(value) for value in getattr(call, "args", ())] for plan in calls for call in plan]
     assert [times for _, times in plans] == [3, 1]
     for _ in range(3):
         trainer.epoch()
-    assert trainer._plans is plans and [list(plan) for plan, _ in plans] == calls
+    assert trainer._steps_of_epoch() is steps and steps._plans is plans
+    assert [list(plan) for plan, _ in plans] == calls
     assert [[id(value) for value in getattr(call, "args", ())] for plan in calls for call in plan] == buffers
 
 

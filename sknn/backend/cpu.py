@@ -98,6 +98,9 @@ class Backend(reference.Backend):
             second_rate = t.rate if t.second_rate is None else t.second_rate
             fused(theta, grad, slots, hyper, t.rate, second_rate, alpha, t.scale, n_decayed, t.clock, t.loss)
 
+    def average(self, values, mean, decay, clock):
+        _average(values, mean, decay, clock)
+
     def clip_norm(self, grad, limit):
         _clip_norm(grad, limit)
 
@@ -949,6 +952,15 @@ def _limit_norms(W, limit):
         for i in range(W.shape[1]):
             for j in range(W.shape[2]):
                 W[k, i, j] *= squares[j]
+
+
+@kernel
+def _average(values, mean, decay, clock):
+    step = clock[0] + clock[2] + 1
+    for k in range(mean.shape[0]):
+        rate = mean.dtype.type(max(1 - decay[k], 1 / step))
+        for i in range(mean.shape[1]):
+            mean[k, i] += rate * (values[k, i] - mean[k, i])
 
 
 # ---- column moments: a block of rows at a time, relative to the mean so far --------------

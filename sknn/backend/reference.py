@@ -248,6 +248,15 @@ class Backend:
         second = None if tables.second_rate is None else tables.second_rate[clock[0]][:, None]
         optimizer.update(self.xp, theta, grad, slots, hyper, tables.rate[clock[0]][:, None], second)
 
+    def average(self, values, mean, decay, clock):
+        """Move the average ``mean (K, n)`` of what ``values`` were after each step on; ``decay (K,)`` is its share.
+
+        The average of the first steps is their plain mean, so that it does not remember where it began.
+        """
+        step = clock[0] + clock[2] + 1
+        rate = self.xp.maximum(1 - decay, 1 / step)[:, None].astype(mean.dtype)
+        mean += rate * (values - mean)
+
     # ---- preprocessing ------------------------------------------------------------------
 
     # Blocks are rows of features ``(rows, features)``, or those rows seen as ``(rows, before, groups, after)``, where

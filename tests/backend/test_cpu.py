@@ -16,7 +16,7 @@ import sknn
 from sknn.activations import ACTIVATIONS, ELU, GELU, LeakyReLU
 from sknn.backend import cpu, reference
 from sknn.optimizers import OPTIMIZERS, SGD, Adadelta, Adagrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSprop
-from sknn.training import Tables
+from sknn.step import Tables
 from tests.helpers import BACKENDS, ELEMENTWISE, LOSSES, losses_without_test, random_targets
 
 COMPARED_ACTIVATIONS = {
@@ -41,6 +41,7 @@ COMPARED_ELSEWHERE = {  # tests/preprocessing/test_moments.py
     *("dropout", "dropout_backward"),  # tests/test_dropout.py
     *("batch_moments", "standardize", "standardize_backward", "scale_backward"),  # tests/test_normalization.py
     *("standardize_groups", "standardize_groups_backward"),
+    "average",  # tests/test_stopping.py
     *("maxout", "maxout_backward"),  # tests/test_learnt_activations.py
 }
 COMPARED = {"gather", *DISPATCHED, *COMPARED_ELSEWHERE}

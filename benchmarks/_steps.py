@@ -1,8 +1,8 @@
 """Time the training steps of one library on one network: ``python -m benchmarks._steps SPEC``.
 
-SPEC is a JSON object: library, layers, batch, batches (in an epoch), epochs (short and long fit),
-dtype, threads. One JSON line comes out: microseconds a step, the last epoch's loss and, for sknn,
-the microseconds of the step's matrix products alone.
+SPEC is a JSON object: library, layers, block (what hidden layers have besides ReLU), batch, batches (in an epoch),
+epochs (short and long fit), dtype, threads. One JSON line comes out: microseconds a step, the last epoch's loss and,
+for sknn, the microseconds of the step's matrix products alone.
 """
 
 import importlib
@@ -20,6 +20,17 @@ ALPHA = 1e-4
 LEARNING_RATE = 1e-3
 SEPARATION = 3.0
 MODULES = {"sknn": "sknn", "sklearn": "sklearn.neural_network"}
+
+
+# What a hidden layer is made of, for sknn and for PyTorch, whose modules follow each linear map.
+BLOCKS = {
+    "": ({}, lambda nn, units: [nn.ReLU()]),
+    "batch norm": ({"norm": "batch"}, lambda nn, units: [nn.BatchNorm1d(units), nn.ReLU()]),
+    "layer norm": ({"norm": "layer"}, lambda nn, units: [nn.LayerNorm(units), nn.ReLU()]),
+    "dropout 0.5": ({"dropout": 0.5}, lambda nn, units: [nn.ReLU(), nn.Dropout(0.5)]),
+    "SELU": ({"activation": "selu"}, lambda nn, units: [nn.SELU()]),
+    "GELU": ({"activation": "gelu"}, lambda nn, units: [nn.GELU()]),
+}
 
 
 def make_data(rows, features, classes, dtype):
@@ -55,6 +66,7 @@ def time_estimator(spec, X, y):
             tol=0.0,
             n_iter_no_change=10**9,
             random_state=0,
+            **BLOCKS[spec["block"]][0],
         )
         for epochs in spec["epochs"]
     )
@@ -64,15 +76,17 @@ def time_estimator(spec, X, y):
     return seconds, long.loss_curve_[-1]
 
 
-def torch_network(layers, dtype):
-    """Return a stack of linear layers and ReLUs, initialised as scikit-learn does."""
+def torch_network(layers, block, dtype):
+    """Return a stack of linear layers and what follows them, initialised as scikit-learn does."""
     from torch import nn
 
-    modules = []
+    modules, behind = [], []
     for fan_in, fan_out in pairwise(layers):
-        modules += [nn.Linear(fan_in, fan_out), nn.ReLU()]
-        nn.init.xavier_uniform_(modules[-2].weight)
-    return nn.Sequential(*modules[:-1]).to(dtype)
+        linear = nn.Linear(fan_in, fan_out)
+        nn.init.xavier_uniform_(linear.weight)
+        modules += [*behind, linear]
+        behind = BLOCKS[block][1](nn, fan_out)
+    return nn.Sequential(*modules).to(dtype)
 
 
 def torch_epoch(network, optimizer, X, y, batch):
@@ -98,7 +112,7 @@ def time_torch(spec, X, y):
     torch.set_num_threads(spec["threads"])
     torch.manual_seed(0)
     X, y = torch.from_numpy(X), torch.from_numpy(y)
-    network = torch_network(spec["layers"], X.dtype)
+    network = torch_network(spec["layers"], spec["block"], X.dtype)
     decay = ALPHA / spec["batch"]
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, weight_decay=decay, fused=True)
     warm_up, epochs = spec["epochs"]

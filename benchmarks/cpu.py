@@ -10,6 +10,7 @@ import sys
 from typing import NamedTuple
 
 from benchmarks._processes import CORES, ROOT, describe, installed, markdown_table, run_alone
+from benchmarks._steps import BLOCKS
 
 PAGE = ROOT / "docs" / "benchmarks" / "cpu.md"
 LABELS = {"sknn": "sknn", "sklearn": "scikit-learn", "torch": "PyTorch"}
@@ -24,8 +25,9 @@ Microseconds a training step, lower is better: median of {rounds} rounds, {dtype
 
 {table}
 
-- Classification, ten classes, ReLU, Adam, learning rate 1e-3, L2 penalty 1e-4, shuffled batches,
-  the same synthetic data for all. Losses are those of the last epoch, after the same epochs.
+- Classification, ten classes, ReLU where nothing else is named, Adam, learning rate 1e-3, L2
+  penalty 1e-4, shuffled batches, the same synthetic data for all. Losses are those of the last
+  epoch, after the same epochs; a dash is what a library has not.
 - sknn, scikit-learn: seconds of a long fit less those of a short one, over the steps between them,
   so that validation and set-up cancel. PyTorch: the bare eager loop on tensors in memory, fused
   Adam, no `DataLoader`; its epochs after the first.
@@ -35,17 +37,22 @@ Microseconds a training step, lower is better: median of {rounds} rounds, {dtype
 
 
 class Network(NamedTuple):
-    """A network, its batch size, batches in an epoch, and epochs of the short and long fit."""
+    """A network, its batch size, batches in an epoch, epochs of the short and long fit, and a building block."""
 
     layers: tuple
     batch: int
     batches: int
     epochs: tuple
+    block: str = ""
 
     @property
     def name(self):
-        """Return the widths of the layers, joined by dashes."""
-        return "-".join(map(str, self.layers))
+        """Return the widths of the layers, joined by dashes, and the building block."""
+        return " ".join(["-".join(map(str, self.layers)), *self.block.split()])
+
+    def trained_by(self, library):
+        """Return whether a library has the building block."""
+        return not self.block or library != "sklearn"
 
 
 NETWORKS = (
@@ -55,15 +62,16 @@ NETWORKS = (
     Network((784, 1024, 1024, 10), 256, 60, (1, 3)),
     Network((64, 64, 10), 32, 56, (5, 55)),
     Network((20, 32, 10), 32, 64, (5, 55)),
+    *(Network((784, 256, 128, 10), 128, 468, (1, 3), block) for block in BLOCKS if block),
 )
 
 
 def measure(network, libraries, options):
     """Return the medians of each library on `network`, its processes taking turns."""
-    results = {library: [] for library in libraries}
+    results = {library: [] for library in libraries if network.trained_by(library)}
     for number in range(options.rounds):
         print(f"{network.name}: round {number + 1} of {options.rounds}", file=sys.stderr)
-        for library in libraries:
+        for library in results:
             spec = {"library": library, "threads": options.threads, "dtype": options.dtype}
             results[library].append(run_alone("benchmarks._steps", spec | network._asdict()))
     return {library: medians(rounds) for library, rounds in results.items()}
@@ -80,17 +88,18 @@ def table(results, libraries):
     header = ["network", "batch", *(f"{LABELS[library]} us" for library in libraries)]
     header += [*(f"{LABELS[peer]} / sknn" for peer in peers), "products us", "step / products"]
     header += [f"loss {LABELS[library]}" for library in libraries]
-    rows = [table_row(network, figures, peers) for network, figures in results.items()]
+    rows = [table_row(network, figures, libraries, peers) for network, figures in results.items()]
     return markdown_table(header, rows)
 
 
-def table_row(network, figures, peers):
+def table_row(network, figures, libraries, peers):
     """Return the cells of one network; a figure that was not measured is a dash."""
+    figures = {library: figures.get(library, {}) for library in libraries}
     own = figures.get("sknn", {})
     step, products = own.get("step"), own.get("products")
-    ratios = [ratio(figures[peer]["step"], step) for peer in peers]
-    steps = [microseconds(result["step"]) for result in figures.values()]
-    losses = [f"{result['loss']:.4f}" for result in figures.values()]
+    ratios = [ratio(figures[peer].get("step"), step) for peer in peers]
+    steps = [microseconds(result.get("step")) for result in figures.values()]
+    losses = [f"{result['loss']:.4f}" if result else "-" for result in figures.values()]
     alone = [microseconds(products), ratio(step, products)]
     return [network.name, str(network.batch), *steps, *ratios, *alone, *losses]
 

@@ -26,6 +26,7 @@ from ._estimator import (
     unchanged_on_error,
 )
 from ._parameters import (
+    NestedBlocksMixin,
     block,
     boolean,
     check_parameters,
@@ -50,6 +51,7 @@ from .backend import BACKENDS, to_numpy
 from .batches import is_sparse
 from .inference import adapted, population_statistics, raw_outputs
 from .initializers import INITIALIZERS, Auto, Initializer
+from .losses import REGRESSION_LOSSES
 from .network import PARAMETERS, RUNNING, Network, pack
 from .normalization import NORMS, Norm
 from .optimizers import OPTIMIZERS, SGD, FullBatch, Optimizer
@@ -137,10 +139,18 @@ class Job:
     met_rule: bool = False
 
 
-class BaseMLP(CallbackSupportMixin, BackendMixin, BaseEstimator):
+class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimator):
     """What the classifier and the regressor share."""
 
     _rules = RULES
+    _tables = {
+        "activation": ACTIVATIONS,
+        "init": INITIALIZERS,
+        "norm": NORMS,
+        "solver": OPTIMIZERS,
+        "learning_rate": SCHEDULES,
+        "loss": REGRESSION_LOSSES,
+    }
 
     # ---- fitting ------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ A rule is a pair (test, text). An estimator keeps its rules in one table and run
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass, replace
 from numbers import Integral, Real
 from typing import NamedTuple
 
@@ -198,6 +198,49 @@ def with_parameters_of(estimator, block, names=None):
     """Return a building block whose fields, or those of these names, are the estimator's parameters."""
     names = [field.name for field in fields(block)] if names is None else names
     return block(**{name: getattr(estimator, name) for name in names})
+
+
+class NestedBlocksMixin:
+    """Makes fields of building blocks parameters of their estimator: ``norm__momentum`` is that of its ``norm``.
+
+    ``_tables`` has the blocks that a parameter may name, by the parameter's name.
+    """
+
+    def get_params(self, deep=True):
+        """Return parameters by name; with ``deep``, fields of building blocks too, as ``norm__momentum``."""
+        params = super().get_params(deep=deep)
+        if not deep:
+            return params
+        blocks = {name: value for name, value in params.items() if is_block(value)}
+        nested = {
+            f"{name}__{item.name}": getattr(value, item.name)
+            for name, value in blocks.items()
+            for item in fields(value)
+        }
+        return params | nested
+
+    def set_params(self, **params):
+        """Set parameters by name; ``norm__momentum=0.2`` replaces ``norm`` by one of that momentum."""
+        own = {name: value for name, value in params.items() if "__" not in name}
+        super().set_params(**own)
+        for name in params.keys() - own.keys():
+            self._set_field(*name.split("__", 1), params[name])
+        return self
+
+    def _set_field(self, name, item, value):
+        given = getattr(self, name, None)
+        block = self._tables.get(name, {}).get(given) if isinstance(given, str) else given
+        block = block() if isinstance(block, type) else block
+        if not is_block(block):
+            raise ValueError(f"{name}__{item} needs {name} to be one building block with fields; got {name}={given!r}.")
+        known = [field.name for field in fields(block)]
+        require(item in known, f"the field of {name} in {name}__{item}", f"one of {known} for {block}", item)
+        setattr(self, name, replace(block, **{item: value}))
+
+
+def is_block(value):
+    """Whether a value is a building block, a dataclass."""
+    return is_dataclass(value) and not isinstance(value, type)
 
 
 def require(holds, name, allowed, value):

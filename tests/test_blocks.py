@@ -7,14 +7,16 @@ import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sknn import MLPClassifier, MLPRegressor
 from sknn.activations import ACTIVATIONS, ELU, GELU, Activation, LeakyReLU, Tanh
 from sknn.initializers import INITIALIZERS, Constant, Initializer, Normal, VarianceScaling
-from sknn.normalization import NORMS, BatchNorm, Norm
+from sknn.normalization import NORMS, BatchNorm, GroupNorm, Norm
 from sknn.optimizers import OPTIMIZERS, SGD, Lion, Optimizer, RMSprop
+from sknn.preprocessing import StandardScaler
 from sknn.schedules import SCHEDULES, SCIKIT_LEARNS, Cosine, InverseScaling, OneCycle, Schedule, WarmUp
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -113,6 +115,42 @@ def test_blocks_in_a_search():
     search = GridSearchCV(MLPClassifier((8,), max_iter=5, random_state=0), grid, cv=2, error_score="raise").fit(X, y)
     assert len(search.cv_results_["params"]) == 12
     assert isinstance(search.best_estimator_._network.activations[0], Activation)
+
+
+def test_fields_of_blocks_are_parameters():
+    model = MLPClassifier((8,), activation=LeakyReLU(0.2), norm="batch", solver=RMSprop(0.95))
+    assert model.get_params()["activation__negative_slope"] == 0.2
+    assert model.get_params()["solver__rho"] == 0.95
+    assert not [name for name in model.get_params() if name.startswith("norm__")]  # one by name has its defaults
+    model.set_params(norm__momentum=0.3, activation__negative_slope=0.5, solver__rho=0.5)
+    assert (model.norm, model.activation, model.solver) == (BatchNorm(0.3), LeakyReLU(0.5), RMSprop(0.5))
+    assert model.set_params(norm=GroupNorm(2), norm__eps=0.1).norm == GroupNorm(2, 0.1)
+    assert model.set_params(solver="lion", solver__beta_1=0.5).solver == Lion(0.5)
+    assert model.get_params(deep=False).keys() == MLPClassifier().get_params(deep=False).keys()
+
+
+@pytest.mark.parametrize(
+    "parameters, message",
+    [
+        ({"norm__momentum": 0.1}, "norm__momentum needs norm to be one building block with fields; got norm=None"),
+        ({"norm": ["batch"], "norm__eps": 0.1}, "norm__eps needs norm to be one building block"),
+        ({"norm": "layer", "norm__momentum": 0.1}, "must be one of .*'eps', 'center', 'scale', 'position'.*momentum"),
+        ({"norm": "batch", "norm__momentum": 2.0}, r"momentum must be a number in \(0, 1\]; got 2.0"),
+        ({"nrom__momentum": 0.1}, "nrom__momentum needs nrom to be one building block"),
+        ({"nrom": 0.1}, "Invalid parameter 'nrom'"),
+    ],
+)
+def test_fields_that_are_not_there(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        MLPClassifier().set_params(**parameters)
+
+
+def test_fields_in_a_search():
+    pipeline = make_pipeline(StandardScaler(), MLPClassifier((8,), norm="batch", max_iter=5, random_state=0))
+    grid = {"mlpclassifier__norm__momentum": [0.01, 0.5], "mlpclassifier__norm__virtual_batch_size": [None, 16]}
+    search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(X, y)
+    assert {search.best_params_["mlpclassifier__norm__momentum"]} <= {0.01, 0.5}
+    assert search.best_estimator_[-1].norm.momentum == search.best_params_["mlpclassifier__norm__momentum"]
 
 
 # ---- solvers ----------------------------------------------------------------------------

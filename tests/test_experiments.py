@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from examples.plot_batch_norm import accuracies
 from examples.plot_initialization import CASES, signals
 from sknn.activations import ACTIVATIONS
 
@@ -29,3 +30,27 @@ def test_signals_through_ten_layers(name, seed):
         assert all((np.abs(y) > 0.99).mean() > 0.85 for y in outputs)
     if name == "relu, lecun_normal":
         np.testing.assert_allclose([outputs[0].mean(), outputs[-1].mean()], [0.400, 0.015], rtol=0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_batch_norm_is_ahead_at_every_epoch(seed):
+    """Ioffe and Szegedy, figure 1a: sigmoid layers that hardly learn without it."""
+    plain, normed = (np.array(accuracies(norm, epochs=8, seed=seed)) for norm in (None, "batch"))
+    assert (normed > plain + 0.1).all()
+    assert normed[-1] > 0.9 and plain[-1] < 0.3
+
+
+@pytest.mark.slow
+def test_batch_norm_loses_where_batches_are_small_and_wins_where_they_are_not():
+    small = {norm: accuracies(norm, batch_size=2, epochs=6)[-1] for norm in ("batch", "layer")}
+    usual = {norm: accuracies(norm, batch_size=60, epochs=6)[-1] for norm in ("batch", "layer")}
+    assert small["layer"] > small["batch"] + 0.1
+    assert usual["batch"] > usual["layer"] + 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("learning_rate", [0.01, 0.1, 1.0, 3.0])
+def test_batch_norm_learns_at_any_rate(learning_rate):
+    plain, normed = (accuracies(norm, learning_rate=learning_rate, epochs=6)[-1] for norm in (None, "batch"))
+    assert normed > plain + 0.3

@@ -212,12 +212,9 @@ class NestedBlocksMixin:
         if not deep:
             return params
         blocks = {name: value for name, value in params.items() if is_block(value)}
-        nested = {
-            f"{name}__{item.name}": getattr(value, item.name)
-            for name, value in blocks.items()
-            for item in fields(value)
-        }
-        return params | nested
+        for name, value in blocks.items():
+            params |= {f"{name}__{item.name}": getattr(value, item.name) for item in fields(value)}
+        return params
 
     def set_params(self, **params):
         """Set parameters by name; ``norm__momentum=0.2`` replaces ``norm`` by one of that momentum."""

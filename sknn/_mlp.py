@@ -396,6 +396,11 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
                 "hidden_layer_sizes and the number of outputs must stay as they were to go on training; got layer "
                 f"widths {network.widths} after {self._network.widths}. Set warm_start=False to start anew."
             )
+        if network.shapes != self._network.shapes:
+            raise ValueError(
+                "norm must stay one that learns and keeps the same for each layer to go on training; got "
+                f"norm={self.norm!r} after {self._network.norms}. Set warm_start=False to start anew."
+            )
         state = replace(self._state)
         theta = self._shown_theta()
         if theta.shape != state.theta.shape:

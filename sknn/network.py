@@ -130,6 +130,11 @@ class Network:
         parts = self.widths[:-1], self.widths[1:], activations, self.initializers, norms
         return tuple(Layer(*each) for each in zip(*parts, strict=True))
 
+    @property
+    def shapes(self):
+        """What each layer learns and keeps: two dicts of shapes by kind."""
+        return [(layer.learnt(), layer.kept()) for layer in self.layers]
+
     @cached_property
     def layout(self):
         """The layout of this network's parameters."""

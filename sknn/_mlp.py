@@ -228,6 +228,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         state = self._make_state(network, options, dtype, fresh)
         if self.solver == "lbfgs":
             validation = None
+            self._check_batches_mix_rows(network, len(y), len(y))
         else:
             splits = self.early_stopping and validation is None
             self._number_rows(network, state, len(y), targets.strata(y), splits)
@@ -423,17 +424,20 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         split = (lambda stream: split_rows(stream, n_rows, fraction, strata)) if splits else None
         state.number_rows(n_rows, split)
         n_train, batch_size = state.order.shape[1], self._batch_size()
-        smallest = min(n_train, batch_size.start if isinstance(batch_size, BatchSchedule) else batch_size)
-        if network.mixes_rows and smallest < 2:
-            raise ValueError(
-                f"norm={self.norm!r} must have training batches of 2 rows or more, as it normalises each by its own "
-                f"mean; got batch_size={self.batch_size!r} and n_samples={n_train}. LayerNorm has no need of others."
-            )
+        smallest = batch_size.start if isinstance(batch_size, BatchSchedule) else batch_size
+        self._check_batches_mix_rows(network, n_train, smallest)
         if isinstance(self.batch_size, Integral) and self.batch_size > n_train:
             warnings.warn(
                 f"Got `batch_size` larger than the number of training rows, {self.batch_size} > {n_train}. "
                 f"It is going to be clipped to {n_train}.",
                 stacklevel=5,
+            )
+
+    def _check_batches_mix_rows(self, network, n_train, batch_size):
+        if network.mixes_rows and min(n_train, batch_size) < 2:
+            raise ValueError(
+                f"norm={self.norm!r} must have training batches of 2 rows or more, as it normalises each by its own "
+                f"mean; got batch_size={self.batch_size!r} and n_samples={n_train}. LayerNorm has no need of others."
             )
 
     # ---- training -----------------------------------------------------------------------

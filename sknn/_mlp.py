@@ -513,6 +513,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         statistics = population_statistics(
             backend, self._network, views, state.served[1], _to_backend(backend, checked), sample_weight
         )
+        state.adopt(self._shown_theta())
         state.recalibrate(statistics)
         vars(self).update(shown(self._network, *state.served))
         return self
@@ -587,7 +588,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         """Keep the parameters once: coefs_ and intercepts_ are views of the state, unless they were replaced."""
         attributes = super().__getstate__()
         is_fitted = "_state" in attributes and "coefs_" in attributes
-        if is_fitted and np.array_equal(self._shown_theta(), self._state.served[0], equal_nan=True):
+        if is_fitted and self._shows_state():
             return {name: value for name, value in attributes.items() if name not in SHOWN.values()}
         return attributes
 
@@ -619,6 +620,12 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
             ]
 
         return views(PARAMETERS), views(RUNNING)
+
+    def _shows_state(self):
+        """Whether the attributes hold what the state serves; a user may have replaced them."""
+        served = shown(self._network, *self._state.served)
+        pairs = [(pack(getattr(self, name)), pack(arrays)) for name, arrays in served.items()]
+        return all(np.array_equal(*pair, equal_nan=True) for pair in pairs)
 
     def _shown_theta(self):
         """Return the parameters that the attributes hold, as one row of theta."""

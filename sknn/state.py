@@ -267,9 +267,10 @@ class State:
     def recalibrate(self, statistics):
         """Put statistics in the place of those that were served."""
         self.statistics, self.exact = statistics, None
-        for model in (self.best, self.average):
+        for name in ("best", "average"):
+            model = getattr(self, name)
             if model is not None:
-                self.split(model)[1][...] = statistics
+                setattr(self, name, np.concatenate([self.split(model)[0], statistics], axis=1))
 
     def watch(self, watched):
         """Start the record of validation scores anew if they will be those of another set of rows."""

@@ -227,8 +227,9 @@ class State:
             if isinstance(value, np.ndarray) and not value.flags.writeable:  # loaded as a memory map
                 setattr(self, name, value.copy())
         self.theta, self.statistics = (part.astype(dtype, copy=False) for part in (self.theta, self.statistics))
-        if options.freezes_norms and self.exact is not None:
-            self.statistics = self.exact.astype(dtype)
+        if options.freezes_norms:
+            self.recalibrate(self.served[1].astype(dtype))
+            self.good = None
         self.exact = None
         self.good = (self.model() if self.good is None else self.good).astype(dtype)
         if options.ema_decay is None:

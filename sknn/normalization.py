@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ._parameters import require
+from ._parameters import integer, require
 from .activations import Identity
 
 POSITIONS = ("pre", "post")
@@ -294,7 +294,7 @@ class BatchNorm(UnitNorm):
         require(0 < self.momentum <= 1, "momentum", "a number in (0, 1]", self.momentum)
         require(self.statistics in STATISTICS, "statistics", "'ema' or 'exact'", self.statistics)
         size = self.virtual_batch_size
-        require(size is None or size >= 2, "virtual_batch_size", "None or an integer >= 2", size)
+        require(size is None or integer(2).holds(size), "virtual_batch_size", "None or an integer >= 2", size)
 
     @property
     def is_exact(self):
@@ -355,10 +355,10 @@ class BatchRenorm(UnitNorm):
         require(0 < self.momentum <= 1, "momentum", "a number in (0, 1]", self.momentum)
         require(self.r_max >= 1, "r_max", "a number >= 1", self.r_max)
         require(self.d_max >= 0, "d_max", "a number >= 0", self.d_max)
-        require(self.start_step >= 0, "start_step", "an integer >= 0", self.start_step)
+        require(integer(0).holds(self.start_step), "start_step", "an integer >= 0", self.start_step)
         for name in ("r_end", "d_end"):
             value = getattr(self, name)
-            require(value >= self.start_step, name, f"an integer >= start_step={self.start_step}", value)
+            require(integer(self.start_step).holds(value), name, f"an integer >= start_step={self.start_step}", value)
 
     def kept(self, units):
         return {"means": (1, units), "variances": (1, units), "updates": (1, 1)}
@@ -439,7 +439,7 @@ class GroupNorm(RowNorm):
 
     def __post_init__(self):
         super().__post_init__()
-        require(self.groups >= 1, "groups", "an integer >= 1", self.groups)
+        require(integer(1).holds(self.groups), "groups", "an integer >= 1", self.groups)
 
     def n_groups(self):
         return self.groups
@@ -471,7 +471,7 @@ class InstanceNorm(RowNorm):
 
     def __post_init__(self):
         super().__post_init__()
-        require(self.channels >= 1, "channels", "an integer >= 1", self.channels)
+        require(integer(1).holds(self.channels), "channels", "an integer >= 1", self.channels)
 
     def n_groups(self):
         return self.channels

@@ -113,7 +113,8 @@ class Pass:
         views = layout.views(theta), layout.views(grad)
         batch = whole_batch(backend, self.X)
         training = Training(views[1], self.weight[None], self.noise, self.dropped, self.frozen)
-        statistics = network.initial_statistics(n_models, theta.dtype) if self.statistics is None else self.statistics
+        start = network.initial_statistics(n_models, theta.dtype) if self.statistics is None else self.statistics
+        statistics = start.copy()  # the pass moves them on
         running = network.statistics_layout.views(statistics)
         self.passage = Passage(backend, network, batch, self.X.shape[0], views[0], running, training)
         z, dz = self.passage.outputs

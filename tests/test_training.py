@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score
 from sknn import lbfgs
 from sknn.losses import SoftmaxLogLoss
 from sknn.network import pack
+from sknn.normalization import BatchNorm, BatchRenorm, GroupNorm, InstanceNorm, LayerNorm, WeightNorm
 from sknn.optimizers import SGD, Adam, AdamW, NAdam, RMSprop
 from sknn.schedules import Adaptive, Constant, GrowingBatch, InverseScaling, OneCycle
 from sknn.state import Data, Options, State, Validation, split_rows
@@ -51,7 +52,7 @@ def make_state(network, options, n_rows, streams, dtype=float, split=None, model
     """Return the state before the first epoch; model k of a stack starts from weights drawn by seed k."""
     seeds = range(len(options.optimizers)) if models is None else models
     theta = np.concatenate([network.initial_parameters(np.random.RandomState(seed), dtype) for seed in seeds])
-    state = State.start(theta, streams, options)
+    state = State.start(theta, streams, options, network.initial_statistics(len(theta), dtype))
     state.number_rows(n_rows, split)
     return state
 
@@ -79,13 +80,15 @@ class Scenario:
     loss: str = "softmax_log_loss"
     validation: bool = False
     hidden: tuple = (7, 5)
+    norms: tuple = ()
     expected: dict = field(default_factory=dict)
 
     activations: tuple = ("relu", "tanh")
 
     def network(self):
         activations = self.activations[: len(self.hidden)]
-        return make_network((N_FEATURES, *self.hidden, N_OUTPUTS), activations, self.loss)
+        network = make_network((N_FEATURES, *self.hidden, N_OUTPUTS), activations, self.loss)
+        return replace(network, norms=self.norms)
 
     def data(self):
         data = make_data(self.loss, weighted=self.weighted, form=self.form)
@@ -117,6 +120,8 @@ ADAMS = (Adam(), Adam(0.5, 0.9, 1e-3), Adam(0.8, 0.99, 1e-6))
 RATES, ALPHAS = [0.002, 0.02, 0.05], [0.0, 0.1, 1.0]
 DROPOUT = np.array([[0.0, 0.5, 0.1], [0.2, 0.0, 0.3], [0.3, 0.6, 0.0]])
 STOPS = {"n_iter_no_change": 2, "tol": 0.01}
+RENORM = BatchRenorm(momentum=0.2, start_step=4, r_end=20, d_end=30)
+VIRTUAL = BatchNorm(virtual_batch_size=4, position="post")
 
 SCENARIOS = {
     "adam": Scenario(make_options(ADAMS, RATES, ALPHAS)),
@@ -165,6 +170,30 @@ SCENARIOS = {
         expected={"epochs differ": True},
     ),
     "learnt activations": Scenario(make_options(ADAMS, RATES, ALPHAS), activations=("prelu", "maxout")),
+    "batch norm": Scenario(make_options(ADAMS, RATES, ALPHAS), norms=(BatchNorm(), VIRTUAL), weighted=True),
+    "batch norm, last batch of one": Scenario(make_options(SGDS, RATES, ALPHAS, 23), norms=(BatchNorm(), None)),
+    "batch norm, frozen": Scenario(
+        make_options(ADAMS, RATES, ALPHAS, freezes_norms=True), norms=(BatchNorm(), BatchNorm(scale=False))
+    ),
+    "batch norm, early stopping": Scenario(
+        make_options(ADAMS, [0.01, 0.05, 0.2], ALPHAS, early_stopping=True, n_iter_no_change=3, tol=1e-3),
+        epochs=60,
+        norms=(BatchNorm(center=False), BatchNorm()),
+        expected={"epochs differ": True},
+    ),
+    "batch norm, one diverges": Scenario(
+        make_options(SGDS, [0.01, 1e200, 0.01], 1.0),
+        norms=(BatchNorm(), BatchNorm()),
+        expected={"diverged": [False, True, False]},
+    ),
+    "batch renorm": Scenario(make_options(ADAMS, RATES, ALPHAS), norms=(RENORM, replace(RENORM, position="post"))),
+    "layer norm": Scenario(make_options(SGDS, RATES, ALPHAS), norms=(LayerNorm(), LayerNorm(position="post"))),
+    "group norm": Scenario(
+        make_options(ADAMS, RATES, ALPHAS, dropout=DROPOUT), hidden=(8, 6), norms=(GroupNorm(4), InstanceNorm(2))
+    ),
+    "weight norm": Scenario(
+        make_options(ADAMS, RATES, ALPHAS), norms=(WeightNorm(), WeightNorm()), form=scipy.sparse.csr_matrix
+    ),
     "weights": Scenario(make_options(ADAMS, RATES, ALPHAS), weighted=True),
     "sparse": Scenario(make_options(ADAMS, RATES, ALPHAS), weighted=True, form=scipy.sparse.csr_matrix),
     "different ends": Scenario(

@@ -434,7 +434,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
             )
 
     def _check_batches_mix_rows(self, network, n_train, batch_size):
-        if network.mixes_rows and min(n_train, batch_size) < 2:
+        if network.mixes_rows and not self.freeze_norm and min(n_train, batch_size) < 2:
             raise ValueError(
                 f"norm={self.norm!r} must have training batches of 2 rows or more, as it normalises each by its own "
                 f"mean; got batch_size={self.batch_size!r} and n_samples={n_train}. LayerNorm has no need of others."

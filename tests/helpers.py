@@ -114,7 +114,7 @@ class Pass:
         batch = whole_batch(backend, self.X)
         training = Training(views[1], self.weight[None], self.noise, self.dropped, self.frozen)
         start = network.initial_statistics(n_models, theta.dtype) if self.statistics is None else self.statistics
-        statistics = start.copy()  # the pass moves them on
+        self.moved = statistics = start.copy()
         running = network.statistics_layout.views(statistics)
         self.passage = Passage(backend, network, batch, self.X.shape[0], views[0], running, training)
         z, dz = self.passage.outputs

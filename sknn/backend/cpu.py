@@ -67,6 +67,9 @@ class Backend(reference.Backend):
     def batch_moments(self, x, weight, bounds, eps, mean, variance, inverse):
         _batch_moments(x, weight, bounds, x.dtype.type(eps), mean, variance, inverse)
 
+    def track_moments(self, mean, variance, weight, bounds, momentum, kept):
+        _track_moments(mean, variance, weight, bounds, momentum, kept["means"], kept["variances"], kept["updates"])
+
     def standardize(self, x, mean, inverse, gain, bounds, y):
         _standardize(x, mean, inverse, gain, bounds, y)
 
@@ -559,6 +562,23 @@ def _batch_moments(x, weight, bounds, eps, mean, variance, inverse):
                     variance[k, part, j] += w * deviation * deviation
             for j in range(x.shape[2]):
                 inverse[k, part, j] = one / math.sqrt(variance[k, part, j] + eps)
+
+
+@kernel
+def _track_moments(mean, variance, weight, bounds, momentum, means, variances, updates):
+    for k in range(mean.shape[0]):
+        s = min(k, weight.shape[0] - 1)
+        for part in range(bounds.shape[0] - 1):
+            total = 0.0
+            for i in range(bounds[part], bounds[part + 1]):
+                total += weight[s, i]
+            if total > 0:
+                updates[k, 0, 0] += 1
+                rate = mean.dtype.type(max(momentum, 1 / updates[k, 0, 0]))
+                correction = mean.dtype.type(total / (total - 1) if total >= 2 else 1.0)
+                for j in range(mean.shape[2]):
+                    means[k, 0, j] += rate * (mean[k, part, j] - means[k, 0, j])
+                    variances[k, 0, j] += rate * (correction * variance[k, part, j] - variances[k, 0, j])
 
 
 @kernel

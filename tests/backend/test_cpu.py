@@ -39,7 +39,13 @@ COMPARED_ELSEWHERE = {  # tests/preprocessing/test_moments.py
     *("scale_shift", "shift_scale", "center", "one_blas_thread"),
     *("clip_norm", "add_l1", "limit_norms"),  # tests/test_regularization.py
     *("dropout", "dropout_backward"),  # tests/test_dropout.py
-    *("batch_moments", "standardize", "standardize_backward", "scale_backward"),  # tests/test_normalization.py
+    *(
+        "batch_moments",
+        "track_moments",
+        "standardize",
+        "standardize_backward",
+        "scale_backward",
+    ),  # tests/test_normalization.py
     *("standardize_groups", "standardize_groups_backward"),
     "average",  # tests/test_stopping.py
     *("maxout", "maxout_backward"),  # tests/test_learnt_activations.py

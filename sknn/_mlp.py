@@ -399,8 +399,9 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
             )
         if network.shapes != self._network.shapes:
             raise ValueError(
-                "norm must stay one that learns and keeps the same for each layer to go on training; got "
-                f"norm={self.norm!r} after {self._network.norms}. Set warm_start=False to start anew."
+                "norm and activation must stay ones that learn and keep the same in each layer to go on training; got "
+                f"{network.norms} and {network.activations} after {self._network.norms} and "
+                f"{self._network.activations}. Set warm_start=False to start anew."
             )
         state = replace(self._state)
         theta = self._shown_theta()

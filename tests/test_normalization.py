@@ -345,6 +345,30 @@ def test_batch_kernels_are_their_definitions(dtype, n_models, shared, bounds, po
 
 @each_dtype
 @pytest.mark.parametrize("n_models", [1, 3])
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "own"])
+@pytest.mark.parametrize("momentum", [0.01, 0.5])
+def test_fused_running_statistics_are_their_definition(momentum, shared, n_models, dtype):
+    case, bounds, found = kernel_case(dtype, n_models, shared), np.array([0, 5, 7, 13]), []
+    case["weight"][0, 5:7] = 0
+    mean, variance = np.random.default_rng(1).random((2, n_models, 3, 6)).astype(dtype)
+    for backend in BACKENDS.values():
+        kept = {"means": np.ones((n_models, 1, 6), dtype), "variances": np.full((n_models, 1, 6), 2, dtype)}
+        kept["updates"] = np.full((n_models, 1, 1), 3, dtype)
+        backend.track_moments(mean, variance, case["weight"], bounds, momentum, kept)
+        found.append(kept)
+    for kind, expected in found[0].items():
+        np.testing.assert_allclose(found[1][kind], expected, rtol=10 * np.finfo(dtype).eps)
+    assert (found[0]["updates"][0] == 5).all()
+
+
+def test_weights_of_zero_have_no_direction_and_stay_finite():
+    model = MLPClassifier((8,), norm="weight", init="zeros", max_iter=5, random_state=0).fit(X, y)
+    assert np.isfinite(model.predict_proba(X)).all()
+    np.testing.assert_array_equal(model.coefs_[0], 0)
+
+
+@each_dtype
+@pytest.mark.parametrize("n_models", [1, 3])
 @pytest.mark.parametrize("groups", [1, 2, 3])
 @pytest.mark.parametrize("poison", [False, True], ids=["finite", "nan"])
 def test_group_kernels_are_their_definitions(dtype, n_models, groups, poison):
@@ -827,7 +851,7 @@ def test_training_in_two_goes_is_training_in_one(early_stopping, norm):
 def test_going_on_needs_norms_of_the_same_shapes(before, after):
     model = fitted(hidden_layer_sizes=(6, 6), norm=before, warm_start=True)
     was = copied(model)
-    with pytest.raises(ValueError, match="^norm must stay one that learns and keeps the same"):
+    with pytest.raises(ValueError, match="^norm and activation must stay ones that learn and keep the same"):
         model.set_params(norm=after).fit(X, y)
     assert_same(model, was)
     np.testing.assert_array_equal(model.predict_proba(X), was.predict_proba(X))

@@ -191,8 +191,12 @@ class Backend:
         rows *= inverse[..., None]
 
     def normalize_weights(self, v, gain, inverse, W):
-        """W = gain * v / |v| for each column of ``v (K, fan_in, units)``; ``inverse (K, 1, units)`` becomes 1 / |v|."""
-        inverse[...] = 1 / self.xp.sqrt((v * v).sum(axis=-2, keepdims=True))
+        """W = gain * v / |v| for each column of ``v (K, fan_in, units)``; 0 for a column of zeros.
+
+        ``inverse (K, 1, units)`` becomes 1 / |v|, or 0.
+        """
+        squares = (v * v).sum(axis=-2, keepdims=True)
+        inverse[...] = (squares > 0) / self.xp.sqrt(self.xp.where(squares > 0, squares, 1))
         self.xp.multiply(v, gain * inverse, out=W)
 
     def normalize_weights_backward(self, dW, v, gain, inverse, dv, d_gain):

@@ -6,6 +6,8 @@ draws its rows from X by their numbers, so that shuffling permutes row numbers a
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from .backend.philox import keeps
@@ -24,12 +26,12 @@ class DenseBatch:
         self.backend, self.x = backend, x
 
     def project(self, W, z):
-        """Z = x @ W."""
-        self.backend.matmul(self.x, W, z)
+        """Return the call of z = x @ W."""
+        return partial(self.backend.matmul, self.x, W, z)
 
     def project_backward(self, dz, dW):
-        """DW = x^T @ dz."""
-        self.backend.matmul(transposed(self.x), dz, dW)
+        """Return the call of dW = x^T @ dz."""
+        return partial(self.backend.matmul, transposed(self.x), dz, dW)
 
 
 class DrawnDenseBatch(DenseBatch):
@@ -40,8 +42,8 @@ class DrawnDenseBatch(DenseBatch):
         self._source = X, order, clock
 
     def draw(self):
-        """Gather the rows that the clock points at."""
-        self.backend.gather(*self._source, self.x)
+        """Return the calls that gather the rows that the clock points at."""
+        return [partial(self.backend.gather, *self._source, self.x)]
 
 
 class SparseBatch:
@@ -54,12 +56,18 @@ class SparseBatch:
         return self.rows[min(model, len(self.rows) - 1)]
 
     def project(self, W, z):
-        """Z = x @ W, model by model."""
+        """Return the call of z = x @ W."""
+        return partial(self._project, W, z)
+
+    def project_backward(self, dz, dW):
+        """Return the call of dW = x^T @ dz."""
+        return partial(self._project_backward, dz, dW)
+
+    def _project(self, W, z):
         for k in range(len(W)):
             z[k] = self._of(k) @ W[k]
 
-    def project_backward(self, dz, dW):
-        """DW = x^T @ dz, model by model."""
+    def _project_backward(self, dz, dW):
         for k in range(len(dz)):
             dW[k] = self._of(k).T @ dz[k]
 
@@ -72,7 +80,10 @@ class DrawnSparseBatch(SparseBatch):
         self._source = X, n_rows, order, clock
 
     def draw(self):
-        """Cut the rows that the clock points at."""
+        """Return the calls that cut the rows that the clock points at."""
+        return [self._cut]
+
+    def _cut(self):
         X, n_rows, order, clock = self._source
         first = int(clock[1])
         self.rows = [X[numbers[first : first + n_rows]] for numbers in order]
@@ -86,9 +97,8 @@ class DroppedDenseBatch(DenseBatch):
         self._drawn, self._noise, self._keep = drawn, noise, backend.xp.empty(self.x.shape, bool)
 
     def draw(self):
-        """Gather the rows that the clock points at, and set some of their values to zero."""
-        self._drawn.draw()
-        self.backend.dropout(self._drawn.x, self._noise, 0, self._keep, self.x)
+        """Return the calls that gather the rows that the clock points at, and set some of their values to zero."""
+        return [*self._drawn.draw(), partial(self.backend.dropout, self._drawn.x, self._noise, 0, self._keep, self.x)]
 
 
 class DroppedSparseBatch(SparseBatch):
@@ -99,8 +109,10 @@ class DroppedSparseBatch(SparseBatch):
         self._drawn, self._noise = drawn, noise
 
     def draw(self):
-        """Cut the rows that the clock points at, and set some of their values to zero."""
-        self._drawn.draw()
+        """Return the calls that cut the rows that the clock points at, and set some of their values to zero."""
+        return [*self._drawn.draw(), self._drop]
+
+    def _drop(self):
         self.rows = [self._dropped(self._drawn._of(k).copy(), k) for k in range(len(self._noise.keys))]
 
     def _dropped(self, rows, model):

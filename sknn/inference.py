@@ -65,9 +65,9 @@ def population_statistics(backend, network, parameters, statistics, X, sample_we
         sums = _Moments(len(statistics), layer.normed_width)
         for chunk, batch in chunks(backend, network, X, rows):
             passage = Pass(backend, network, batch, chunk.stop - chunk.start, parameters, views)
-            before = passage.stages[: passage.norm_stage(i)]
-            run([stage.forward for stage in before])
-            sums.add(backend, passage.stages[len(before)].source.value, _weights(backend, sample_weight, chunk, rows))
+            number = passage.norm_stage(i)
+            passage.run_stages(number)
+            sums.add(backend, passage.stages[number].source.value, _weights(backend, sample_weight, chunk, rows))
         kept = network.statistics_layout.views(statistics)[i]
         kept["means"][...], kept["variances"][...] = sums.mean[:, None], sums.unbiased_variance()[:, None]
         kept["updates"][...] = np.maximum(kept["updates"], 1 / layer.norm.momentum)

@@ -185,17 +185,21 @@ class Pass:
     @property
     def forward(self):
         """The calls from the batch to the raw outputs, ``outputs.value``."""
-        return [stage.forward for stage in self.stages]
+        return [call for stage in self.stages for call in stage.forward()]
 
     @property
     def backward(self):
         """The calls from the gradient on the raw outputs, ``outputs.gradient``, to those of all parameters."""
-        return [stage.backward for stage in reversed(self.stages)]
+        return [call for stage in reversed(self.stages) for call in stage.backward()]
 
     def linear_outputs(self, i):
         """Run forward up to the linear map of layer i and return what it gives."""
-        run([stage.forward for stage in self.stages[: self._ends_of_linear[i]]])
+        self.run_stages(self._ends_of_linear[i])
         return self.stages[self._ends_of_linear[i] - 1].out.value
+
+    def run_stages(self, n):
+        """Run the first n stages forward."""
+        run([call for stage in self.stages[:n] for call in stage.forward()])
 
     def norm_stage(self, i):
         """Return the number of the stage that normalises layer i by running statistics."""
@@ -248,7 +252,7 @@ class Pass:
 
     def _add_post_norm(self, i, norm, source):
         copied = self._beside(source)
-        self.stages.append(Copy(source, copied))
+        self.stages.append(Copy(self._backend, source, copied))
         out = self._add_norm(i, norm, copied)
         if norm.center:
             shift, d_shift = self._parameters[i]["shifts"], self._gradients(i).get("shifts")

@@ -14,6 +14,7 @@ start from.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -50,9 +51,11 @@ class NormStage:
 
     def backward(self):
         """Turn the gradient on the output into that on the input, and write that of the gain."""
-        self._backward(self.out.gradient)
-        if self.still is not None:
-            self.still[...] = 0
+        still = [] if self.still is None else [partial(self.still.fill, 0)]
+        return [*self._backward(self.out.gradient), *still]
+
+    def _standardize(self, mean, gain, bounds):
+        return partial(self.backend.standardize, self.source.value, mean, self.inverse, gain, bounds, self.out.value)
 
     def _inverse_std(self):
         return 1 / self.backend.xp.sqrt(self.kept["variances"] + self.norm.eps)
@@ -66,12 +69,11 @@ class FixedStage(NormStage):
         self.inverse = self._inverse_std()
 
     def forward(self):
-        """X-hat = (x - running mean) / running std."""
-        bounds = np.array([0, self.n_rows])
-        self.backend.standardize(self.source.value, self.kept["means"], self.inverse, self.gain, bounds, self.out.value)
+        """x-hat = (x - running mean) / running std."""
+        return [self._standardize(self.kept["means"], self.gain, np.array([0, self.n_rows]))]
 
     def _backward(self, d):
-        self.backend.scale_backward(d, self.source.value, self.inverse, self.gain, self.d_gain)
+        return [partial(self.backend.scale_backward, d, self.source.value, self.inverse, self.gain, self.d_gain)]
 
 
 class BatchStage(NormStage):
@@ -83,23 +85,25 @@ class BatchStage(NormStage):
         self.mean, self.variance, self.inverse = (self._buffer(len(self.bounds) - 1) for _ in range(3))
 
     def forward(self):
-        """X-hat = (x - mean) / std."""
-        self._measure()
-        self.backend.standardize(self.source.value, self.mean, self.inverse, self.gain, self.bounds, self.out.value)
-        self._track()
+        """x-hat = (x - mean) / std."""
+        return [self._measure(), self._standardize(self.mean, self.gain, self.bounds), *self._track()]
 
     def _measure(self):
-        moments = self.mean, self.variance, self.inverse
-        self.backend.batch_moments(self.source.value, self.training.weight, self.bounds, self.norm.eps, *moments)
+        rows = self.source.value, self.training.weight, self.bounds
+        return partial(self.backend.batch_moments, *rows, self.norm.eps, self.mean, self.variance, self.inverse)
 
     def _track(self):
-        if self.training.tracks:
-            moments = self.mean, self.variance, self.training.weight, self.bounds
-            self.backend.track_moments(*moments, self.norm.momentum, self.kept)
+        if not self.training.tracks:
+            return []
+        moments = self.mean, self.variance, self.training.weight, self.bounds
+        return [partial(self.backend.track_moments, *moments, self.norm.momentum, self.kept)]
 
     def _backward(self, d):
-        x, weight = self.source.value, self.training.weight
-        self.backend.standardize_backward(d, x, self.inverse, self.gain, weight, self.bounds, self.d_gain)
+        return [self._standardize_backward(d, self.gain)]
+
+    def _standardize_backward(self, d, gain):
+        batch = self.training.weight, self.bounds
+        return partial(self.backend.standardize_backward, d, self.source.value, self.inverse, gain, *batch, self.d_gain)
 
 
 class RenormStage(BatchStage):
@@ -110,26 +114,31 @@ class RenormStage(BatchStage):
         self.r, self.d, self.full_gain, self.full_shift = (self._buffer(1) for _ in range(4))
 
     def forward(self):
-        """Y = gain (x-hat r + d)."""
-        self._measure()
-        norm, correction = self.norm, (self.r, self.d)
-        self.backend.renorm(self.mean, self.inverse, self.kept, norm, *correction)
-        self.backend.xp.multiply(self.gain, self.r, out=self.full_gain)
-        self.backend.xp.multiply(self.gain, self.d, out=self.full_shift)
-        self.backend.standardize(
-            self.source.value, self.mean, self.inverse, self.full_gain, self.bounds, self.out.value
-        )
-        self.backend.bias_activation(self.out.value, self.full_shift, Identity(), self.out.value)
-        self._track()
+        """y = gain (x-hat r + d)."""
+        y = self.out.value
+        return [
+            self._measure(),
+            partial(self.backend.renorm, self.mean, self.inverse, self.kept, self.norm, self.r, self.d),
+            self._multiply(self.gain, self.r, self.full_gain),
+            self._multiply(self.gain, self.d, self.full_shift),
+            self._standardize(self.mean, self.full_gain, self.bounds),
+            partial(self.backend.bias_activation, y, self.full_shift, Identity(), y),
+            *self._track(),
+        ]
 
     def _backward(self, d):
-        self.backend.xp.sum(d, axis=-2, keepdims=True, out=self.full_shift)
-        x, weight = self.source.value, self.training.weight
-        self.backend.standardize_backward(d, x, self.inverse, self.full_gain, weight, self.bounds, self.d_gain)
         # d gain = r sum(dy x-hat) + d sum(dy)
-        self.d_gain *= self.r
-        self.full_shift *= self.d
-        self.d_gain += self.full_shift
+        xp, total = self.backend.xp, self.full_shift
+        return [
+            partial(xp.sum, d, axis=-2, keepdims=True, out=total),
+            self._standardize_backward(d, self.full_gain),
+            self._multiply(self.d_gain, self.r, self.d_gain),
+            self._multiply(total, self.d, total),
+            partial(xp.add, self.d_gain, total, out=self.d_gain),
+        ]
+
+    def _multiply(self, a, b, out):
+        return partial(self.backend.xp.multiply, a, b, out=out)
 
 
 class RowStage(NormStage):
@@ -140,11 +149,13 @@ class RowStage(NormStage):
         self.inverse = self._buffer(self.n_rows, self.norm.n_groups())
 
     def forward(self):
-        """X-hat = (x - mean) / std of the group."""
-        self.backend.standardize_groups(self.source.value, self.norm.eps, self.inverse, self.gain, self.out.value)
+        """x-hat = (x - mean) / std of the group."""
+        given = self.source.value, self.norm.eps, self.inverse, self.gain
+        return [partial(self.backend.standardize_groups, *given, self.out.value)]
 
     def _backward(self, d):
-        self.backend.standardize_groups_backward(d, self.source.value, self.inverse, self.gain, self.d_gain)
+        given = d, self.source.value, self.inverse, self.gain
+        return [partial(self.backend.standardize_groups_backward, *given, self.d_gain)]
 
 
 class WeightStage:
@@ -156,14 +167,14 @@ class WeightStage:
 
     def forward(self):
         """W = gain v / |v|."""
-        self.backend.normalize_weights(self.learnt["weights"], self.learnt["gains"], self.inverse, self.W)
+        learnt = self.learnt["weights"], self.learnt["gains"]
+        return [partial(self.backend.normalize_weights, *learnt, self.inverse, self.W)]
 
     def backward(self):
         """Equation 3 of the paper."""
-        learnt, gradients = self.learnt, self.gradients
-        self.backend.normalize_weights_backward(
-            self.dW, learnt["weights"], learnt["gains"], self.inverse, gradients["weights"], gradients["gains"]
-        )
+        v, gain = self.learnt["weights"], self.learnt["gains"]
+        gradients = self.gradients["weights"], self.gradients["gains"]
+        return [partial(self.backend.normalize_weights_backward, self.dW, v, gain, self.inverse, *gradients)]
 
 
 # ---- norms ------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Stages of a pass: each knows its kernel calls forward and backward, on buffers that it was given or made once.
+"""Stages of a pass: each lists its kernel calls forward and backward, on buffers that it was given or made once.
 
 A stage reads its input and writes its output, both a `Signal`; backward it turns the gradient on its output into the
 gradient on its input, and writes those of its parameters. Elementwise stages share one gradient buffer with their input
@@ -8,6 +8,7 @@ and work in place.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -44,12 +45,12 @@ class Projection:
         self.batch, self.W, self.dW, self.out = batch, W, dW, out
 
     def forward(self):
-        """Out = x @ W."""
-        self.batch.project(self.W, self.out.value)
+        """out = x @ W."""
+        return [self.batch.project(self.W, self.out.value)]
 
     def backward(self):
-        """DW = x^T @ dout."""
-        self.batch.project_backward(self.out.gradient, self.dW)
+        """dW = x^T @ dout."""
+        return [self.batch.project_backward(self.out.gradient, self.dW)]
 
 
 class Linear:
@@ -59,13 +60,15 @@ class Linear:
         self.backend, self.source, self.W, self.dW, self.out = backend, source, W, dW, out
 
     def forward(self):
-        """Out = x @ W."""
-        self.backend.matmul(self.source.value, self.W, self.out.value)
+        """out = x @ W."""
+        return [partial(self.backend.matmul, self.source.value, self.W, self.out.value)]
 
     def backward(self):
-        """DW = x^T @ dout and dx = dout @ W^T."""
-        self.backend.matmul(transposed(self.source.value), self.out.gradient, self.dW)
-        self.backend.matmul(self.out.gradient, transposed(self.W), self.source.gradient)
+        """dW = x^T @ dout and dx = dout @ W^T."""
+        return [
+            partial(self.backend.matmul, transposed(self.source.value), self.out.gradient, self.dW),
+            partial(self.backend.matmul, self.out.gradient, transposed(self.W), self.source.gradient),
+        ]
 
 
 class Activate:
@@ -76,13 +79,13 @@ class Activate:
         self.source, self.b, self.db, self.out = source, b, db, out
 
     def forward(self):
-        """Y = f(z + b)."""
-        self.backend.bias_activation(self.source.value, self.b, self.activation, self.out.value)
+        """y = f(z + b)."""
+        return [partial(self.backend.bias_activation, self.source.value, self.b, self.activation, self.out.value)]
 
     def backward(self):
-        """Dz = dy * f'(z) and db = its sum over the rows."""
-        out = self.out
-        self.backend.activation_backward(out.gradient, self.source.value, out.value, self.activation, self.db)
+        """dz = dy * f'(z) and db = its sum over the rows."""
+        values = self.out.gradient, self.source.value, self.out.value
+        return [partial(self.backend.activation_backward, *values, self.activation, self.db)]
 
 
 class Maxout:
@@ -93,26 +96,27 @@ class Maxout:
         self.choice = backend.xp.empty(out.value.shape, np.intp)
 
     def forward(self):
-        """Y = max of the pieces."""
-        self.backend.maxout(self.source.value, self.choice, self.out.value)
+        """y = max of the pieces."""
+        return [partial(self.backend.maxout, self.source.value, self.choice, self.out.value)]
 
     def backward(self):
-        """Dz = dy for the piece that was chosen, 0 for the others."""
-        self.backend.maxout_backward(self.out.gradient, self.choice, self.source.gradient)
+        """dz = dy for the piece that was chosen, 0 for the others."""
+        return [partial(self.backend.maxout_backward, self.out.gradient, self.choice, self.source.gradient)]
 
 
 class Copy:
     """A copy, for a stage that overwrites what an earlier one still needs on its way back."""
 
-    def __init__(self, source, out):
-        self.source, self.out = source, out
+    def __init__(self, backend, source, out):
+        self.backend, self.source, self.out = backend, source, out
 
     def forward(self):
-        """Y = x."""
-        self.out.value[...] = self.source.value
+        """y = x."""
+        return [partial(self.backend.xp.copyto, self.out.value, self.source.value)]
 
     def backward(self):
         """Nothing: the gradient is in the same buffer."""
+        return []
 
 
 class Noise(NamedTuple):
@@ -138,12 +142,13 @@ class Dropout:
         self.keep = backend.xp.empty(out.value.shape, bool)
 
     def forward(self):
-        """Y = x / (1 - rate) where kept, else 0."""
-        self.backend.dropout(self.source.value, self.noise, self.stream, self.keep, self.out.value)
+        """y = x / (1 - rate) where kept, else 0."""
+        drawn = self.source.value, self.noise, self.stream, self.keep
+        return [partial(self.backend.dropout, *drawn, self.out.value)]
 
     def backward(self):
-        """Dx = dy / (1 - rate) where kept, else 0."""
-        self.backend.dropout_backward(self.out.gradient, self.noise, self.stream, self.keep)
+        """dx = dy / (1 - rate) where kept, else 0."""
+        return [partial(self.backend.dropout_backward, self.out.gradient, self.noise, self.stream, self.keep)]
 
 
 def transposed(stack):

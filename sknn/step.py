@@ -112,7 +112,7 @@ class Steps:
         passage = Pass(backend, network, batch, n_rows, *views, training)
         z, dz = passage.outputs
         return [
-            batch.draw,
+            *batch.draw(),
             *draw,
             *passage.forward,
             partial(

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sknn.batches import drawn_batch, is_sparse, whole_batch
+from sknn.network import run
 from tests.helpers import BACKENDS
 
 N_MODELS, N_ROWS, N_FEATURES, N_UNITS = 3, 11, 6, 4
@@ -46,8 +47,8 @@ def assert_projects(batch, rows, dtype=float):
     n_rows = len(rows[0])
     W, dz = random(N_MODELS, N_FEATURES, N_UNITS, dtype=dtype), random(N_MODELS, n_rows, N_UNITS, dtype=dtype, seed=1)
     z, dW = np.full_like(dz, np.nan), np.full_like(W, np.nan)
-    batch.project(W, z)
-    batch.project_backward(dz, dW)
+    batch.project(W, z)()
+    batch.project_backward(dz, dW)()
     tolerance = {"rtol": 50 * np.finfo(dtype).eps, "atol": 50 * np.finfo(dtype).eps}
     np.testing.assert_allclose(z, [x @ w for x, w in zip(rows, W, strict=True)], **tolerance)
     np.testing.assert_allclose(dW, [x.T @ g for x, g in zip(rows, dz, strict=True)], **tolerance)
@@ -61,7 +62,7 @@ def test_drawn_rows_follow_the_order_and_the_clock(n_streams, form, dtype, backe
     X, order, clock = some_rows(dtype=dtype), orders(n_streams), np.zeros(2, np.int64)
     batch = drawn_batch(backend, form(X), 4, order, clock)
     for first in (0, 4):
-        batch.draw()
+        run(batch.draw())
         rows = slice(first, first + 4)
         assert_projects(batch, [rows_of(X, order, k, rows) for k in range(N_MODELS)], dtype)
         backend.advance(clock, 4)
@@ -73,9 +74,9 @@ def test_drawn_rows_follow_the_order_and_the_clock(n_streams, form, dtype, backe
 def test_a_new_order_in_the_same_array_is_followed(form, backend):
     X, order, clock = some_rows(), orders(1), np.zeros(2, np.int64)
     batch = drawn_batch(backend, form(X), 5, order, clock)
-    batch.draw()
+    run(batch.draw())
     order[...] = order[:, ::-1].copy()
-    batch.draw()
+    run(batch.draw())
     assert_projects(batch, [X[order[0, :5]]] * N_MODELS)
 
 
@@ -102,14 +103,14 @@ def test_rows_are_only_read(n_streams, form):
         values.flags.writeable = False
     order = orders(n_streams)
     batch = drawn_batch(BACKENDS["cpu"], X, 4, order, np.zeros(2, np.int64))
-    batch.draw()
+    run(batch.draw())
     dense = X.toarray() if is_sparse(X) else X
     assert_projects(batch, [rows_of(dense, order, k, slice(4)) for k in range(N_MODELS)])
 
 
 def test_drawn_sparse_rows_stay_sparse():
     batch = drawn_batch(BACKENDS["cpu"], scipy.sparse.csr_matrix(some_rows()), 4, orders(2), np.zeros(2, np.int64))
-    batch.draw()
+    run(batch.draw())
     assert all(is_sparse(rows) and rows.shape == (4, N_FEATURES) for rows in batch.rows)
 
 
@@ -128,5 +129,5 @@ def test_sparse_rows_say_what_dense_rows_say(seed, n_rows, density, data):
     size = data.draw(st.integers(1, n_rows))
     clock, order = np.array([0, data.draw(st.integers(0, n_rows - size))]), orders(1, n_rows)
     batch = drawn_batch(BACKENDS["cpu"], scipy.sparse.csr_array(X), size, order, clock)
-    batch.draw()
+    run(batch.draw())
     assert_projects(batch, [X[order[0, clock[1] : clock[1] + size]]] * N_MODELS)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .batches import drawn_batch
-from .network import Pass, run
+from .network import Pass
 from .stages import Noise, Training
 
 
@@ -78,9 +78,10 @@ class Steps:
         )
 
     def _make_plans(self, state):
-        """Return (plan, how often it runs) for batches of one length after the other."""
-        shared = self._shared_arrays(state)
-        return [(self._step_plan(int(n_rows), shared), len(list(run))) for n_rows, run in groupby(self.lengths)]
+        """Return (prepared plan, how often it runs) for batches of one length after the other."""
+        shared, prepare = self._shared_arrays(state), self.backend.prepare
+        runs = [(int(n_rows), len(list(run))) for n_rows, run in groupby(self.lengths)]
+        return [(prepare(self._step_plan(n_rows, shared)), times) for n_rows, times in runs]
 
     def _shared_arrays(self, state):
         bring, dtype = self.backend.asarray, state.theta.dtype
@@ -221,8 +222,7 @@ class Steps:
         # overflow on the way to divergence is seen and reported at the end of the epoch
         with np.errstate(over="ignore", invalid="ignore"):
             for plan, times in self._plans:
-                for _ in range(times):
-                    run(plan)
+                plan.run(times)
 
     @property
     def n_done(self):

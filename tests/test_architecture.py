@@ -173,7 +173,7 @@ def within(loaded, *packages):
     return [name for name in loaded if any(f"{name}.".startswith(f"{package}.") for package in packages)]
 
 
-OF_ONE_BACKEND = {"sknn.backend.cpu", "sknn.backend._vector_math", "sknn.backend.cuda"}
+OF_ONE_BACKEND = {f"sknn.backend.{name}" for name in ("cpu", "_loops", "_program", "_vector_math", "cuda")}
 
 
 @pytest.mark.parametrize("modules", [["sknn"], sorted(NAMES - OF_ONE_BACKEND)], ids=len)

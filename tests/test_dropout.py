@@ -9,7 +9,7 @@ from sklearn.datasets import load_iris
 from sklearn.preprocessing import scale
 
 from sknn import MLPClassifier, MLPRegressor
-from sknn.backend import cpu, reference
+from sknn.backend import _loops, cpu, reference
 from sknn.backend.philox import philox
 from sknn.stages import Noise
 from tests.helpers import BACKENDS
@@ -38,7 +38,7 @@ def dropped(backend, x, noise, stream):
 # ---- random bits ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("function", [philox, cpu._philox.py_func], ids=["reference", "cpu"])
+@pytest.mark.parametrize("function", [philox, _loops.philox_words.py_func], ids=["reference", "cpu"])
 @pytest.mark.parametrize(
     "counter, key, words",
     [

@@ -1,14 +1,8 @@
-"""NumPy arrays, with Numba for the kernels where one fused pass pays.
-
-Kernels are single-threaded and release the GIL: BLAS has the cores, and two thread pools would spin against each other.
-``error_model="numpy"`` lets loops with divisions be vectorised; ``fastmath`` leaves out nnan and ninf, which would
-compile away the arithmetic that lets divergence be seen.
-"""
+"""NumPy arrays, with fused loops for the kernels where one pass pays."""
 
 from __future__ import annotations
 
 import functools
-import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,14 +10,8 @@ import numba
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from . import _vector_math, philox, reference
-
-WORD, WORD_BITS = np.uint64(philox.WORD), np.uint64(32)
-PHILOX_MULTIPLIER_0, PHILOX_MULTIPLIER_2 = map(np.uint64, philox.MULTIPLIERS)
-PHILOX_KEY_STEP_0, PHILOX_KEY_STEP_1 = map(np.uint64, philox.KEY_STEPS)
-
-kernel = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
-exact_kernel = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # not what its caller has
+from . import _loops, reference
+from ._program import as_program
 
 
 class Backend(reference.Backend):
@@ -32,11 +20,14 @@ class Backend(reference.Backend):
     def __init__(self):
         super().__init__(np)
 
+    def prepare(self, plan):
+        return as_program(plan, self) or super().prepare(plan)
+
     def gather(self, table, order, clock, out):
-        _gather(table, order, clock, out)
+        _loops.gather(table, order, clock, out)
 
     def bias_activation(self, z, b, activation, y):
-        fused = _FORWARD.get(activation.kernel)
+        fused = _loops.FORWARD.get(activation.kernel)
         if fused is None:
             super().bias_activation(z, b, activation, y)
         elif activation.in_place:
@@ -45,55 +36,57 @@ class Backend(reference.Backend):
             fused(z, b, y, *activation.numbers())
 
     def activation_backward(self, dz, z, y, activation, db):
-        fused = _BACKWARD.get(activation.kernel)
+        fused = _loops.BACKWARD.get(activation.kernel)
         if fused is None:
             super().activation_backward(dz, z, y, activation, db)
         else:
             fused(dz, y if activation.in_place else z, db, *activation.numbers())
 
     def maxout(self, z, choice, y):
-        _maxout(z, choice, y)
+        _loops.maxout(z, choice, y)
 
     def maxout_backward(self, dy, choice, dz):
-        _maxout_backward(dy, choice, dz)
+        _loops.maxout_backward(dy, choice, dz)
 
     def dropout(self, x, noise, stream, keep, out):
-        _dropout_keep(noise.rates, noise.keys, stream, noise.clock, keep.reshape(len(keep), -1))
-        _dropout(x, noise.rates, stream, keep, out)
+        _loops.dropout_keep(noise.rates, noise.keys, stream, noise.clock, keep.reshape(len(keep), -1))
+        _loops.dropout(x, noise.rates, stream, keep, out)
 
     def dropout_backward(self, d, noise, stream, keep):
-        _dropout_backward(d, noise.rates, stream, keep)
+        _loops.dropout_backward(d, noise.rates, stream, keep)
 
     def batch_moments(self, x, weight, bounds, eps, mean, variance, inverse):
-        _batch_moments(x, weight, bounds, x.dtype.type(eps), mean, variance, inverse)
+        _loops.batch_moments(x, weight, bounds, x.dtype.type(eps), mean, variance, inverse)
 
     def track_moments(self, mean, variance, weight, bounds, momentum, kept):
-        _track_moments(mean, variance, weight, bounds, momentum, kept["means"], kept["variances"], kept["updates"])
+        _loops.track_moments(
+            mean, variance, weight, bounds, momentum, kept["means"], kept["variances"], kept["updates"]
+        )
 
     def standardize(self, x, mean, inverse, gain, bounds, y):
-        _standardize(x, mean, inverse, gain, bounds, y)
+        _loops.standardize(x, mean, inverse, gain, bounds, y)
 
     def standardize_backward(self, d, x, inverse, gain, weight, bounds, d_gain):
-        _standardize_backward(d, x, inverse, gain, weight, bounds, d_gain)
+        _loops.standardize_backward(d, x, inverse, gain, weight, bounds, d_gain)
 
     def scale_backward(self, d, x, inverse, gain, d_gain):
-        _scale_backward(d, x, inverse, gain, d_gain)
+        _loops.scale_backward(d, x, inverse, gain, d_gain)
 
     def standardize_groups(self, x, eps, inverse, gain, y):
-        _standardize_groups(x, x.dtype.type(eps), inverse, gain, y)
+        _loops.standardize_groups(x, x.dtype.type(eps), inverse, gain, y)
 
     def standardize_groups_backward(self, d, x, inverse, gain, d_gain):
-        _standardize_groups_backward(d, x, inverse, gain, d_gain)
+        _loops.standardize_groups_backward(d, x, inverse, gain, d_gain)
 
     def loss_gradient(self, loss, z, y, weight, scale, clock, dz, losses):
-        fused = _LOSSES.get(loss.kernel)
+        fused = _loops.LOSSES.get(loss.kernel)
         if fused is None:
             super().loss_gradient(loss, z, y, weight, scale, clock, dz, losses)
         else:
             fused(z, y, weight, scale, clock, dz, losses, *loss.numbers())
 
     def update(self, optimizer, theta, grad, slots, hyper, alpha, n_decayed, tables):
-        fused = _UPDATES.get(optimizer.kernel)
+        fused = _loops.UPDATES.get(optimizer.kernel)
         if fused is None:
             super().update(optimizer, theta, grad, slots, hyper, alpha, n_decayed, tables)
         else:
@@ -102,16 +95,16 @@ class Backend(reference.Backend):
             fused(theta, grad, slots, hyper, t.rate, second_rate, alpha, t.scale, n_decayed, t.clock, t.loss)
 
     def average(self, values, mean, decay, clock):
-        _average(values, mean, decay, clock)
+        _loops.average(values, mean, decay, clock)
 
     def clip_norm(self, grad, limit):
-        _clip_norm(grad, limit)
+        _loops.clip_norm(grad, limit)
 
     def add_l1(self, theta, grad, l1, scale, n_decayed, clock, losses):
-        _add_l1(theta, grad, l1, scale, n_decayed, clock, losses)
+        _loops.add_l1(theta, grad, l1, scale, n_decayed, clock, losses)
 
     def limit_norms(self, W, limit):
-        _limit_norms(W, limit)
+        _loops.limit_norms(W, limit)
 
     def run(self, work, pieces):
         n_threads = min(thread_count(), len(pieces))
@@ -125,11 +118,11 @@ class Backend(reference.Backend):
 
     def column_moments(self, X, weight=None):
         count, mean, rest, squares = np.zeros((4, X.shape[1]))
-        weight = np.ones(MOMENT_ROWS) if weight is None else np.ascontiguousarray(weight)
+        weight = np.ones(_loops.MOMENT_ROWS) if weight is None else np.ascontiguousarray(weight)
         if _is_stored_by_row(X):
-            _moments_by_row(X, weight, count, mean, rest, squares)
+            _loops.moments_by_row(X, weight, count, mean, rest, squares)
         else:
-            _moments_by_column(X.T, weight, count, mean, rest, squares)
+            _loops.moments_by_column(X.T, weight, count, mean, rest, squares)
         mean[count == 0] = 0
         return count, mean, rest, np.maximum(squares, 0)
 
@@ -137,30 +130,30 @@ class Backend(reference.Backend):
         least, greatest = _limits(X.dtype)
         low, high = np.full(X.shape[1], greatest, X.dtype), np.full(X.shape[1], least, X.dtype)
         if _is_stored_by_row(X):
-            _extremes_by_row(X, low, high)
+            _loops.extremes_by_row(X, low, high)
         else:
-            _extremes_by_column(X.T, low, high)
+            _loops.extremes_by_column(X.T, low, high)
         return low.astype(np.float64), high.astype(np.float64)
 
     def group_moments(self, x):
         count, mean, squares = np.empty((3, x.shape[0], x.shape[2]))
-        _group_moments(x, count, mean, squares)
+        _loops.group_moments(x, count, mean, squares)
         return count, mean, squares
 
     def has_infinity(self, x):
-        return _has_infinity(x.reshape(-1)) if x.flags.c_contiguous else super().has_infinity(x)
+        return _loops.has_infinity(x.reshape(-1)) if x.flags.c_contiguous else super().has_infinity(x)
 
     def shift_scale(self, x, shift, scale):
         if x.ndim == 2:
-            _shift_scale(x, shift, scale)
+            _loops.shift_scale(x, shift, scale)
         else:
-            _shift_scale_groups(x, shift, scale)
+            _loops.shift_scale_groups(x, shift, scale)
 
     def scale_shift(self, x, scale, shift):
-        _scale_shift(x, scale, shift)
+        _loops.scale_shift(x, scale, shift)
 
     def center(self, X, mean, out):
-        _center(X, mean, out)
+        _loops.center(X, mean, out)
 
 
 @functools.cache
@@ -180,969 +173,3 @@ def _limits(dtype):
 
 def _is_stored_by_row(X):
     return abs(X.strides[0]) > abs(X.strides[1])
-
-
-# ---- batches ----------------------------------------------------------------------------
-
-
-@kernel
-def _gather(table, order, clock, out):
-    first = clock[1]
-    for s in range(out.shape[0]):
-        for i in range(out.shape[1]):
-            row = order[s, first + i]
-            for j in range(out.shape[2]):
-                out[s, i, j] = table[row, j]
-
-
-# ---- bias and activation ----------------------------------------------------------------
-
-
-# In place, on one array: with two names for the same memory LLVM's overlap check fails and the loop stays scalar.
-
-
-@kernel
-def _bias(z, b):
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                z[k, i, j] += b[k, 0, j]
-
-
-@kernel
-def _bias_relu(z, b):
-    zero = z.dtype.type(0)
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                x = z[k, i, j] + b[k, 0, j]
-                z[k, i, j] = zero if x < zero else x  # written so that NaN goes through
-
-
-@kernel
-def _bias_leaky_relu(z, b, negative_slope):
-    zero, slope = z.dtype.type(0), z.dtype.type(negative_slope)
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                x = z[k, i, j] + b[k, 0, j]
-                z[k, i, j] = x if x > zero else x * slope
-
-
-@kernel
-def _bias_elu(z, b, scale, alpha):
-    scale, alpha = z.dtype.type(scale), z.dtype.type(alpha)
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                z[k, i, j] = scale * _vector_math.elu(z[k, i, j] + b[k, 0, j], alpha)
-
-
-@kernel
-def _bias_logistic(z, b):
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                z[k, i, j] = _vector_math.logistic(z[k, i, j] + b[k, 0, j])
-
-
-@kernel
-def _bias_softplus(z, b):
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                z[k, i, j] = _vector_math.softplus(z[k, i, j] + b[k, 0, j])
-
-
-# These keep their input, and write to another array.
-
-
-@kernel
-def _bias_gelu(z, b, y):
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                z[k, i, j] += b[k, 0, j]
-                y[k, i, j] = _vector_math.gelu(z[k, i, j])
-
-
-@kernel
-def _bias_gelu_tanh(z, b, y):
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                z[k, i, j] += b[k, 0, j]
-                y[k, i, j] = _vector_math.gelu_tanh(z[k, i, j])
-
-
-@kernel
-def _bias_silu(z, b, y):
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                z[k, i, j] += b[k, 0, j]
-                y[k, i, j] = _vector_math.silu(z[k, i, j])
-
-
-@kernel
-def _bias_mish(z, b, y):
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                z[k, i, j] += b[k, 0, j]
-                y[k, i, j] = _vector_math.mish(z[k, i, j])
-
-
-# Written out each time: Numba cannot cache a kernel that closes over the derivative.
-
-
-@kernel
-def _identity_backward(dz, y, db):
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                db[k, 0, j] += dz[k, i, j]
-
-
-@kernel
-def _relu_backward(dz, y, db):
-    zero = dz.dtype.type(0)
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                d = dz[k, i, j]
-                g = d if y[k, i, j] > zero else d * zero  # times zero, so that NaN goes through
-                dz[k, i, j] = g
-                db[k, 0, j] += g
-
-
-@kernel
-def _tanh_backward(dz, y, db):
-    one = dz.dtype.type(1)  # an integer would make it all float64
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                g = dz[k, i, j] * (one - y[k, i, j] * y[k, i, j])
-                dz[k, i, j] = g
-                db[k, 0, j] += g
-
-
-@kernel
-def _logistic_backward(dz, y, db):
-    one = dz.dtype.type(1)  # an integer would make it all float64
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                g = dz[k, i, j] * y[k, i, j] * (one - y[k, i, j])
-                dz[k, i, j] = g
-                db[k, 0, j] += g
-
-
-@kernel
-def _leaky_relu_backward(dz, y, db, negative_slope):
-    zero, one, slope = dz.dtype.type(0), dz.dtype.type(1), dz.dtype.type(negative_slope)
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                g = dz[k, i, j] * (one if y[k, i, j] > zero else slope)
-                dz[k, i, j] = g
-                db[k, 0, j] += g
-
-
-@kernel
-def _elu_backward(dz, y, db, scale, alpha):
-    zero, scale, bottom = dz.dtype.type(0), dz.dtype.type(scale), dz.dtype.type(scale * alpha)
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                g = dz[k, i, j] * (scale if y[k, i, j] > zero else y[k, i, j] + bottom)
-                dz[k, i, j] = g
-                db[k, 0, j] += g
-
-
-@kernel
-def _softplus_backward(dz, y, db):
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                g = dz[k, i, j] * _vector_math.softplus_slope(y[k, i, j])
-                dz[k, i, j] = g
-                db[k, 0, j] += g
-
-
-@kernel
-def _gelu_backward(dz, z, db):
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                g = dz[k, i, j] * _vector_math.gelu_slope(z[k, i, j])
-                dz[k, i, j] = g
-                db[k, 0, j] += g
-
-
-@kernel
-def _gelu_tanh_backward(dz, z, db):
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                g = dz[k, i, j] * _vector_math.gelu_tanh_slope(z[k, i, j])
-                dz[k, i, j] = g
-                db[k, 0, j] += g
-
-
-@kernel
-def _silu_backward(dz, z, db):
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                g = dz[k, i, j] * _vector_math.silu_slope(z[k, i, j])
-                dz[k, i, j] = g
-                db[k, 0, j] += g
-
-
-@kernel
-def _mish_backward(dz, z, db):
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                g = dz[k, i, j] * _vector_math.mish_slope(z[k, i, j])
-                dz[k, i, j] = g
-                db[k, 0, j] += g
-
-
-# Forward, tanh keeps NumPy's, which is vectorised and exact to an ulp.
-_FORWARD = {
-    "identity": _bias,
-    "relu": _bias_relu,
-    "logistic": _bias_logistic,
-    "leaky_relu": _bias_leaky_relu,
-    "elu": _bias_elu,
-    "selu": _bias_elu,
-    "softplus": _bias_softplus,
-    "gelu": _bias_gelu,
-    "gelu_tanh": _bias_gelu_tanh,
-    "silu": _bias_silu,
-    "mish": _bias_mish,
-}
-_BACKWARD = {
-    "identity": _identity_backward,
-    "relu": _relu_backward,
-    "tanh": _tanh_backward,
-    "logistic": _logistic_backward,
-    "leaky_relu": _leaky_relu_backward,
-    "elu": _elu_backward,
-    "selu": _elu_backward,
-    "softplus": _softplus_backward,
-    "gelu": _gelu_backward,
-    "gelu_tanh": _gelu_tanh_backward,
-    "silu": _silu_backward,
-    "mish": _mish_backward,
-}
-
-
-@kernel
-def _maxout(z, choice, y):
-    pieces = z.shape[2] // y.shape[2]
-    for k in range(y.shape[0]):
-        for i in range(y.shape[1]):
-            for j in range(y.shape[2]):
-                best = 0
-                top = z[k, i, j * pieces]
-                for piece in range(1, pieces):
-                    value = z[k, i, j * pieces + piece]
-                    if value > top or (value != value and top == top):  # the first NaN counts as greatest
-                        best, top = piece, value
-                choice[k, i, j], y[k, i, j] = best, top
-
-
-@kernel
-def _maxout_backward(dy, choice, dz):
-    pieces = dz.shape[2] // dy.shape[2]
-    for k in range(dy.shape[0]):
-        for i in range(dy.shape[1]):
-            for j in range(dy.shape[2]):
-                for piece in range(pieces):
-                    dz[k, i, j * pieces + piece] = dy[k, i, j] * (piece == choice[k, i, j])
-
-
-# ---- dropout ----------------------------------------------------------------------------
-
-
-@numba.njit(inline="always")
-def _philox(c0, c1, c2, c3, k0, k1):
-    for _ in range(philox.ROUNDS):
-        product_0, product_2 = PHILOX_MULTIPLIER_0 * c0, PHILOX_MULTIPLIER_2 * c2
-        c0, c1 = (product_2 >> WORD_BITS) ^ c1 ^ k0, product_2 & WORD
-        c2, c3 = (product_0 >> WORD_BITS) ^ c3 ^ k1, product_0 & WORD
-        k0, k1 = (k0 + PHILOX_KEY_STEP_0) & WORD, (k1 + PHILOX_KEY_STEP_1) & WORD
-    return c0, c1, c2, c3
-
-
-@kernel
-def _dropout_keep(rates, keys, stream, clock, keep):
-    n = keep.shape[1]
-    quarter = (n + 3) // 4
-    step, stream_word = np.uint64(clock[0] + clock[2]), np.uint64(stream)
-    low, high = step & WORD, step >> WORD_BITS
-    for k in range(keep.shape[0]):
-        bound = np.uint64(rates[k, stream] * 4294967296.0)
-        k0, k1 = np.uint64(keys[k, 0]), np.uint64(keys[k, 1])
-        for i in range(n - 3 * quarter):
-            a, b, c, d = _philox(np.uint64(i), stream_word, low, high, k0, k1)
-            keep[k, i], keep[k, i + quarter] = a >= bound, b >= bound
-            keep[k, i + 2 * quarter], keep[k, i + 3 * quarter] = c >= bound, d >= bound
-        for i in range(max(n - 3 * quarter, 0), quarter):  # the last quarter is shorter
-            words = _philox(np.uint64(i), stream_word, low, high, k0, k1)
-            for lane in range(4):
-                if i + lane * quarter < n:
-                    keep[k, i + lane * quarter] = words[lane] >= bound
-
-
-@kernel
-def _dropout(x, rates, stream, keep, out):
-    zero = out.dtype.type(0)
-    for k in range(out.shape[0]):
-        scale = out.dtype.type(1 / (1 - rates[k, stream]))
-        source = min(k, x.shape[0] - 1)
-        for i in range(out.shape[1]):
-            for j in range(out.shape[2]):
-                value = x[source, i, j]
-                out[k, i, j] = value * (scale if keep[k, i, j] else zero)  # times zero, so that NaN goes through
-
-
-@kernel
-def _dropout_backward(d, rates, stream, keep):
-    zero = d.dtype.type(0)
-    for k in range(d.shape[0]):
-        scale = d.dtype.type(1 / (1 - rates[k, stream]))
-        for i in range(d.shape[1]):
-            for j in range(d.shape[2]):
-                d[k, i, j] *= scale if keep[k, i, j] else zero
-
-
-# ---- normalisation ----------------------------------------------------------------------
-
-
-@kernel
-def _part_weight(weight, start, stop):
-    total = weight.dtype.type(0)
-    for i in range(start, stop):
-        total += weight[i]
-    return total if total > 0 else weight.dtype.type(1)
-
-
-@kernel
-def _batch_moments(x, weight, bounds, eps, mean, variance, inverse):
-    mean[:], variance[:], inverse[:] = 0, 0, 0
-    one = x.dtype.type(1)
-    for k in range(x.shape[0]):
-        s = min(k, weight.shape[0] - 1)
-        for part in range(bounds.shape[0] - 1):
-            start, stop = bounds[part], bounds[part + 1]
-            share = one / _part_weight(weight[s], start, stop)
-            for i in range(start, stop):
-                w = weight[s, i] * share
-                for j in range(x.shape[2]):
-                    mean[k, part, j] += w * x[k, i, j]
-            for i in range(start, stop):
-                w = weight[s, i] * share
-                for j in range(x.shape[2]):
-                    deviation = x[k, i, j] - mean[k, part, j]
-                    variance[k, part, j] += w * deviation * deviation
-            for j in range(x.shape[2]):
-                inverse[k, part, j] = one / math.sqrt(variance[k, part, j] + eps)
-
-
-@kernel
-def _track_moments(mean, variance, weight, bounds, momentum, means, variances, updates):
-    for k in range(mean.shape[0]):
-        s = min(k, weight.shape[0] - 1)
-        for part in range(bounds.shape[0] - 1):
-            total = 0.0
-            for i in range(bounds[part], bounds[part + 1]):
-                total += weight[s, i]
-            if total > 0:
-                updates[k, 0, 0] += 1
-                rate = mean.dtype.type(max(momentum, 1 / updates[k, 0, 0]))
-                correction = mean.dtype.type(total / (total - 1) if total >= 2 else 1.0)
-                for j in range(mean.shape[2]):
-                    means[k, 0, j] += rate * (mean[k, part, j] - means[k, 0, j])
-                    variances[k, 0, j] += rate * (correction * variance[k, part, j] - variances[k, 0, j])
-
-
-@kernel
-def _standardize(x, mean, inverse, gain, bounds, y):
-    for k in range(x.shape[0]):
-        for part in range(bounds.shape[0] - 1):
-            for i in range(bounds[part], bounds[part + 1]):
-                for j in range(x.shape[2]):
-                    standard = (x[k, i, j] - mean[k, part, j]) * inverse[k, part, j]
-                    x[k, i, j] = standard
-                    y[k, i, j] = gain[k, 0, j] * standard
-
-
-@kernel
-def _standardize_backward(d, x, inverse, gain, weight, bounds, d_gain):
-    total, along = np.empty_like(d[0, 0]), np.empty_like(d[0, 0])
-    d_gain[:] = 0
-    for k in range(d.shape[0]):
-        s = min(k, weight.shape[0] - 1)
-        for part in range(bounds.shape[0] - 1):
-            start, stop = bounds[part], bounds[part + 1]
-            share = d.dtype.type(1) / _part_weight(weight[s], start, stop)
-            total[:], along[:] = 0, 0
-            for i in range(start, stop):
-                for j in range(d.shape[2]):
-                    total[j] += d[k, i, j]
-                    along[j] += d[k, i, j] * x[k, i, j]
-            for j in range(d.shape[2]):
-                d_gain[k, 0, j] += along[j]
-            for i in range(start, stop):
-                p = weight[s, i] * share
-                for j in range(d.shape[2]):
-                    step = d[k, i, j] - p * (total[j] + x[k, i, j] * along[j])
-                    d[k, i, j] = gain[k, 0, j] * inverse[k, part, j] * step
-
-
-@kernel
-def _scale_backward(d, x, inverse, gain, d_gain):
-    d_gain[:] = 0
-    for k in range(d.shape[0]):
-        for i in range(d.shape[1]):
-            for j in range(d.shape[2]):
-                d_gain[k, 0, j] += d[k, i, j] * x[k, i, j]
-                d[k, i, j] *= gain[k, 0, j] * inverse[k, 0, j]
-
-
-@kernel
-def _standardize_groups(x, eps, inverse, gain, y):
-    size = x.shape[2] // inverse.shape[2]
-    share = x.dtype.type(1 / size)
-    for k in range(x.shape[0]):
-        for i in range(x.shape[1]):
-            for g in range(inverse.shape[2]):
-                total, squares = x.dtype.type(0), x.dtype.type(0)
-                for j in range(g * size, (g + 1) * size):
-                    total += x[k, i, j]
-                mean = total * share
-                for j in range(g * size, (g + 1) * size):
-                    deviation = x[k, i, j] - mean
-                    squares += deviation * deviation
-                scale = x.dtype.type(1) / math.sqrt(squares * share + eps)
-                inverse[k, i, g] = scale
-                for j in range(g * size, (g + 1) * size):
-                    standard = (x[k, i, j] - mean) * scale
-                    x[k, i, j] = standard
-                    y[k, i, j] = gain[k, 0, j] * standard
-
-
-@kernel
-def _standardize_groups_backward(d, x, inverse, gain, d_gain):
-    size = x.shape[2] // inverse.shape[2]
-    share = x.dtype.type(1 / size)
-    d_gain[:] = 0
-    for k in range(x.shape[0]):
-        for i in range(x.shape[1]):
-            for g in range(inverse.shape[2]):
-                total, along = x.dtype.type(0), x.dtype.type(0)
-                for j in range(g * size, (g + 1) * size):
-                    d_gain[k, 0, j] += d[k, i, j] * x[k, i, j]
-                    step = d[k, i, j] * gain[k, 0, j]
-                    total += step
-                    along += step * x[k, i, j]
-                    d[k, i, j] = step
-                for j in range(g * size, (g + 1) * size):
-                    d[k, i, j] = inverse[k, i, g] * (d[k, i, j] - share * (total + x[k, i, j] * along))
-
-
-# ---- losses on raw outputs --------------------------------------------------------------
-
-
-@kernel
-def _softmax_log_loss(z, y, weight, scale, clock, dz, losses, label_smoothing):
-    step = clock[0]
-    for_all = z.dtype.type(label_smoothing / z.shape[2])
-    for_one = z.dtype.type(1 - label_smoothing)
-    for k in range(z.shape[0]):
-        s = min(k, y.shape[0] - 1)
-        total = 0.0
-        for i in range(z.shape[1]):
-            top = z[k, i, 0]
-            for j in range(1, z.shape[2]):
-                top = max(top, z[k, i, j])
-            norm, level = z.dtype.type(0), z.dtype.type(0)
-            for j in range(z.shape[2]):
-                e = math.exp(z[k, i, j] - top)
-                dz[k, i, j] = e
-                norm += e
-                level += z[k, i, j]
-            share = weight[s, i] * scale[step, k]
-            factor = share / norm
-            for j in range(z.shape[2]):
-                dz[k, i, j] = dz[k, i, j] * factor - for_all * share
-            code = y[s, i, 0]
-            dz[k, i, code] -= for_one * share
-            loss = math.log(norm) + top - for_one * z[k, i, code]
-            if label_smoothing > 0:  # or infinite outputs would make NaN of nothing
-                loss -= for_all * level
-            total += share * loss
-        losses[step, k] = total
-
-
-@kernel
-def _binary_log_loss(z, y, weight, scale, clock, dz, losses, label_smoothing):
-    step = clock[0]
-    one = z.dtype.type(1)
-    half, for_one = z.dtype.type(label_smoothing / 2), z.dtype.type(1 - label_smoothing)
-    for k in range(z.shape[0]):
-        s = min(k, y.shape[0] - 1)
-        total = 0.0
-        for i in range(z.shape[1]):
-            share = weight[s, i] * scale[step, k]
-            for j in range(z.shape[2]):
-                x, target = z[k, i, j], for_one * y[s, i, j] + half
-                e = math.exp(-abs(x))
-                p = (one if x >= 0 else e) / (one + e)
-                dz[k, i, j] = share * (p - target)
-                total += share * (max(x, z.dtype.type(0)) - target * x + math.log1p(e))
-        losses[step, k] = total
-
-
-@kernel
-def _squared_error(z, y, weight, scale, clock, dz, losses):
-    step = clock[0]
-    for k in range(z.shape[0]):
-        s = min(k, y.shape[0] - 1)
-        total = 0.0
-        for i in range(z.shape[1]):
-            share = weight[s, i] * scale[step, k]
-            for j in range(z.shape[2]):
-                d = z[k, i, j] - y[s, i, j]
-                dz[k, i, j] = share * d
-                total += share * d * d
-        losses[step, k] = 0.5 * total / z.shape[2]
-
-
-_LOSSES = {
-    "softmax_log_loss": _softmax_log_loss,
-    "binary_log_loss": _binary_log_loss,
-    "squared_error": _squared_error,
-}
-
-
-# ---- optimisers: one pass over the flat buffer ------------------------------------------
-
-
-@kernel
-def _decay_and_penalty(theta, grad, decay, n_decayed):
-    squares = theta.dtype.type(0)
-    for i in range(n_decayed):
-        squares += theta[i] * theta[i]
-        grad[i] += decay * theta[i]
-    return squares
-
-
-@kernel
-def _add_penalties(theta, grad, alpha, scale, n_decayed, step, losses):
-    for k in range(theta.shape[0]):
-        decay = alpha[k] * scale[step, k]
-        losses[step, k] += 0.5 * decay * _decay_and_penalty(theta[k], grad[k], decay, n_decayed)
-
-
-@kernel
-def _adam(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses):
-    step = clock[0]
-    for k in range(theta.shape[0]):
-        decay = alpha[k] * scale[step, k]
-        squares = _adam_row(theta[k], grad[k], slots[0, k], slots[1, k], hyper[k], rate[step, k], decay, n_decayed)
-        losses[step, k] += 0.5 * decay * squares
-
-
-@kernel
-def _adam_row(theta, grad, m, v, hyper, rate, decay, n_decayed):
-    b1, c1, b2, c2, epsilon = hyper[0], hyper[1], hyper[2], hyper[3], hyper[4]
-    squares = theta.dtype.type(0)
-    for i in range(n_decayed):
-        w = theta[i]
-        squares += w * w
-        g = grad[i] + decay * w
-        m[i] = b1 * m[i] + c1 * g
-        v[i] = b2 * v[i] + c2 * g * g
-        theta[i] = w - rate * m[i] / (math.sqrt(v[i]) + epsilon)
-    for i in range(n_decayed, theta.shape[0]):
-        g = grad[i]
-        m[i] = b1 * m[i] + c1 * g
-        v[i] = b2 * v[i] + c2 * g * g
-        theta[i] -= rate * m[i] / (math.sqrt(v[i]) + epsilon)
-    return squares
-
-
-@kernel
-def _sgd(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses):
-    step = clock[0]
-    _add_penalties(theta, grad, alpha, scale, n_decayed, step, losses)
-    for k in range(theta.shape[0]):
-        _sgd_row(theta[k], grad[k], slots[0, k], hyper[k], rate[step, k])
-
-
-@kernel
-def _sgd_row(theta, grad, velocity, hyper, rate):
-    momentum, lookahead = hyper[0], hyper[1]
-    plain = theta.dtype.type(1) - lookahead
-    for i in range(theta.shape[0]):
-        move = rate * grad[i]
-        velocity[i] = momentum * velocity[i] - move
-        theta[i] += lookahead * (momentum * velocity[i] - move) + plain * velocity[i]
-
-
-@kernel
-def _amsgrad(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses):
-    step = clock[0]
-    _add_penalties(theta, grad, alpha, scale, n_decayed, step, losses)
-    for k in range(theta.shape[0]):
-        _amsgrad_row(theta[k], grad[k], slots[0, k], slots[1, k], slots[2, k], hyper[k], rate[step, k])
-
-
-@kernel
-def _amsgrad_row(theta, grad, m, v, greatest, hyper, rate):
-    b1, c1, b2, c2, epsilon = hyper[0], hyper[1], hyper[2], hyper[3], hyper[4]
-    for i in range(theta.shape[0]):
-        g = grad[i]
-        m[i] = b1 * m[i] + c1 * g
-        v[i] = b2 * v[i] + c2 * g * g
-        top = greatest[i] if greatest[i] > v[i] else v[i]  # v where it is NaN
-        greatest[i] = top
-        theta[i] -= rate * m[i] / (math.sqrt(top) + epsilon)
-
-
-@kernel
-def _nadam(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses):
-    step = clock[0]
-    _add_penalties(theta, grad, alpha, scale, n_decayed, step, losses)
-    for k in range(theta.shape[0]):
-        _nadam_row(theta[k], grad[k], slots[0, k], slots[1, k], hyper[k], rate[step, k], second_rate[step, k])
-
-
-@kernel
-def _nadam_row(theta, grad, m, v, hyper, rate, second_rate):
-    b1, c1, b2, c2, epsilon = hyper[0], hyper[1], hyper[2], hyper[3], hyper[4]
-    for i in range(theta.shape[0]):
-        g = grad[i]
-        m[i] = b1 * m[i] + c1 * g
-        v[i] = b2 * v[i] + c2 * g * g
-        theta[i] -= (rate * g + second_rate * m[i]) / (math.sqrt(v[i]) + epsilon)
-
-
-@kernel
-def _adagrad(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses):
-    step = clock[0]
-    _add_penalties(theta, grad, alpha, scale, n_decayed, step, losses)
-    for k in range(theta.shape[0]):
-        _adagrad_row(theta[k], grad[k], slots[0, k], hyper[k, 0], rate[step, k])
-
-
-@kernel
-def _adagrad_row(theta, grad, total, epsilon, rate):
-    for i in range(theta.shape[0]):
-        g = grad[i]
-        total[i] += g * g
-        theta[i] -= rate * g / (math.sqrt(total[i]) + epsilon)
-
-
-@kernel
-def _adadelta(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses):
-    step = clock[0]
-    _add_penalties(theta, grad, alpha, scale, n_decayed, step, losses)
-    for k in range(theta.shape[0]):
-        _adadelta_row(theta[k], grad[k], slots[0, k], slots[1, k], hyper[k], rate[step, k])
-
-
-@kernel
-def _adadelta_row(theta, grad, gradients, steps, hyper, rate):
-    rho, rest, epsilon = hyper[0], hyper[1], hyper[2]
-    for i in range(theta.shape[0]):
-        g = grad[i]
-        gradients[i] = rho * gradients[i] + rest * g * g
-        move = math.sqrt((steps[i] + epsilon) / (gradients[i] + epsilon)) * g
-        steps[i] = rho * steps[i] + rest * move * move
-        theta[i] -= rate * move
-
-
-@kernel
-def _rmsprop(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses):
-    step = clock[0]
-    _add_penalties(theta, grad, alpha, scale, n_decayed, step, losses)
-    for k in range(theta.shape[0]):
-        _rmsprop_row(theta[k], grad[k], slots[0, k], slots[1, k], slots[2, k], hyper[k], rate[step, k])
-
-
-@kernel
-def _rmsprop_row(theta, grad, squares, mean, velocity, hyper, rate):
-    rho, rest, momentum, epsilon, centered = hyper[0], hyper[1], hyper[2], hyper[3], hyper[4]
-    zero = theta.dtype.type(0)
-    for i in range(theta.shape[0]):
-        g = grad[i]
-        squares[i] = rho * squares[i] + rest * g * g
-        mean[i] = rho * mean[i] + rest * g
-        variance = squares[i] - centered * mean[i] * mean[i]
-        variance = zero if variance < zero else variance  # written so that NaN goes through
-        velocity[i] = momentum * velocity[i] + g / (math.sqrt(variance) + epsilon)
-        theta[i] -= rate * velocity[i]
-
-
-@kernel
-def _lion(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses):
-    step = clock[0]
-    _add_penalties(theta, grad, alpha, scale, n_decayed, step, losses)
-    for k in range(theta.shape[0]):
-        _lion_row(theta[k], grad[k], slots[0, k], hyper[k], rate[step, k])
-
-
-@kernel
-def _lion_row(theta, grad, m, hyper, rate):
-    b1, c1, b2, c2 = hyper[0], hyper[1], hyper[2], hyper[3]
-    for i in range(theta.shape[0]):
-        g = grad[i]
-        theta[i] -= rate * np.sign(b1 * m[i] + c1 * g)
-        m[i] = b2 * m[i] + c2 * g
-
-
-_UPDATES = {
-    "adam": _adam,
-    "sgd": _sgd,
-    "amsgrad": _amsgrad,
-    "nadam": _nadam,
-    "adagrad": _adagrad,
-    "adadelta": _adadelta,
-    "rmsprop": _rmsprop,
-    "lion": _lion,
-}
-
-
-# ---- regularisation ----------------------------------------------------------------------
-
-
-@kernel
-def _clip_norm(grad, limit):
-    for k in range(grad.shape[0]):
-        squares = grad.dtype.type(0)
-        for i in range(grad.shape[1]):
-            squares += grad[k, i] * grad[k, i]
-        length = math.sqrt(squares)
-        if not length <= limit[k]:  # written so that NaN goes through
-            factor = limit[k] / length
-            for i in range(grad.shape[1]):
-                grad[k, i] *= factor
-
-
-@kernel
-def _add_l1(theta, grad, l1, scale, n_decayed, clock, losses):
-    step = clock[0]
-    for k in range(theta.shape[0]):
-        strength = l1[k] * scale[step, k]
-        total = theta.dtype.type(0)
-        for i in range(n_decayed):
-            grad[k, i] += strength * np.sign(theta[k, i])
-            total += abs(theta[k, i])
-        losses[step, k] += strength * total
-
-
-@kernel
-def _limit_norms(W, limit):
-    squares = np.empty(W.shape[2], W.dtype)
-    for k in range(W.shape[0]):
-        squares[:] = 0
-        for i in range(W.shape[1]):
-            for j in range(W.shape[2]):
-                squares[j] += W[k, i, j] * W[k, i, j]
-        for j in range(W.shape[2]):
-            length = math.sqrt(squares[j])
-            squares[j] = limit[k] / max(length, limit[k])
-        for i in range(W.shape[1]):
-            for j in range(W.shape[2]):
-                W[k, i, j] *= squares[j]
-
-
-@kernel
-def _average(values, mean, decay, clock):
-    step = clock[0] + clock[2] + 1
-    for k in range(mean.shape[0]):
-        rate = mean.dtype.type(max(1 - decay[k], 1 / step))
-        for i in range(mean.shape[1]):
-            mean[k, i] += rate * (values[k, i] - mean[k, i])
-
-
-# ---- column moments: a block of rows at a time, relative to the mean so far --------------
-
-# The first block is taken relative to a value of its own. Comparisons with itself find NaN without a branch. Weights
-# begin again after their last, so that one block of ones serves all rows. What is added up over blocks must not be
-# reassociated: that would make ``rest``, what float64 cannot hold of the mean, zero.
-
-MOMENT_ROWS = 1024
-
-
-@kernel
-def _first_counted(x, weight):
-    for i in range(x.shape[0]):
-        if x[i] == x[i] and weight[i] > 0:
-            return np.float64(x[i])
-    return 0.0
-
-
-@exact_kernel
-def _add_block(j, seen, drift, spread, count, mean, rest, squares):
-    drift += count[j] * rest[j]
-    spread += count[j] * rest[j] * rest[j]
-    count[j] += seen
-    step = drift / count[j] if count[j] > 0 else 0.0
-    squares[j] += spread - drift * step
-    before = mean[j]
-    mean[j] += step
-    rest[j] = step - (mean[j] - before)
-
-
-@kernel
-def _moments_by_row(X, weight, count, mean, rest, squares):
-    seen, drift, spread = np.empty_like(mean), np.empty_like(mean), np.empty_like(mean)
-    for first in range(0, X.shape[0], MOMENT_ROWS):
-        block, block_weight = X[first : first + MOMENT_ROWS], weight[first % weight.shape[0] :]
-        seen[:], drift[:], spread[:] = 0, 0, 0
-        for j in range(X.shape[1]):
-            if count[j] == 0:
-                mean[j] = _first_counted(block[:, j], block_weight)
-        for i in range(block.shape[0]):
-            row_weight = block_weight[i]
-            for j in range(X.shape[1]):
-                is_known = block[i, j] == block[i, j]
-                w = row_weight if is_known else 0.0
-                deviation = block[i, j] - mean[j] if is_known else 0.0
-                seen[j] += w
-                drift[j] += w * deviation
-                spread[j] += w * deviation * deviation
-        for j in range(X.shape[1]):
-            _add_block(j, seen[j], drift[j], spread[j], count, mean, rest, squares)
-
-
-@kernel
-def _moments_by_column(columns, weight, count, mean, rest, squares):
-    for j in range(columns.shape[0]):
-        for first in range(0, columns.shape[1], MOMENT_ROWS):
-            block, block_weight = columns[j, first : first + MOMENT_ROWS], weight[first % weight.shape[0] :]
-            if count[j] == 0:
-                mean[j] = _first_counted(block, block_weight)
-            center = mean[j]
-            seen, drift, spread = 0.0, 0.0, 0.0
-            for i in range(block.shape[0]):
-                is_known = block[i] == block[i]
-                w = block_weight[i] if is_known else 0.0
-                deviation = block[i] - center if is_known else 0.0
-                seen += w
-                drift += w * deviation
-                spread += w * deviation * deviation
-            _add_block(j, seen, drift, spread, count, mean, rest, squares)
-
-
-# ---- extremes ----------------------------------------------------------------------------
-
-# Comparisons are False for NaN, which leaves it out. A minimum of two accumulators is vectorised, a branch is not.
-
-
-@kernel
-def _extremes_by_row(X, low, high):
-    for i in range(X.shape[0]):
-        for j in range(X.shape[1]):
-            x = X[i, j]
-            low[j] = x if x < low[j] else low[j]
-            high[j] = x if x > high[j] else high[j]
-
-
-@kernel
-def _extremes_by_column(columns, low, high):
-    for j in range(columns.shape[0]):
-        least, greatest = low[j], high[j]
-        for i in range(columns.shape[1]):
-            x = columns[j, i]
-            least = x if x < least else least
-            greatest = x if x > greatest else greatest
-        low[j], high[j] = least, greatest
-
-
-# ---- groups of the features of a row -----------------------------------------------------
-
-
-@kernel
-def _group_moments(x, count, mean, squares):
-    for k in range(x.shape[0]):
-        for g in range(x.shape[2]):
-            seen, total = 0, 0.0
-            for a in range(x.shape[1]):
-                for b in range(x.shape[3]):
-                    value = x[k, a, g, b]
-                    is_known = value == value
-                    seen += is_known
-                    total += value if is_known else 0.0
-            center = total / max(seen, 1)
-            drift, spread = 0.0, 0.0
-            for a in range(x.shape[1]):
-                for b in range(x.shape[3]):
-                    value = x[k, a, g, b]
-                    deviation = value - center if value == value else 0.0
-                    drift += deviation
-                    spread += deviation * deviation
-            rest = drift / max(seen, 1)  # of a sum of many equal values, to which rounding adds up
-            count[k, g], mean[k, g], squares[k, g] = seen, center + rest, spread - drift * rest
-
-
-# ---- elementwise -------------------------------------------------------------------------
-
-
-@kernel
-def _has_infinity(x):
-    found = False
-    for i in range(x.shape[0]):
-        found |= abs(x[i]) == np.inf
-    return found
-
-
-@kernel
-def _center(X, mean, out):
-    for i in range(X.shape[0]):
-        for j in range(X.shape[1]):
-            out[i, j] = X[i, j] - mean[j]
-
-
-# In place, as activations are, and without fastmath: to the bit what NumPy and scikit-learn make of it.
-
-
-@exact_kernel
-def _shift_scale(x, shift, scale):
-    for i in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            x[i, j] = (x[i, j] - shift[j]) / scale[j]
-
-
-@exact_kernel
-def _scale_shift(x, scale, shift):
-    for i in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            x[i, j] = x[i, j] * scale[j] + shift[j]
-
-
-@exact_kernel
-def _shift_scale_groups(x, shift, scale):
-    for k in range(x.shape[0]):
-        for a in range(x.shape[1]):
-            for g in range(x.shape[2]):
-                for b in range(x.shape[3]):
-                    x[k, a, g, b] = (x[k, a, g, b] - shift[k, 0, g, 0]) / scale[k, 0, g, 0]

@@ -16,6 +16,19 @@ from contextlib import nullcontext
 from . import philox
 
 
+class Loop:
+    """Runs a plan call by call."""
+
+    def __init__(self, plan):
+        self.plan = plan
+
+    def run(self, times):
+        """Run the plan some times."""
+        for _ in range(times):
+            for call in self.plan:
+                call()
+
+
 class Backend:
     """Kernels over the arrays of one array module ``xp`` (numpy, or cupy)."""
 
@@ -33,6 +46,12 @@ class Backend:
     def to_host(self, array):
         """Return ``array`` as a NumPy array."""
         return array
+
+    # ---- plans --------------------------------------------------------------------------
+
+    def prepare(self, plan):
+        """Return what runs a plan, a list of calls, by ``run(times)``."""
+        return Loop(plan)
 
     # ---- batches ------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from numba.core.dispatcher import Dispatcher
 
 import sknn
 from sknn.activations import ACTIVATIONS, ELU, GELU, LeakyReLU
-from sknn.backend import cpu, reference
+from sknn.backend import _loops, cpu, reference
 from sknn.optimizers import OPTIMIZERS, SGD, Adadelta, Adagrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSprop
 from sknn.step import Tables
 from tests.helpers import BACKENDS, ELEMENTWISE, LOSSES, losses_without_test, random_targets
@@ -29,12 +29,13 @@ COMPARED_OPTIMIZERS = [
 ]
 # The overrides that dispatch on a kernel's name, with the names that the tests below go through.
 DISPATCHED = {
-    "bias_activation": (cpu._FORWARD, {activation.kernel for activation in COMPARED_ACTIVATIONS.values()}),
-    "activation_backward": (cpu._BACKWARD, {activation.kernel for activation in COMPARED_ACTIVATIONS.values()}),
-    "loss_gradient": (cpu._LOSSES, {loss.kernel for loss in LOSSES.values()}),
-    "update": (cpu._UPDATES, {optimizer.kernel for optimizer in COMPARED_OPTIMIZERS}),
+    "bias_activation": (_loops.FORWARD, {activation.kernel for activation in COMPARED_ACTIVATIONS.values()}),
+    "activation_backward": (_loops.BACKWARD, {activation.kernel for activation in COMPARED_ACTIVATIONS.values()}),
+    "loss_gradient": (_loops.LOSSES, {loss.kernel for loss in LOSSES.values()}),
+    "update": (_loops.UPDATES, {optimizer.kernel for optimizer in COMPARED_OPTIMIZERS}),
 }
-COMPARED_ELSEWHERE = {  # tests/preprocessing/test_moments.py
+COMPARED_ELSEWHERE = {
+    "prepare",  # tests/backend/test_program.py  # tests/preprocessing/test_moments.py
     *("run", "column_moments", "column_extremes", "group_moments", "has_infinity"),
     *("scale_shift", "shift_scale", "center", "one_blas_thread"),
     *("clip_norm", "add_l1", "limit_norms"),  # tests/test_regularization.py
@@ -78,7 +79,7 @@ def test_every_dispatched_kernel_is_compared():
 
 
 def test_every_dispatch_table_is_known():
-    tables = [value for value in vars(cpu).values() if isinstance(value, dict) and _holds_kernels(value)]
+    tables = [value for value in vars(_loops).values() if isinstance(value, dict) and _holds_kernels(value)]
     known = [table for table, _ in DISPATCHED.values()]
     assert all(any(table is other for other in known) for table in tables)
     assert len(tables) == len(known)
@@ -424,10 +425,12 @@ COMPILE_ALL = """
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 from sknn.activations import ACTIVATIONS, GELU
-from sknn.backend import cpu
+from sknn.backend import _loops, _program, cpu, reference
 from sknn.mlp import MLPClassifier, MLPRegressor
 
-X, tables = np.zeros((4, 3)), (cpu._FORWARD, cpu._BACKWARD, cpu._LOSSES, cpu._UPDATES)
+X, tables = np.zeros((4, 3)), (_loops.FORWARD, _loops.BACKWARD, _loops.LOSSES, _loops.UPDATES)
+MLPClassifier().partial_fit(X, [0, 1, 2, 0], classes=[0, 1, 2])
+cpu.Backend.prepare = reference.Backend.prepare  # so that kernels are called one by one
 for activation in ("identity", "logistic", "tanh", "relu"):
     for solver in ("sgd", "adam", "amsgrad", "nadam", "adagrad", "adadelta", "rmsprop", "lion"):
         model = {"activation": activation, "solver": solver, "hidden_layer_sizes": (2,)}
@@ -436,7 +439,7 @@ for activation in ("identity", "logistic", "tanh", "relu"):
         MLPRegressor(**model).partial_fit(X, [0, 1, 1, 0])
 for activation in (*ACTIVATIONS, GELU("tanh")):
     MLPRegressor(activation=activation, hidden_layer_sizes=(2,)).partial_fit(X, [0, 1, 1, 0])
-kernels = [kernel for table in tables for kernel in table.values()] + [cpu._gather]
+kernels = [kernel for table in tables for kernel in table.values()] + [_loops.gather, _program.execute]
 assert all(isinstance(kernel, Dispatcher) and kernel.signatures for kernel in kernels)
 print(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels))
 """

@@ -1,0 +1,176 @@
+"""Plans as compiled programs: they do what the plan does, and stay plans where they could not."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import pytest
+import scipy.sparse
+from sklearn.datasets import load_iris
+
+from sknn import MLPClassifier, MLPRegressor
+from sknn.backend import _program, cpu, reference
+from sknn.backend._program import Program
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+X, y = load_iris(return_X_y=True)
+X = (X - X.mean(axis=0)) / X.std(axis=0)
+each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+TARGETS = {
+    "three classes": (MLPClassifier, y),
+    "two classes": (MLPClassifier, (y > 1).astype(int)),
+    "labels": (MLPClassifier, np.eye(3, dtype=int)[y]),
+    "numbers": (MLPRegressor, X @ np.eye(4, 2)),
+}
+
+
+def fitted(target="three classes", rows=X, sample_weight=None, **parameters):
+    estimator, targets = TARGETS[target]
+    defaults = {"hidden_layer_sizes": (8, 6), "max_iter": 6, "random_state": 0, "batch_size": 40, "tol": 0}
+    return estimator(**{**defaults, **parameters}).fit(rows, targets, sample_weight)
+
+
+@pytest.fixture
+def prepared(monkeypatch):
+    """Collect what plans are prepared as."""
+    found = []
+
+    def prepare(self, plan):
+        found.append(original(self, plan))
+        return found[-1]
+
+    original = cpu.Backend.prepare
+    monkeypatch.setattr(cpu.Backend, "prepare", prepare)
+    return found
+
+
+def fitted_by_loop(monkeypatch, *args, **parameters):
+    with monkeypatch.context() as patch:
+        patch.setattr(cpu.Backend, "prepare", reference.Backend.prepare)
+        return fitted(*args, **parameters)
+
+
+def assert_same_fit(program, loop, dtype):
+    tolerance = 1e-10 if dtype == np.float64 else 1e-3
+    for mine, other in zip(program.coefs_ + program.intercepts_, loop.coefs_ + loop.intercepts_, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(program.loss_curve_, loop.loss_curve_, rtol=tolerance)
+
+
+@each_dtype
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("activation", ["relu", "logistic", "identity"])
+def test_a_program_trains_as_its_plan(activation, solver, target, dtype, monkeypatch, prepared):
+    given = {"activation": activation, "solver": solver, "rows": X.astype(dtype), "alpha": 0.1}
+    model = fitted(target, **given)
+    assert [type(plan) for plan in prepared] == [Program, Program]
+    assert_same_fit(model, fitted_by_loop(monkeypatch, target, **given), dtype)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"hidden_layer_sizes": ()},
+        {"label_smoothing": 0.1},
+        {"sample_weight": np.arange(150) % 3 + 0.5},
+        {"class_weight": "balanced", "early_stopping": True},
+        {"shuffle": False, "learning_rate": "one_cycle"},
+        {"solver": "adamw", "decoupled_decay": False},
+    ],
+    ids=str,
+)
+def test_whatever_is_in_the_tables(parameters, monkeypatch, prepared):
+    model = fitted(**parameters)
+    assert {type(plan) for plan in prepared} == {Program}
+    assert_same_fit(model, fitted_by_loop(monkeypatch, **parameters), np.float64)
+
+
+def test_rows_that_may_only_be_read(prepared):
+    rows = X.copy()
+    rows.flags.writeable = False
+    fitted(rows=rows)
+    assert isinstance(prepared[0], Program)
+    np.testing.assert_array_equal(rows, X)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"activation": "tanh"},
+        {"activation": "gelu"},
+        {"norm": "batch"},
+        {"dropout": 0.5},
+        {"clip_norm": 1.0},
+        {"solver": "lion"},
+        {"ema_decay": 0.9},
+        {"rows": scipy.sparse.csr_array(X)},
+        {"rows": np.asfortranarray(X)},
+        {"hidden_layer_sizes": (300, 300)},
+    ],
+    ids=lambda parameters: next(iter(parameters)),
+)
+def test_what_stays_a_plan(parameters, prepared):
+    fitted(**parameters)
+    assert {type(plan) for plan in prepared} == {reference.Loop}
+
+
+def test_a_stack_stays_a_plan():
+    backend = cpu.Backend()
+    a = np.ones((2, 3, 3))
+    assert backend.prepare([_call(backend, a)]).__class__ is reference.Loop
+    assert backend.prepare([_call(backend, a[:1])]).__class__ is Program
+    assert backend.prepare([_call(cpu.Backend(), a[:1])]).__class__ is reference.Loop
+
+
+def _call(backend, a):
+    return partial(backend.matmul, a, a, np.empty_like(a))
+
+
+@each_dtype
+@pytest.mark.parametrize("left, right", [(False, False), (True, False), (False, True)])
+def test_products(left, right, dtype):
+    rng, backend = np.random.default_rng(0), cpu.Backend()
+    a, b = rng.standard_normal((1, 5, 7)).astype(dtype), rng.standard_normal((1, 7, 3)).astype(dtype)
+    given_a = np.ascontiguousarray(a.swapaxes(1, 2)).swapaxes(1, 2) if left else a
+    given_b = np.ascontiguousarray(b.swapaxes(1, 2)).swapaxes(1, 2) if right else b
+    out = np.full((1, 5, 3), np.nan, dtype)
+    program = backend.prepare([partial(backend.matmul, given_a, given_b, out)])
+    assert isinstance(program, Program)
+    program.run(2)
+    np.testing.assert_allclose(out, a @ b, rtol=1e-5 if dtype == np.float32 else 1e-13)
+
+
+def test_long_runs_let_ctrl_c_through(monkeypatch):
+    runs = []
+    monkeypatch.setattr(_program, "execute", lambda table, like, times: runs.append(times))
+    a = np.ones((1, 3, 3))
+    backend = cpu.Backend()
+    backend.prepare([_call(backend, a)]).run(2500)
+    assert runs == [1000, 1000, 500]
+
+
+def test_every_code_has_a_number_of_its_own():
+    codes = [code for code, _ in _program.CODES.values()]
+    assert codes == list(range(len(codes)))
+
+
+def test_fits_in_threads_are_fits_alone():
+    seeds = list(range(8))
+    alone = [fitted(random_state=seed, max_iter=60) for seed in seeds]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda seed: fitted(random_state=seed, max_iter=60), seeds))
+    for mine, other in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(mine.coefs_[0], other.coefs_[0])
+
+
+def test_a_diverging_program_is_seen():
+    with pytest.raises(ValueError, match="diverged"):
+        fitted("numbers", solver="sgd", learning_rate_init=1e100, max_iter=50)
+
+
+def test_programs_go_on_bit_for_bit():
+    whole = fitted(max_iter=8)
+    model = fitted(max_iter=4, warm_start=True).fit(X, y)
+    np.testing.assert_array_equal(model.coefs_[0], whole.coefs_[0])

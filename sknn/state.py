@@ -167,6 +167,16 @@ class State:
         """Return a copy of parameters and statistics, beside each other."""
         return np.concatenate([self.theta, self.statistics], axis=1)
 
+    def write_model(self, out):
+        """Write to ``out`` what ``model`` returns."""
+        theta, statistics = self.split(out)
+        theta[...], statistics[...] = self.theta, self.statistics
+
+    def is_finite(self):
+        """Return which models have no parameter and no statistic that is NaN or infinite."""
+        finite = np.isfinite(self.theta).all(axis=-1)
+        return finite & np.isfinite(self.statistics).all(axis=-1) if self.statistics.size else finite
+
     def split(self, model):
         """Return parameters and statistics of what ``model`` returns."""
         n_parameters = self.theta.shape[1]

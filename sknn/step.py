@@ -58,6 +58,7 @@ class Steps:
         self.backend, self.network, self.options, self.data, self.live = backend, network, options, data, live
         self.batch_size = batch_size
         self.lengths = batch_lengths(state.order.shape[1], batch_size, network.mixes_rows)
+        self._share = self.lengths / self.lengths.sum()
         self.tables = self._allocate_tables(state)
         self._plans = self._make_plans(state)
 
@@ -70,7 +71,7 @@ class Steps:
         return Tables(
             clock=xp.zeros(3, np.int64),
             order=self.backend.asarray(state.order.copy()),
-            scale=xp.empty(shape, dtype),
+            scale=self.backend.asarray(np.broadcast_to(1 / self.lengths[:, None], shape), dtype).copy(),
             rate=xp.empty(shape, dtype),
             loss=xp.empty(shape, np.float64),
             second_rate=xp.empty(shape, dtype) if has_second_rate else None,
@@ -189,7 +190,8 @@ class Steps:
         tables.order[...] = bring(state.order)
         dtype, steps = state.theta.dtype, state.steps + np.arange(1, len(self.lengths) + 1)
         learning_rates = self._learning_rates(state)
-        tables.scale[...] = bring(self._scales(state), dtype)
+        if self.data.sample_weight is not None:
+            tables.scale[...] = bring(self._scales(state), dtype)
         tables.rate[...] = bring(self._rates("rates", learning_rates, steps), dtype)
         if tables.second_rate is not None:
             tables.second_rate[...] = bring(self._rates("second_rates", learning_rates, steps), dtype)
@@ -207,12 +209,10 @@ class Steps:
     def _rates(self, kind, learning_rates, steps):
         """Return step sizes of one kind, ``(steps, models)``."""
         pairs = zip(self.options.optimizers, learning_rates.T, strict=True)
-        return np.stack([getattr(optimizer, kind)(rate, steps) for optimizer, rate in pairs], axis=1)
+        return np.array([getattr(optimizer, kind)(rate, steps) for optimizer, rate in pairs]).T
 
     def _scales(self, state):
         """One over each batch's sum of weights, ``(steps, 1 or models)``; a batch of no weight has no say."""
-        if self.data.sample_weight is None:
-            return 1 / self.lengths[:, None]
         starts = np.cumsum(self.lengths) - self.lengths
         sums = np.add.reduceat(self.data.sample_weight[state.order], starts, axis=1, dtype=np.float64).T
         return np.divide(1, sums, out=np.zeros_like(sums), where=sums > 0)
@@ -231,8 +231,7 @@ class Steps:
 
     def loss(self):
         """Return the mean loss of the epoch's rows, for each model."""
-        loss = self.backend.to_host(self.tables.loss)
-        return (loss * self.lengths[:, None]).sum(axis=0) / self.lengths.sum()
+        return self._share @ self.backend.to_host(self.tables.loss)
 
 
 def batch_lengths(n_rows, batch_size, mixes_rows=False):

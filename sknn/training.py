@@ -29,7 +29,7 @@ class Trainer:
     def epoch(self):
         """Train for one epoch, record it, and mark the models that stop."""
         state, steps = self.state, self._steps_of_epoch()
-        self._start[...] = state.model()
+        state.write_model(self._start)
         self._draw_order()
         steps.fill(state)
         try:
@@ -59,9 +59,8 @@ class Trainer:
         state = self.state
         if self.options.shuffle:
             # the order is permuted anew, not drawn anew: scikit-learn's sequence
-            state.order = np.stack(
-                [rows[stream.permutation(len(rows))] for rows, stream in zip(state.order, state.streams, strict=True)]
-            )
+            pairs = zip(state.order, state.streams, strict=True)
+            state.order = np.array([rows[stream.permutation(len(rows))] for rows, stream in pairs])
 
     # ---- after an epoch -----------------------------------------------------------------
 
@@ -81,16 +80,22 @@ class Trainer:
 
     def _find_divergence(self, loss):
         """Stop models whose loss or parameters are not finite, with the last parameters of finite loss."""
-        state, live, bring = self.state, self._live, self.backend.asarray
-        bad = ~(np.isfinite(loss) & np.isfinite(state.model()).all(axis=-1))
+        state = self.state
+        bad = ~(np.isfinite(loss) & state.is_finite())
+        if not bad.any():
+            state.good, self._start = self._start, state.good
+            return
         state.good[~bad] = self._start[~bad]
-        if bad.any():
-            state.go_back(bad)
-            live.theta[...], live.statistics[...] = bring(state.theta), bring(state.statistics)
-            if live.average is not None:
-                live.average[...] = bring(state.average)
+        state.go_back(bad)
         state.diverged |= bad
         self.stopped |= bad
+        self._bring_back()
+
+    def _bring_back(self):
+        state, live, bring = self.state, self._live, self.backend.asarray
+        live.theta[...], live.statistics[...] = bring(state.theta), bring(state.statistics)
+        if live.average is not None:
+            live.average[...] = bring(state.average)
 
     def _count_no_improvement(self):
         state, options = self.state, self.options
@@ -111,7 +116,8 @@ class Trainer:
     def _stop_on_plateau(self):
         state = self.state
         self.message = ""
-        for k in np.flatnonzero((state.no_improvement > self.options.n_iter_no_change) & ~self.stopped):
+        waited = (state.no_improvement > self.options.n_iter_no_change) & ~self.stopped
+        for k in waited.nonzero()[0]:
             rate = self.options.schedule.after_plateau(state.learning_rate[k])
             self.message = self._plateau_message(rate)
             if rate is None:

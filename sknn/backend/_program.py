@@ -21,8 +21,8 @@ MOST_WORK = 2**21  # multiplications of a step
 STEPS_AT_ONCE = 1000  # between which Ctrl-C is heard
 
 GATHER, GATHER_CODES, ADVANCE, PRODUCT, PRODUCT_OF_TRANSPOSED, PRODUCT_WITH_TRANSPOSED = range(6)
-BIAS, BIAS_RELU, BIAS_LOGISTIC, IDENTITY_BACK, RELU_BACK, LOGISTIC_BACK, TANH_BACK = range(6, 13)
-SOFTMAX, BINARY, SQUARED, ADAM, SGD = range(13, 18)
+BIAS, BIAS_RELU, BIAS_LOGISTIC, BIAS_TANH, IDENTITY_BACK, RELU_BACK, LOGISTIC_BACK, TANH_BACK = range(6, 14)
+SOFTMAX, BINARY, SQUARED, ADAM, SGD = range(14, 19)
 
 # What operands are: T an array of the network's float type, i of int64, d of float64, n a number.
 CODES = {
@@ -35,6 +35,7 @@ CODES = {
     "bias identity": (BIAS, "T T"),
     "bias relu": (BIAS_RELU, "T T"),
     "bias logistic": (BIAS_LOGISTIC, "T T"),
+    "bias tanh": (BIAS_TANH, "T T"),
     "backward identity": (IDENTITY_BACK, "T T T"),
     "backward relu": (RELU_BACK, "T T T"),
     "backward logistic": (LOGISTIC_BACK, "T T T"),
@@ -244,6 +245,8 @@ def activate(row, code, like):
         _loops.bias_relu(first, second)
     elif code == BIAS_LOGISTIC:
         _loops.bias_logistic(first, second)
+    elif code == BIAS_TANH:
+        _loops.bias_tanh(first, second)
     elif code == IDENTITY_BACK:
         _loops.identity_backward(first, second, cube(row, 3, like))
     elif code == RELU_BACK:

@@ -206,6 +206,14 @@ def logistic(x):
 
 
 @inlined
+def tanh(x):
+    # of the size alone, because expm1 is exact near 0, where 1 - exp would not be
+    decay = expm1(-like(x, 2.0) * abs(x))
+    size = -decay / (like(x, 2.0) + decay)
+    return -size if x < like(x, 0.0) else size
+
+
+@inlined
 def elu(x, alpha):
     zero = like(x, 0.0)
     below = alpha * expm1(zero if x > zero else x)

@@ -1,0 +1,103 @@
+"""Time whole calls of one library on one task: ``python -m benchmarks._calls SPEC``.
+
+SPEC is a JSON object: library, task (a name of TASKS), repeats, threads. One JSON line comes out: the median of the
+calls' milliseconds after one that does not count, and what tells that the work was done: an accuracy, or a mean.
+"""
+
+import importlib
+import json
+import statistics
+import sys
+import time
+import warnings
+
+import numpy as np
+
+from benchmarks._steps import MODULES, make_data, torch_network
+
+PREDICTED = (784, 256, 128, 10)
+
+
+def table(name):
+    """Return one of scikit-learn's data sets, each column to mean 0 and variance 1."""
+    datasets, preprocessing = (importlib.import_module(f"sklearn.{module}") for module in ("datasets", "preprocessing"))
+    X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    return preprocessing.scale(X), y
+
+
+def fit_on(load, **parameters):
+    """Return a task: fit with the defaults, but for what is given."""
+
+    def task(library):
+        X, y = load()
+        Classifier = importlib.import_module(MODULES[library]).MLPClassifier
+
+        def call():
+            return Classifier(random_state=0, **parameters).fit(X, y).score(X[:10_000], y[:10_000])
+
+        return call
+
+    return task
+
+
+def predict_with(method, n_rows):
+    """Return a task: predict rows with a network that was hardly trained."""
+
+    def task(library):
+        X, y = make_data(max(n_rows, 1000), PREDICTED[0], PREDICTED[-1], np.float32)
+        if library == "torch":
+            return torch_prediction(X[:n_rows])
+        Classifier = importlib.import_module(MODULES[library]).MLPClassifier
+        predict = getattr(Classifier(PREDICTED[1:-1], max_iter=2, random_state=0).fit(X, y), method)
+        return lambda: float(np.mean(predict(X[:n_rows])))
+
+    return task
+
+
+def torch_prediction(X):
+    """Return the call of PyTorch on the same rows: probabilities as a NumPy array."""
+    import torch
+
+    network, rows = torch_network(PREDICTED, "", torch.float32).eval(), torch.from_numpy(X)
+
+    def call():
+        with torch.inference_mode():
+            return float(torch.softmax(network(rows), 1).numpy().mean())
+
+    return call
+
+
+def million():
+    """Return 1,000,000 rows of 50 features in two classes."""
+    return make_data(1_000_000, 50, 2, np.float32)
+
+
+TASKS = {
+    "fit iris": fit_on(lambda: table("iris")),
+    "fit digits": fit_on(lambda: table("digits")),
+    "fit breast cancer": fit_on(lambda: table("breast_cancer")),
+    "fit digits, early stopping": fit_on(lambda: table("digits"), early_stopping=True),
+    "fit 1,000,000 x 50, an epoch": fit_on(million, max_iter=1, batch_size=256),
+    "predict 1 row": predict_with("predict", 1),
+    "predict_proba 1 row": predict_with("predict_proba", 1),
+    "predict_proba 10,000 rows": predict_with("predict_proba", 10_000),
+}
+
+
+def main(spec):
+    """Measure what `spec` asks for."""
+    if spec["library"] == "torch":
+        importlib.import_module("torch").set_num_threads(spec["threads"])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*Maximum iterations.*")
+        call = TASKS[spec["task"]](spec["library"])
+        result, milliseconds = call(), []
+        for _ in range(spec["repeats"]):
+            start = time.perf_counter()
+            result = call()
+            milliseconds.append(1e3 * (time.perf_counter() - start))
+    return {"ms": statistics.median(milliseconds), "result": result}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(json.loads(sys.argv[1]))))

@@ -1,13 +1,14 @@
 """Checks of constructor parameters: name, what is allowed, what came.
 
-A rule is a pair (test, text). An estimator keeps its rules in one table and runs ``check_parameters`` in fit.
+A rule is a pair (test, text). Estimators and building blocks keep their rules in one table: ``check_parameters`` runs
+in fit, and when a block is made.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, dataclass_transform
 
 import numpy as np
 
@@ -32,6 +33,11 @@ def real(low, high=np.inf, closed="left"):
     if high == np.inf:
         return Rule(holds, f"a number {'>=' if left else '>'} {low}")
     return Rule(holds, f"a number in {'[' if left else '('}{low}, {high}{']' if right else ')'}")
+
+
+def finite():
+    """A number that is neither infinite nor NaN."""
+    return Rule(lambda value: isinstance(value, Real) and -np.inf < value < np.inf, "a finite number")
 
 
 def integer(low):
@@ -211,7 +217,7 @@ class NestedBlocksMixin:
         params = super().get_params(deep=deep)
         if not deep:
             return params
-        blocks = {name: value for name, value in params.items() if is_block(value)}
+        blocks = {name: value for name, value in params.items() if isinstance(value, Block)}
         for name, value in blocks.items():
             params |= {f"{name}__{item.name}": getattr(value, item.name) for item in fields(value)}
         return params
@@ -228,26 +234,42 @@ class NestedBlocksMixin:
         given = getattr(self, name, None)
         block = self._tables.get(name, {}).get(given) if isinstance(given, str) else given
         block = block() if isinstance(block, type) else block
-        if not is_block(block):
+        if not isinstance(block, Block):
             raise ValueError(f"{name}__{item} needs {name} to be one building block with fields; got {name}={given!r}.")
         known = [field.name for field in fields(block)]
         require(item in known, f"the field of {name} in {name}__{item}", f"one of {known} for {block}", item)
         setattr(self, name, replace(block, **{item: value}))
 
 
-def is_block(value):
-    """Whether a value is a building block, a dataclass."""
-    return is_dataclass(value) and not isinstance(value, type)
-
-
 def require(holds, name, allowed, value):
-    """Raise ValueError if a field of a building block does not hold what is allowed."""
+    """Raise ValueError if a parameter or field does not hold what is allowed."""
     if not holds:
         raise ValueError(f"{name} must be {allowed}; got {value!r}.")
 
 
-def check_parameters(estimator, rules):
-    """Raise ValueError for the first parameter of the estimator that breaks its rule."""
+def check_parameters(owner, rules):
+    """Raise ValueError for the first parameter of an estimator, or field of a block, that breaks its rule."""
     for name, rule in rules.items():
-        value = getattr(estimator, name)
+        value = getattr(owner, name)
         require(rule.holds(value), name, rule.allowed, value)
+
+
+@dataclass_transform(frozen_default=True)
+def building_block(cls):
+    """Make a class a frozen dataclass that is shown as ``Block`` has it."""
+    return dataclass(frozen=True, repr=False)(cls)
+
+
+@building_block
+class Block:
+    """Base of all building blocks: ``_rules`` has what each field may be."""
+
+    _rules: ClassVar[dict[str, Rule]] = {}
+
+    def __post_init__(self):
+        check_parameters(self, self._rules)
+
+    def __repr__(self):
+        given = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
+        changed = ", ".join(f"{name}={value!r}" for name, value, default in given if value != default)
+        return f"{type(self).__name__}({changed})"

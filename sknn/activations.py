@@ -11,21 +11,19 @@ PyTorch's ``calculate_gain`` where that has one, and else ``1 / sqrt(E[f(z)^2])`
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from scipy.special import ndtr
 
-from ._parameters import require
+from ._parameters import Block, boolean, building_block, finite, integer, one_of, real
 from .backend import erf
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 FAR = 1e4  # where every saturating function has saturated, and arithmetic is still exact
 
 
-@dataclass(frozen=True)
-class Activation:
+class Activation(Block):
     """Base of all activations."""
 
     kernel: ClassVar[str]
@@ -58,7 +56,7 @@ class Activation:
         return ()
 
 
-@dataclass(frozen=True)
+@building_block
 class Identity(Activation):
     """f(z) = z."""
 
@@ -72,7 +70,7 @@ class Identity(Activation):
         pass
 
 
-@dataclass(frozen=True)
+@building_block
 class Logistic(Activation):
     """f(z) = 1 / (1 + exp(-z)); f' = f (1 - f)."""
 
@@ -91,7 +89,7 @@ class Logistic(Activation):
         dz *= y * (1 - y)
 
 
-@dataclass(frozen=True)
+@building_block
 class Tanh(Activation):
     """f(z) = tanh(z); f' = 1 - f^2."""
 
@@ -105,7 +103,7 @@ class Tanh(Activation):
         dz *= 1 - y * y
 
 
-@dataclass(frozen=True)
+@building_block
 class ReLU(Activation):
     """f(z) = max(z, 0); f'(0) = 0."""
 
@@ -119,7 +117,7 @@ class ReLU(Activation):
         dz *= y > 0
 
 
-@dataclass(frozen=True)
+@building_block
 class LeakyReLU(Activation):
     """f(z) = z, or negative_slope z below zero; f'(0) = negative_slope.
 
@@ -132,10 +130,8 @@ class LeakyReLU(Activation):
     """
 
     negative_slope: float = 0.01
+    _rules: ClassVar[dict] = {"negative_slope": real(0)}
     kernel: ClassVar[str] = "leaky_relu"
-
-    def __post_init__(self):
-        require(self.negative_slope >= 0, "negative_slope", "a number >= 0", self.negative_slope)
 
     @property
     def gain(self):
@@ -151,7 +147,7 @@ class LeakyReLU(Activation):
         return (self.negative_slope,)
 
 
-@dataclass(frozen=True)
+@building_block
 class PReLU(Activation):
     """f(z) = z, or a z below zero, with a learnt; f'(0) = a. Slopes do not decay.
 
@@ -167,6 +163,7 @@ class PReLU(Activation):
 
     slope: float = 0.25
     shared: bool = False
+    _rules: ClassVar[dict] = {"slope": finite(), "shared": boolean()}
     in_place: ClassVar[bool] = False
     kernel: ClassVar[str] = "prelu"
 
@@ -210,7 +207,7 @@ class BoundPReLU:
         dz *= xp.where(z > 0, dz.dtype.type(1), self.slope)
 
 
-@dataclass(frozen=True)
+@building_block
 class Maxout(Activation):
     """The greatest of several linear maps of the input, the first of those that are equal.
 
@@ -224,10 +221,8 @@ class Maxout(Activation):
     """
 
     pieces: int = 2
+    _rules: ClassVar[dict] = {"pieces": integer(2)}
     kernel: ClassVar[str] = "maxout"
-
-    def __post_init__(self):
-        require(self.pieces >= 2, "pieces", "an integer >= 2", self.pieces)
 
     @property
     def gain(self):
@@ -237,7 +232,7 @@ class Maxout(Activation):
         return 1 / math.sqrt((x**2 * density).sum() * (x[1] - x[0]))
 
 
-@dataclass(frozen=True)
+@building_block
 class ELU(Activation):
     """f(z) = z, or alpha (exp(z) - 1) below zero; f'(0) = alpha.
 
@@ -251,11 +246,9 @@ class ELU(Activation):
     """
 
     alpha: float = 1.0
+    _rules: ClassVar[dict] = {"alpha": real(0, closed="neither")}
     kernel: ClassVar[str] = "elu"
     gain: ClassVar[float] = 1.2451
-
-    def __post_init__(self):
-        require(self.alpha > 0, "alpha", "a number > 0", self.alpha)
 
     def forward(self, xp, z, y):
         y[...] = xp.where(z > 0, z, self.alpha * xp.expm1(xp.minimum(z, 0)))
@@ -267,7 +260,7 @@ class ELU(Activation):
         return 1.0, self.alpha  # by what SELU multiplies, and alpha
 
 
-@dataclass(frozen=True)
+@building_block
 class SELU(Activation):
     """f(z) = s z, or s a (exp(z) - 1) below zero; s and a keep mean 0 and variance 1; f'(0) = s a.
 
@@ -287,7 +280,7 @@ class SELU(Activation):
         return SELU_SCALE, SELU_ALPHA
 
 
-@dataclass(frozen=True)
+@building_block
 class GELU(Activation):
     """f(z) = z P(Z <= z) for a standard normal Z; f'(0) = 1/2.
 
@@ -300,11 +293,9 @@ class GELU(Activation):
     """
 
     approximate: str = "none"
+    _rules: ClassVar[dict] = {"approximate": one_of("none", "tanh")}
     in_place: ClassVar[bool] = False
     gain: ClassVar[float] = 1.5335
-
-    def __post_init__(self):
-        require(self.approximate in ("none", "tanh"), "approximate", "'none' or 'tanh'", self.approximate)
 
     @property
     def kernel(self):
@@ -328,7 +319,7 @@ class GELU(Activation):
         return 0.5 * (1 + t), 0.5 * (1 - t * t) * scale * (1 + 3 * 0.044715 * z * z)
 
 
-@dataclass(frozen=True)
+@building_block
 class SiLU(Activation):
     """f(z) = z / (1 + exp(-z)), also called swish; f'(0) = 1/2.
 
@@ -348,7 +339,7 @@ class SiLU(Activation):
         dz *= share * (1 + xp.clip(z, -FAR, FAR) * (1 - share))
 
 
-@dataclass(frozen=True)
+@building_block
 class Mish(Activation):
     """f(z) = z tanh(log(1 + exp(z))); f'(0) = 3/5.
 
@@ -367,7 +358,7 @@ class Mish(Activation):
         dz *= t + xp.clip(z, -FAR, FAR) * sigmoid(xp, z) * (1 - t * t)
 
 
-@dataclass(frozen=True)
+@building_block
 class Softplus(Activation):
     """f(z) = log(1 + exp(z)); f'(0) = 1/2.
 

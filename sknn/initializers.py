@@ -6,19 +6,15 @@ follow. All but "auto" start biases at zero.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from ._parameters import require
-
-MODES = ("fan_in", "fan_out", "fan_avg")
-DISTRIBUTIONS = ("normal", "uniform", "truncated_normal")
+from ._parameters import Block, boolean, building_block, either, finite, nothing, one_of, real
 
 
-class Initializer:
+class Initializer(Block):
     """Base of all initialisers."""
 
     follows_data: ClassVar[bool] = False  # weights are adapted to training rows
@@ -32,7 +28,7 @@ class Initializer:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@building_block
 class Auto(Initializer):
     """scikit-learn's: uniform in +-sqrt(factor / (fan_in + fan_out)), biases too.
 
@@ -43,6 +39,7 @@ class Auto(Initializer):
     """
 
     factor: float | None = None
+    _rules: ClassVar[dict] = {"factor": either(nothing(), real(0, closed="neither"))}
 
     def draw(self, random_state, fan_in, fan_out, activation):
         factor = activation.glorot_factor if self.factor is None else self.factor
@@ -51,7 +48,7 @@ class Auto(Initializer):
         return weight, random_state.uniform(-bound, bound, fan_out)
 
 
-@dataclass(frozen=True)
+@building_block
 class Constant(Initializer):
     """All weights the same, so that the units of a layer stay the same for ever.
 
@@ -62,12 +59,13 @@ class Constant(Initializer):
     """
 
     value: float = 0.0
+    _rules: ClassVar[dict] = {"value": finite()}
 
     def draw_weight(self, random_state, fan_in, fan_out, activation):
         return np.full((fan_in, fan_out), float(self.value))
 
 
-@dataclass(frozen=True)
+@building_block
 class Normal(Initializer):
     """Normal with mean 0.
 
@@ -78,15 +76,13 @@ class Normal(Initializer):
     """
 
     std: float = 0.01
-
-    def __post_init__(self):
-        require(self.std > 0, "std", "a number > 0", self.std)
+    _rules: ClassVar[dict] = {"std": real(0, closed="neither")}
 
     def draw_weight(self, random_state, fan_in, fan_out, activation):
         return random_state.normal(0, self.std, (fan_in, fan_out))
 
 
-@dataclass(frozen=True)
+@building_block
 class TruncatedNormal(Initializer):
     """Normal with mean 0, cut at two standard deviations of the normal that is cut.
 
@@ -97,15 +93,13 @@ class TruncatedNormal(Initializer):
     """
 
     std: float = 0.01
-
-    def __post_init__(self):
-        require(self.std > 0, "std", "a number > 0", self.std)
+    _rules: ClassVar[dict] = {"std": real(0, closed="neither")}
 
     def draw_weight(self, random_state, fan_in, fan_out, activation):
         return self.std * standard_truncated_normal(random_state, (fan_in, fan_out))
 
 
-@dataclass(frozen=True)
+@building_block
 class Uniform(Initializer):
     """Uniform in +-bound.
 
@@ -116,15 +110,13 @@ class Uniform(Initializer):
     """
 
     bound: float = 0.05
-
-    def __post_init__(self):
-        require(self.bound > 0, "bound", "a number > 0", self.bound)
+    _rules: ClassVar[dict] = {"bound": real(0, closed="neither")}
 
     def draw_weight(self, random_state, fan_in, fan_out, activation):
         return random_state.uniform(-self.bound, self.bound, (fan_in, fan_out))
 
 
-@dataclass(frozen=True)
+@building_block
 class InverseSqrt(Initializer):
     """Uniform in +-1 / sqrt(fan_in): the rule of thumb of T. Rashid, "Make Your Own Neural Network", 2016."""
 
@@ -133,7 +125,7 @@ class InverseSqrt(Initializer):
         return random_state.uniform(-bound, bound, (fan_in, fan_out))
 
 
-@dataclass(frozen=True)
+@building_block
 class VarianceScaling(Initializer):
     """Mean 0 and variance ``scale / fan``, times the square of the activation's gain if that is followed.
 
@@ -159,11 +151,12 @@ class VarianceScaling(Initializer):
     mode: str = "fan_in"
     distribution: str = "normal"
     follow_gain: bool = False
-
-    def __post_init__(self):
-        require(self.scale > 0, "scale", "a number > 0", self.scale)
-        require(self.mode in MODES, "mode", f"one of {MODES}", self.mode)
-        require(self.distribution in DISTRIBUTIONS, "distribution", f"one of {DISTRIBUTIONS}", self.distribution)
+    _rules: ClassVar[dict] = {
+        "scale": real(0, closed="neither"),
+        "mode": one_of("fan_in", "fan_out", "fan_avg"),
+        "distribution": one_of("normal", "uniform", "truncated_normal"),
+        "follow_gain": boolean(),
+    }
 
     def draw_weight(self, random_state, fan_in, fan_out, activation):
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
@@ -176,7 +169,7 @@ class VarianceScaling(Initializer):
         return std * standard_truncated_normal(random_state, (fan_in, fan_out))
 
 
-@dataclass(frozen=True)
+@building_block
 class Orthogonal(Initializer):
     """Orthonormal rows or columns, whichever are fewer, times a gain.
 
@@ -190,9 +183,7 @@ class Orthogonal(Initializer):
     """
 
     gain: float | None = None
-
-    def __post_init__(self):
-        require(self.gain is None or self.gain > 0, "gain", "None or a number > 0", self.gain)
+    _rules: ClassVar[dict] = {"gain": either(nothing(), real(0, closed="neither"))}
 
     def draw_weight(self, random_state, fan_in, fan_out, activation):
         tall = random_state.normal(size=(max(fan_in, fan_out), min(fan_in, fan_out)))
@@ -202,7 +193,7 @@ class Orthogonal(Initializer):
         return gain * (basis if fan_in >= fan_out else basis.T)
 
 
-@dataclass(frozen=True)
+@building_block
 class LSUV(Initializer):
     """Layer-sequential unit variance: orthonormal, then divided so that a layer's outputs have variance 1.
 

@@ -7,14 +7,12 @@ softmax loss and numbers ``(S, r, outputs)`` for the others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
-from ._parameters import require
+from ._parameters import Block, building_block, real, require
 
 
-@dataclass(frozen=True)
-class Loss:
+class Loss(Block):
     """Base of all losses."""
 
     kernel: ClassVar[str]
@@ -38,7 +36,7 @@ class Loss:
         return 1
 
 
-@dataclass(frozen=True)
+@building_block
 class SoftmaxLogLoss(Loss):
     """Log loss of one of several classes: log sum exp(z) - z[y].
 
@@ -50,6 +48,7 @@ class SoftmaxLogLoss(Loss):
     """
 
     label_smoothing: float = 0.0
+    _rules: ClassVar[dict] = {"label_smoothing": real(0, 1)}
     kernel: ClassVar[str] = "softmax_log_loss"
     link_name: ClassVar[str] = "softmax"
 
@@ -74,7 +73,7 @@ class SoftmaxLogLoss(Loss):
         z /= z.sum(axis=-1, keepdims=True)
 
 
-@dataclass(frozen=True)
+@building_block
 class BinaryLogLoss(Loss):
     """Log loss of independent yes-or-no outputs, summed over outputs: log(1 + exp(z)) - y z.
 
@@ -85,6 +84,7 @@ class BinaryLogLoss(Loss):
     """
 
     label_smoothing: float = 0.0
+    _rules: ClassVar[dict] = {"label_smoothing": real(0, 1)}
     kernel: ClassVar[str] = "binary_log_loss"
     link_name: ClassVar[str] = "logistic"
 
@@ -101,7 +101,7 @@ class BinaryLogLoss(Loss):
         link_logistic(xp, z)
 
 
-@dataclass(frozen=True)
+@building_block
 class SigmoidSquaredError(Loss):
     """Half the squared error of logistic outputs, summed over outputs; y of 0 and 1 stands for ``low`` and ``high``.
 
@@ -115,8 +115,13 @@ class SigmoidSquaredError(Loss):
 
     low: float = 0.0
     high: float = 1.0
+    _rules: ClassVar[dict] = {"low": real(0, 1, closed="both"), "high": real(0, 1, closed="both")}
     kernel: ClassVar[str] = "sigmoid_squared_error"
     link_name: ClassVar[str] = "logistic"
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.low < self.high, "high", f"a number > low={self.low}", self.high)
 
     def value_and_gradient(self, xp, z, y, dz):
         p = z.copy()
@@ -139,7 +144,7 @@ class RegressionLoss(Loss):
     """Base of the losses of numbers."""
 
 
-@dataclass(frozen=True)
+@building_block
 class SquaredError(RegressionLoss):
     """Half the squared error.
 
@@ -164,7 +169,7 @@ class SquaredError(RegressionLoss):
         return n_outputs
 
 
-@dataclass(frozen=True)
+@building_block
 class Poisson(RegressionLoss):
     """Half the Poisson deviance with log link, summed over outputs: y log y - y z - y + exp(z)."""
 
@@ -182,7 +187,7 @@ class Poisson(RegressionLoss):
         xp.exp(z, out=z)
 
 
-@dataclass(frozen=True)
+@building_block
 class AbsoluteError(RegressionLoss):
     """|z - y|, summed over outputs; the median is best. The slope is 0 where z is y."""
 
@@ -198,7 +203,7 @@ class AbsoluteError(RegressionLoss):
         pass
 
 
-@dataclass(frozen=True)
+@building_block
 class Huber(RegressionLoss):
     """Half the squared error up to ``delta``, and from there on a line of slope ``delta``; summed over outputs.
 
@@ -211,11 +216,9 @@ class Huber(RegressionLoss):
     """
 
     delta: float = 1.0
+    _rules: ClassVar[dict] = {"delta": real(0, closed="neither")}
     kernel: ClassVar[str] = "huber"
     link_name: ClassVar[str] = "identity"
-
-    def __post_init__(self):
-        require(self.delta > 0, "delta", "a number > 0", self.delta)
 
     def value_and_gradient(self, xp, z, y, dz):
         error = z - y
@@ -226,7 +229,7 @@ class Huber(RegressionLoss):
         pass
 
 
-@dataclass(frozen=True)
+@building_block
 class Quantile(RegressionLoss):
     """``quantile`` times the error of what is too low, ``1 - quantile`` times that of what is too high; summed.
 
@@ -239,11 +242,9 @@ class Quantile(RegressionLoss):
     """
 
     quantile: float = 0.5
+    _rules: ClassVar[dict] = {"quantile": real(0, 1, closed="neither")}
     kernel: ClassVar[str] = "quantile"
     link_name: ClassVar[str] = "identity"
-
-    def __post_init__(self):
-        require(0 < self.quantile < 1, "quantile", "a number in (0, 1)", self.quantile)
 
     def value_and_gradient(self, xp, z, y, dz):
         error = z - y

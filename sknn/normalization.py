@@ -13,18 +13,13 @@ start from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
-from ._parameters import integer, require
+from ._parameters import Block, boolean, building_block, either, integer, nothing, one_of, real, require
 from .activations import Identity
-
-POSITIONS = ("pre", "post")
-STATISTICS = ("ema", "exact")
-
 
 # ---- stages -----------------------------------------------------------------------------
 
@@ -180,8 +175,7 @@ class WeightStage:
 # ---- norms ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Norm:
+class Norm(Block):
     """Base of all norms."""
 
     mixes_rows: ClassVar[bool] = False  # what becomes of a row depends on the other rows of its batch
@@ -205,7 +199,7 @@ class Norm:
         """Raise ValueError if a layer of this many units cannot have this norm."""
 
 
-@dataclass(frozen=True)
+@building_block
 class WeightNorm(Norm):
     """Weights of length ``gain``: a unit's weights are ``gain * v / |v|``, and ``coefs_`` holds the v.
 
@@ -220,6 +214,7 @@ class WeightNorm(Norm):
     """
 
     data_dependent: bool = True
+    _rules: ClassVar[dict] = {"data_dependent": boolean()}
 
     def learnt(self, units):
         return {"gains": (1, units)}
@@ -239,19 +234,20 @@ class WeightNorm(Norm):
         parameters["biases"][...] = np.where(varies, -mean / std, 0)
 
 
-@dataclass(frozen=True)
 class UnitNorm(Norm):
     """Base of norms that make each unit's values x-hat, and then ``gain * x-hat + shift``.
 
     All have the fields ``eps``, ``center``, ``scale`` and ``position``; those that keep something also ``momentum``.
     """
 
+    _rules: ClassVar[dict] = {
+        "eps": real(0, closed="neither"),
+        "center": boolean(),
+        "scale": boolean(),
+        "position": one_of("pre", "post"),
+    }
     training_stage: ClassVar[type]
     fixed_stage: ClassVar[type]  # for prediction, and for training with frozen statistics
-
-    def __post_init__(self):
-        require(self.position in POSITIONS, "position", "'pre' or 'post'", self.position)
-        require(self.eps > 0, "eps", "a number > 0", self.eps)
 
     def learnt(self, units):
         shapes = {"gains": (1, units)} if self.scale else {}
@@ -264,7 +260,7 @@ class UnitNorm(Norm):
                 parameters[kind][...] = value
 
 
-@dataclass(frozen=True)
+@building_block
 class BatchNorm(UnitNorm):
     """Each unit to mean 0 and variance 1 over the rows of a training batch; over all rows seen, at prediction.
 
@@ -296,16 +292,14 @@ class BatchNorm(UnitNorm):
     center: bool = True
     scale: bool = True
     position: str = "pre"
+    _rules: ClassVar[dict] = UnitNorm._rules | {
+        "momentum": real(0, 1, closed="right"),
+        "statistics": one_of("ema", "exact"),
+        "virtual_batch_size": either(nothing(), integer(2)),
+    }
     mixes_rows: ClassVar[bool] = True
     training_stage: ClassVar[type] = BatchStage
     fixed_stage: ClassVar[type] = FixedStage
-
-    def __post_init__(self):
-        super().__post_init__()
-        require(0 < self.momentum <= 1, "momentum", "a number in (0, 1]", self.momentum)
-        require(self.statistics in STATISTICS, "statistics", "'ema' or 'exact'", self.statistics)
-        size = self.virtual_batch_size
-        require(size is None or integer(2).holds(size), "virtual_batch_size", "None or an integer >= 2", size)
 
     @property
     def is_exact(self):
@@ -321,7 +315,7 @@ class BatchNorm(UnitNorm):
         return np.arange(n_parts + 1) * n_rows // n_parts
 
 
-@dataclass(frozen=True)
+@building_block
 class BatchRenorm(UnitNorm):
     """Batch norm whose batches are corrected towards the running statistics, for small or dependent batches.
 
@@ -356,6 +350,14 @@ class BatchRenorm(UnitNorm):
     center: bool = True
     scale: bool = True
     position: str = "pre"
+    _rules: ClassVar[dict] = UnitNorm._rules | {
+        "momentum": real(0, 1, closed="right"),
+        "r_max": real(1),
+        "d_max": real(0),
+        "start_step": integer(0),
+        "r_end": integer(0),
+        "d_end": integer(0),
+    }
     mixes_rows: ClassVar[bool] = True
     follows_training: ClassVar[bool] = True
     training_stage: ClassVar[type] = RenormStage
@@ -363,13 +365,9 @@ class BatchRenorm(UnitNorm):
 
     def __post_init__(self):
         super().__post_init__()
-        require(0 < self.momentum <= 1, "momentum", "a number in (0, 1]", self.momentum)
-        require(self.r_max >= 1, "r_max", "a number >= 1", self.r_max)
-        require(self.d_max >= 0, "d_max", "a number >= 0", self.d_max)
-        require(integer(0).holds(self.start_step), "start_step", "an integer >= 0", self.start_step)
         for name in ("r_end", "d_end"):
-            value = getattr(self, name)
-            require(integer(self.start_step).holds(value), name, f"an integer >= start_step={self.start_step}", value)
+            end = getattr(self, name)
+            require(end >= self.start_step, name, f"an integer >= start_step={self.start_step}", end)
 
     def kept(self, units):
         return {"means": (1, units), "variances": (1, units), "updates": (1, 1)}
@@ -379,7 +377,6 @@ class BatchRenorm(UnitNorm):
         return np.array([0, n_rows])
 
 
-@dataclass(frozen=True)
 class RowNorm(UnitNorm):
     """Base of norms over the units of each row, in groups of neighbours."""
 
@@ -399,7 +396,7 @@ class RowNorm(UnitNorm):
             )
 
 
-@dataclass(frozen=True)
+@building_block
 class LayerNorm(RowNorm):
     """The units of each row to mean 0 and variance 1: rows do not depend on each other.
 
@@ -424,7 +421,7 @@ class LayerNorm(RowNorm):
         return 1
 
 
-@dataclass(frozen=True)
+@building_block
 class GroupNorm(RowNorm):
     """Each group of neighbouring units of each row to mean 0 and variance 1.
 
@@ -447,16 +444,13 @@ class GroupNorm(RowNorm):
     center: bool = True
     scale: bool = True
     position: str = "pre"
-
-    def __post_init__(self):
-        super().__post_init__()
-        require(integer(1).holds(self.groups), "groups", "an integer >= 1", self.groups)
+    _rules: ClassVar[dict] = UnitNorm._rules | {"groups": integer(1)}
 
     def n_groups(self):
         return self.groups
 
 
-@dataclass(frozen=True)
+@building_block
 class InstanceNorm(RowNorm):
     """Units seen as channels x positions: each channel of each row to mean 0 and variance 1 over its positions.
 
@@ -479,10 +473,7 @@ class InstanceNorm(RowNorm):
     center: bool = True
     scale: bool = True
     position: str = "pre"
-
-    def __post_init__(self):
-        super().__post_init__()
-        require(integer(1).holds(self.channels), "channels", "an integer >= 1", self.channels)
+    _rules: ClassVar[dict] = UnitNorm._rules | {"channels": integer(1)}
 
     def n_groups(self):
         return self.channels

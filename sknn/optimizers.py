@@ -11,14 +11,14 @@ for the start, so that its ``eps`` is this ``epsilon / sqrt(1 - beta_2^t)``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
+from ._parameters import Block, boolean, building_block, real
 
-@dataclass(frozen=True)
-class Optimizer:
+
+class Optimizer(Block):
     """Base of all optimisers."""
 
     kernel: ClassVar[str]
@@ -49,12 +49,13 @@ def columns(hyper):
     return [hyper[:, i : i + 1] for i in range(hyper.shape[1])]
 
 
-@dataclass(frozen=True)
+@building_block
 class SGD(Optimizer):
     """Stochastic gradient descent with (Nesterov's) momentum, in the form of Sutskever et al., 2013."""
 
     momentum: float = 0.9
     nesterovs_momentum: bool = True
+    _rules: ClassVar[dict] = {"momentum": real(0, 1, closed="both"), "nesterovs_momentum": boolean()}
     kernel: ClassVar[str] = "sgd"
     n_slots: ClassVar[int] = 1
     shared: ClassVar[tuple] = ("momentum", "nesterovs_momentum")
@@ -72,13 +73,14 @@ class SGD(Optimizer):
         theta += lookahead * (momentum * velocity - grad) + (1 - lookahead) * velocity
 
 
-@dataclass(frozen=True)
+@building_block
 class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015, arXiv:1412.6980), epsilon outside the bias correction as in its section 2."""
 
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
+    _rules: ClassVar[dict] = {"beta_1": real(0, 1), "beta_2": real(0, 1), "epsilon": real(0, closed="neither")}
     kernel: ClassVar[str] = "adam"
     n_slots: ClassVar[int] = 2
     shared: ClassVar[tuple] = ("beta_1", "beta_2", "epsilon")
@@ -107,7 +109,7 @@ def update_moments(grad, m, v, hyper):
     return epsilon
 
 
-@dataclass(frozen=True)
+@building_block
 class AdamW(Adam):
     """Adam with decoupled decay: ``alpha`` shrinks weights by a factor of ``1 - learning rate * alpha`` a step.
 
@@ -117,7 +119,7 @@ class AdamW(Adam):
     decouples_decay: ClassVar[bool] = True
 
 
-@dataclass(frozen=True)
+@building_block
 class AMSGrad(Adam):
     """Adam whose average squared gradient never falls.
 
@@ -136,7 +138,7 @@ class AMSGrad(Adam):
         theta -= rate * m / (xp.sqrt(greatest) + epsilon)
 
 
-@dataclass(frozen=True)
+@building_block
 class NAdam(Adam):
     """Adam with Nesterov's momentum, which grows from half of ``beta_1`` to ``beta_1``.
 
@@ -154,6 +156,7 @@ class NAdam(Adam):
     """
 
     momentum_decay: float = 0.004
+    _rules: ClassVar[dict] = Adam._rules | {"momentum_decay": real(0)}
     kernel: ClassVar[str] = "nadam"
 
     def rates(self, learning_rate, steps):
@@ -180,7 +183,7 @@ class NAdam(Adam):
         theta -= (rate * grad + second_rate * m) / (xp.sqrt(v) + epsilon)
 
 
-@dataclass(frozen=True)
+@building_block
 class Adagrad(Optimizer):
     """Step sizes that fall with the root of the sum of squared gradients.
 
@@ -194,6 +197,7 @@ class Adagrad(Optimizer):
     """
 
     epsilon: float = 1e-10
+    _rules: ClassVar[dict] = {"epsilon": real(0, closed="neither")}
     kernel: ClassVar[str] = "adagrad"
     n_slots: ClassVar[int] = 1
 
@@ -207,7 +211,7 @@ class Adagrad(Optimizer):
         theta -= rate * grad / (xp.sqrt(total) + hyper[:, :1])
 
 
-@dataclass(frozen=True)
+@building_block
 class Adadelta(Optimizer):
     """Steps in the unit of the parameters: by the ratio of average squared steps to average squared gradients.
 
@@ -223,6 +227,7 @@ class Adadelta(Optimizer):
 
     rho: float = 0.9
     epsilon: float = 1e-6
+    _rules: ClassVar[dict] = {"rho": real(0, 1), "epsilon": real(0, closed="neither")}
     kernel: ClassVar[str] = "adadelta"
     n_slots: ClassVar[int] = 2
 
@@ -241,7 +246,7 @@ class Adadelta(Optimizer):
         theta -= rate * step
 
 
-@dataclass(frozen=True)
+@building_block
 class RMSprop(Optimizer):
     """Gradients over the root of their average square.
 
@@ -263,6 +268,12 @@ class RMSprop(Optimizer):
     momentum: float = 0.0
     epsilon: float = 1e-8
     centered: bool = False
+    _rules: ClassVar[dict] = {
+        "rho": real(0, 1),
+        "momentum": real(0, 1, closed="both"),
+        "epsilon": real(0, closed="neither"),
+        "centered": boolean(),
+    }
     kernel: ClassVar[str] = "rmsprop"
     n_slots: ClassVar[int] = 3
 
@@ -283,7 +294,7 @@ class RMSprop(Optimizer):
         theta -= rate * velocity
 
 
-@dataclass(frozen=True)
+@building_block
 class Lion(Optimizer):
     """The sign of an average gradient, with decoupled decay.
 
@@ -298,6 +309,7 @@ class Lion(Optimizer):
 
     beta_1: float = 0.9
     beta_2: float = 0.99
+    _rules: ClassVar[dict] = {"beta_1": real(0, 1), "beta_2": real(0, 1)}
     kernel: ClassVar[str] = "lion"
     n_slots: ClassVar[int] = 1
     decouples_decay: ClassVar[bool] = True
@@ -314,7 +326,7 @@ class Lion(Optimizer):
         m += c2 * grad
 
 
-@dataclass(frozen=True)
+@building_block
 class FullBatch(Optimizer):
     """Stands for a solver that takes no steps of its own here, L-BFGS: no numbers, no memory."""
 

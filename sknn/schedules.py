@@ -7,15 +7,14 @@ itself. Chosen by name, a schedule takes the fields in ``shared`` from the estim
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from ._parameters import require
+from ._parameters import Block, block, building_block, either, integer, nothing, real, require
 
 
-class Schedule:
+class Schedule(Block):
     """Base of all schedules: leaves the rate as it is, and ends training on a plateau."""
 
     last_words: ClassVar[str] = "Stopping."
@@ -34,7 +33,7 @@ class Schedule:
         return None
 
 
-class BatchSchedule:
+class BatchSchedule(Block):
     """Base of schedules of the batch size."""
 
     def size_in(self, epoch):
@@ -42,7 +41,7 @@ class BatchSchedule:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@building_block
 class GrowingBatch(BatchSchedule):
     """Batches that grow by a factor every few epochs, in the place of a falling learning rate.
 
@@ -64,11 +63,10 @@ class GrowingBatch(BatchSchedule):
     factor: float = 2.0
     period: int = 10
     largest: int = 1024
+    _rules: ClassVar[dict] = {"start": integer(1), "factor": real(1), "period": integer(1), "largest": integer(1)}
 
     def __post_init__(self):
-        require(self.start >= 1, "start", "an integer >= 1", self.start)
-        require(self.factor >= 1, "factor", "a number >= 1", self.factor)
-        require(self.period >= 1, "period", "an integer >= 1", self.period)
+        super().__post_init__()
         require(self.largest >= self.start, "largest", f"an integer >= start={self.start}", self.largest)
 
     def size_in(self, epoch):
@@ -80,12 +78,12 @@ class GrowingBatch(BatchSchedule):
         return int(size)
 
 
-@dataclass(frozen=True)
+@building_block
 class Constant(Schedule):
     """The initial learning rate throughout."""
 
 
-@dataclass(frozen=True)
+@building_block
 class InverseScaling(Schedule):
     """base / (samples seen + 1)^power_t after each epoch, scikit-learn's "invscaling".
 
@@ -96,16 +94,14 @@ class InverseScaling(Schedule):
     """
 
     power_t: float = 0.5
+    _rules: ClassVar[dict] = {"power_t": real(0)}
     shared: ClassVar[tuple] = ("power_t",)
-
-    def __post_init__(self):
-        require(self.power_t >= 0, "power_t", "a number >= 0", self.power_t)
 
     def after_epoch(self, learning_rate, base, samples_seen):
         return base / (samples_seen + 1) ** self.power_t
 
 
-@dataclass(frozen=True)
+@building_block
 class ReduceOnPlateau(Schedule):
     """A share of the rate on each plateau, that is after ``n_iter_no_change`` epochs without improvement.
 
@@ -119,17 +115,14 @@ class ReduceOnPlateau(Schedule):
 
     factor: float = 0.1
     min_rate: float = 1e-6
+    _rules: ClassVar[dict] = {"factor": real(0, 1, closed="neither"), "min_rate": real(0)}
     last_words: ClassVar[str] = "Learning rate too small. Stopping."
-
-    def __post_init__(self):
-        require(0 < self.factor < 1, "factor", "a number in (0, 1)", self.factor)
-        require(self.min_rate >= 0, "min_rate", "a number >= 0", self.min_rate)
 
     def after_plateau(self, learning_rate):
         return None if learning_rate <= self.min_rate else learning_rate * self.factor
 
 
-@dataclass(frozen=True)
+@building_block
 class Adaptive(ReduceOnPlateau):
     """A fifth of the rate on each plateau, scikit-learn's "adaptive"."""
 
@@ -139,7 +132,7 @@ class Adaptive(ReduceOnPlateau):
         return None if learning_rate <= self.min_rate else learning_rate / 5  # to the bit what scikit-learn has
 
 
-@dataclass(frozen=True)
+@building_block
 class StepDecay(Schedule):
     """A share of the rate after every so many epochs.
 
@@ -153,17 +146,14 @@ class StepDecay(Schedule):
 
     every: int = 30
     factor: float = 0.1
-
-    def __post_init__(self):
-        require(self.every >= 1, "every", "an integer >= 1", self.every)
-        require(self.factor > 0, "factor", "a number > 0", self.factor)
+    _rules: ClassVar[dict] = {"every": integer(1), "factor": real(0, closed="neither")}
 
     def factors(self, steps, steps_per_epoch, n_steps):
         epochs = (steps - 1) // steps_per_epoch
         return self.factor ** (epochs // self.every)
 
 
-@dataclass(frozen=True)
+@building_block
 class Exponential(Schedule):
     """A share of the rate after every epoch.
 
@@ -174,15 +164,13 @@ class Exponential(Schedule):
     """
 
     factor: float = 0.95
-
-    def __post_init__(self):
-        require(self.factor > 0, "factor", "a number > 0", self.factor)
+    _rules: ClassVar[dict] = {"factor": real(0, closed="neither")}
 
     def factors(self, steps, steps_per_epoch, n_steps):
         return float(self.factor) ** ((steps - 1) // steps_per_epoch)
 
 
-@dataclass(frozen=True)
+@building_block
 class Cosine(Schedule):
     """Half a cosine from the rate down to a share of it, once or with restarts.
 
@@ -201,11 +189,7 @@ class Cosine(Schedule):
     period: int | None = None
     growth: float = 1.0
     end: float = 0.0
-
-    def __post_init__(self):
-        require(self.period is None or self.period >= 1, "period", "None or an integer >= 1", self.period)
-        require(self.growth >= 1, "growth", "a number >= 1", self.growth)
-        require(self.end >= 0, "end", "a number >= 0", self.end)
+    _rules: ClassVar[dict] = {"period": either(nothing(), integer(1)), "growth": real(1), "end": real(0)}
 
     def factors(self, steps, steps_per_epoch, n_steps):
         if self.period is None:
@@ -223,7 +207,7 @@ class Cosine(Schedule):
         return np.clip((periods - started) / self.growth**n_over, 0, 1)
 
 
-@dataclass(frozen=True)
+@building_block
 class OneCycle(Schedule):
     """Up to the rate and down to almost nothing, both along half a cosine.
 
@@ -241,11 +225,11 @@ class OneCycle(Schedule):
     peak_at: float = 0.3
     start: float = 0.04
     end: float = 4e-6
-
-    def __post_init__(self):
-        require(0 < self.peak_at < 1, "peak_at", "a number in (0, 1)", self.peak_at)
-        require(self.start > 0, "start", "a number > 0", self.start)
-        require(self.end > 0, "end", "a number > 0", self.end)
+    _rules: ClassVar[dict] = {
+        "peak_at": real(0, 1, closed="neither"),
+        "start": real(0, closed="neither"),
+        "end": real(0, closed="neither"),
+    }
 
     def factors(self, steps, steps_per_epoch, n_steps):
         peak, last = max(self.peak_at * n_steps - 1, 0), max(n_steps - 1, 1)
@@ -255,7 +239,7 @@ class OneCycle(Schedule):
         return np.where(position < peak, rising, falling)
 
 
-@dataclass(frozen=True)
+@building_block
 class CosLog4(Schedule):
     """Four rises and falls, each twice as long as the one before: ``(1 - cos(2 pi log2(1 + 15 t))) / 2``.
 
@@ -268,7 +252,7 @@ class CosLog4(Schedule):
         return 0.5 * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * progress)))
 
 
-@dataclass(frozen=True)
+@building_block
 class WarmUp(Schedule):
     """A straight rise from zero to the rate, in front of another schedule, whose epochs are counted from its end.
 
@@ -284,11 +268,7 @@ class WarmUp(Schedule):
 
     epochs: int = 5
     then: str | Schedule = "constant"
-
-    def __post_init__(self):
-        require(self.epochs >= 1, "epochs", "an integer >= 1", self.epochs)
-        is_known = isinstance(self.then, Schedule) or self.then in SCHEDULES
-        require(is_known, "then", f"one of {tuple(SCHEDULES)} or an instance of Schedule", self.then)
+    _rules: ClassVar[dict] = {"epochs": integer(1)}
 
     @property
     def _then(self):
@@ -327,4 +307,5 @@ SCHEDULES = {
     "reduce_on_plateau": ReduceOnPlateau,
     "warm_up": WarmUp,
 }
+WarmUp._rules["then"] = block(SCHEDULES, Schedule)  # now that all of them are there
 SCIKIT_LEARNS = ("constant", "invscaling", "adaptive")  # by name for solver "sgd" only, as there

@@ -149,7 +149,7 @@ def test_forms_of_gelu_far_out(kind, dtype):
     [
         (lambda: LeakyReLU(-0.1), "negative_slope must be a number >= 0; got -0.1"),
         (lambda: ELU(0.0), "alpha must be a number > 0; got 0.0"),
-        (lambda: GELU("erf"), "approximate must be 'none' or 'tanh'; got 'erf'"),
+        (lambda: GELU("erf"), "approximate must be one of 'none', 'tanh'; got 'erf'"),
     ],
 )
 def test_bad_fields(make, message):

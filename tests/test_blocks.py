@@ -1,6 +1,9 @@
 """Building blocks in the estimators: by name, by instance, one for each layer, in searches and in checks."""
 
 import pickle
+import re
+import sys
+from dataclasses import MISSING, fields
 
 import numpy as np
 import pytest
@@ -12,12 +15,14 @@ from sklearn.preprocessing import scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sknn import MLPClassifier, MLPRegressor
-from sknn.activations import ACTIVATIONS, ELU, GELU, Activation, LeakyReLU, Tanh
+from sknn._parameters import Block
+from sknn.activations import ACTIVATIONS, ELU, GELU, Activation, LeakyReLU, PReLU, Tanh
 from sknn.initializers import INITIALIZERS, Constant, Initializer, Normal, VarianceScaling
 from sknn.normalization import NORMS, BatchNorm, GroupNorm, Norm
-from sknn.optimizers import OPTIMIZERS, SGD, Lion, Optimizer, RMSprop
+from sknn.optimizers import OPTIMIZERS, SGD, Lion, NAdam, Optimizer, RMSprop
 from sknn.preprocessing import StandardScaler
 from sknn.schedules import SCHEDULES, SCIKIT_LEARNS, Cosine, InverseScaling, OneCycle, Schedule, WarmUp
+from tests.helpers import all_subclasses
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X, y = load_iris(return_X_y=True)
@@ -151,6 +156,76 @@ def test_fields_in_a_search():
     search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(X, y)
     assert {search.best_params_["mlpclassifier__norm__momentum"]} <= {0.01, 0.5}
     assert search.best_estimator_[-1].norm.momentum == search.best_params_["mlpclassifier__norm__momentum"]
+
+
+# ---- fields -----------------------------------------------------------------------------
+
+FIELDS = [
+    pytest.param(cls, field, id=f"{cls.__module__.split('.')[-1]}.{cls.__name__}.{field.name}")
+    for cls in sorted(all_subclasses(Block), key=lambda cls: (cls.__module__, cls.__name__))
+    for field in fields(cls)
+]
+CANDIDATES = [0.25, 0.5, 2, 30_000, True, False, "tanh", "exact", "post", "fan_out", "uniform", Cosine(3)]
+each_field = pytest.mark.parametrize("cls, field", FIELDS)
+
+
+def type_name(value):
+    return type(value).__name__
+
+
+def with_field(cls, field, value):
+    needed = {item.name: 3 for item in fields(cls) if item.default is MISSING}
+    return cls(**{**needed, field.name: value})
+
+
+@each_field
+@pytest.mark.parametrize("value", ["?", "0.5", None, object(), float("nan"), float("inf"), 1j, ()], ids=type_name)
+def test_every_field_refuses_what_it_cannot_be(cls, field, value):
+    if value is None and "None" in field.type:
+        assert getattr(with_field(cls, field, None), field.name) is None
+        return
+    with pytest.raises(ValueError, match=rf"^{field.name} must be .+; got {re.escape(repr(value))}\.$"):
+        with_field(cls, field, value)
+
+
+@pytest.mark.parametrize(
+    "block, shown",
+    [
+        (BatchNorm(), "BatchNorm()"),
+        (BatchNorm(0.3), "BatchNorm(momentum=0.3)"),
+        (BatchNorm(0.1, position="post", center=False), "BatchNorm(center=False, position='post')"),
+        (GroupNorm(4), "GroupNorm(groups=4)"),
+        (GroupNorm(4, 0.1), "GroupNorm(groups=4, eps=0.1)"),
+        (PReLU(shared=True), "PReLU(shared=True)"),
+        (NAdam(0.8, momentum_decay=0), "NAdam(beta_1=0.8, momentum_decay=0)"),
+        (Cosine(None), "Cosine()"),
+        (WarmUp(then=Cosine(3)), "WarmUp(then=Cosine(period=3))"),
+    ],
+    ids=str,
+)
+def test_blocks_show_what_was_changed(block, shown):
+    assert repr(block) == str(block) == shown
+
+
+def test_estimators_show_what_was_changed_of_blocks():
+    model = MLPClassifier(norm=BatchNorm(0.3), solver=Lion())
+    assert repr(model) == "MLPClassifier(norm=BatchNorm(momentum=0.3), solver=Lion())"
+
+
+@each_field
+def test_a_block_is_its_repr(cls, field):
+    changed = []
+    for value in CANDIDATES:
+        try:
+            changed.append(with_field(cls, field, value))
+        except ValueError:
+            continue
+    changed = [block for block in changed if getattr(block, field.name) != field.default]
+    assert changed
+    for block in changed:
+        copies = [eval(repr(block), vars(sys.modules[cls.__module__])), pickle.loads(pickle.dumps(block))]
+        assert f"{field.name}=" in repr(block)
+        assert all(copy == block and hash(copy) == hash(block) for copy in copies)
 
 
 # ---- solvers ----------------------------------------------------------------------------

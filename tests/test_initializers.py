@@ -174,8 +174,14 @@ def test_zeros_never_break_the_symmetry():
         (lambda: TruncatedNormal(-1), "std must be a number > 0; got -1"),
         (lambda: Uniform(0), "bound must be a number > 0; got 0"),
         (lambda: VarianceScaling(0), "scale must be a number > 0; got 0"),
-        (lambda: VarianceScaling(mode="in"), "mode must be one of .*; got 'in'"),
-        (lambda: VarianceScaling(distribution="gauss"), "distribution must be one of .*; got 'gauss'"),
+        (lambda: VarianceScaling(mode="in"), "mode must be one of 'fan_in', 'fan_out', 'fan_avg'; got 'in'"),
+        (
+            lambda: VarianceScaling(distribution="gauss"),
+            "distribution must be one of 'normal', 'uniform', 'truncated_normal'; got 'gauss'",
+        ),
+        (lambda: VarianceScaling(follow_gain=1), "follow_gain must be True or False; got 1"),
+        (lambda: Auto(0), "factor must be None or a number > 0; got 0"),
+        (lambda: Constant(-np.inf), "value must be a finite number; got -inf"),
         (lambda: Orthogonal(0), "gain must be None or a number > 0; got 0"),
     ],
 )

@@ -18,7 +18,7 @@ from sklearn.metrics import (
 
 from sknn import MLPRegressor
 from sknn import losses as module
-from sknn.losses import REGRESSION_LOSSES, Huber, Quantile, SoftmaxLogLoss
+from sknn.losses import REGRESSION_LOSSES, BinaryLogLoss, Huber, Quantile, SigmoidSquaredError, SoftmaxLogLoss
 from tests.helpers import BACKENDS, LOSSES, losses_without_test, random_targets, slope
 
 each_loss = pytest.mark.parametrize("name", LOSSES)
@@ -349,6 +349,10 @@ def test_label_smoothing_is_pytorchs():
     [
         (lambda: Huber(0), "delta must be a number > 0; got 0"),
         (lambda: Quantile(1.0), r"quantile must be a number in \(0, 1\); got 1.0"),
+        (lambda: SoftmaxLogLoss(1.0), r"label_smoothing must be a number in \[0, 1\); got 1.0"),
+        (lambda: BinaryLogLoss(-0.1), r"label_smoothing must be a number in \[0, 1\); got -0.1"),
+        (lambda: SigmoidSquaredError(-0.1), r"low must be a number in \[0, 1\]; got -0.1"),
+        (lambda: SigmoidSquaredError(0.9, 0.1), r"high must be a number > low=0.9; got 0.1"),
     ],
 )
 def test_bad_fields(make, message):

@@ -343,3 +343,24 @@ def test_rates_depend_on_the_number_of_the_step_only():
 def test_an_optimizer_is_a_value(optimizer):
     assert pickle.loads(pickle.dumps(optimizer)) == optimizer == eval(repr(optimizer), vars(module))
     assert optimizer != type(optimizer)()
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: SGD(1.1), r"momentum must be a number in \[0, 1\]; got 1.1"),
+        (lambda: SGD(nesterovs_momentum=1), "nesterovs_momentum must be True or False; got 1"),
+        (lambda: AdamW(1.0), r"beta_1 must be a number in \[0, 1\); got 1.0"),
+        (lambda: AMSGrad(beta_2=-0.1), r"beta_2 must be a number in \[0, 1\); got -0.1"),
+        (lambda: Adam(epsilon=0), "epsilon must be a number > 0; got 0"),
+        (lambda: NAdam(epsilon=0), "epsilon must be a number > 0; got 0"),
+        (lambda: NAdam(momentum_decay=-1), "momentum_decay must be a number >= 0; got -1"),
+        (lambda: Adagrad(0), "epsilon must be a number > 0; got 0"),
+        (lambda: Adadelta(1), r"rho must be a number in \[0, 1\); got 1"),
+        (lambda: RMSprop(momentum=2), r"momentum must be a number in \[0, 1\]; got 2"),
+        (lambda: Lion(beta_2=1), r"beta_2 must be a number in \[0, 1\); got 1"),
+    ],
+)
+def test_bad_fields(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -176,6 +176,7 @@ def test_warm_up_is_a_straight_line_before_what_follows():
         (lambda: StepDecay(0), "every must be an integer >= 1; got 0"),
         (lambda: StepDecay(3, 0), "factor must be a number > 0; got 0"),
         (lambda: Exponential(-1), "factor must be a number > 0; got -1"),
+        (lambda: Cosine(2.5), "period must be None or an integer >= 1; got 2.5"),
         (lambda: Cosine(0), "period must be None or an integer >= 1; got 0"),
         (lambda: Cosine(3, 0.5), "growth must be a number >= 1; got 0.5"),
         (lambda: Cosine(end=-0.1), "end must be a number >= 0; got -0.1"),
@@ -185,7 +186,10 @@ def test_warm_up_is_a_straight_line_before_what_follows():
         (lambda: ReduceOnPlateau(min_rate=-1), "min_rate must be a number >= 0; got -1"),
         (lambda: InverseScaling(-1), "power_t must be a number >= 0; got -1"),
         (lambda: WarmUp(0), "epochs must be an integer >= 1; got 0"),
-        (lambda: WarmUp(3, "linear"), "then must be one of .*; got 'linear'"),
+        (
+            lambda: WarmUp(3, "linear"),
+            "then must be one of 'constant', .*, 'warm_up' or an instance of Schedule; got 'linear'",
+        ),
     ],
 )
 def test_bad_fields(make, message):

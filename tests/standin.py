@@ -19,7 +19,7 @@ from sknn.backend import cuda
 
 FUNCTIONS = """
     abs absolute add all amax amin any arange argmax argmin argsort atleast_2d bincount broadcast_arrays broadcast_to
-    ceil choose clip column_stack concatenate copysign cos count_nonzero cumsum diag divide dot einsum empty
+    ceil choose clip column_stack concatenate copysign copyto cos count_nonzero cumsum diag divide dot einsum empty
     empty_like equal exp expand_dims expm1 eye flatnonzero floor floor_divide full full_like greater greater_equal
     hstack isfinite isinf isnan less less_equal linspace log log1p log2 logaddexp logical_and logical_not logical_or
     matmul max maximum mean min minimum moveaxis multiply nanmax nanmean nanmin nansum negative nonzero not_equal ones

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -199,18 +200,27 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
             self._refuse_for_lbfgs()
             job = self._prepare(X, y, sample_weight, X_val, y_val, incremental, classes)
             self._publish_shape(job)
+            self._try_monitor(job)
         self._train(job)
         return self
+
+    def _try_monitor(self, job):
+        """Score the start, so that a scorer that cannot serve is refused before anything is trained."""
+        validation, state = job.data.validation, job.state
+        if validation is None or validation.judge is None:
+            return
+        rows = slice(None) if state.validation_rows is None else state.validation_rows[0]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an untrained model may leave a class out
+            try:
+                float(validation.judge(state.theta, state.statistics, rows))
+            except (TypeError, ValueError, AttributeError) as error:
+                raise ValueError(f"monitor={self.monitor!r} cannot score the validation rows: {error}") from error
 
     # ---- from parameters and data to a job ----------------------------------------------
 
     def _prepare(self, X, y, sample_weight, X_val, y_val, incremental, classes):
         fresh = not (hasattr(self, "coefs_") and (incremental or self.warm_start))
-        if fresh and self.freeze_norm:
-            raise ValueError(
-                "freeze_norm must be False in a first fit, which has no running statistics yet; got True. Fit first, "
-                "then go on with freeze_norm=True by warm_start=True or partial_fit."
-            )
         told = None if incremental else callback_data(X, y, sample_weight)
         backend = self._get_backend(X)
         X, y = self._check_data(X, y, fresh)
@@ -222,10 +232,16 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         class_weights = self._class_weights(targets, y, sample_weight, incremental)
         sample_weight = by_class(sample_weight, class_weights, targets, y)
         network = self._make_network(X.shape[1], targets)
-        options = self._make_options()
+        if fresh and self.freeze_norm and network.statistics_layout.size:
+            raise ValueError(
+                "freeze_norm must be False in a first fit, which has no running statistics yet; got True. Fit first, "
+                "then go on with freeze_norm=True by warm_start=True or partial_fit."
+            )
+        options = self._make_options(network, incremental)
         validation = self._check_validation(backend, X_val, y_val, targets, dtype, class_weights)
         X = _to_backend(backend, X)
         state = self._make_state(network, options, dtype, fresh)
+        self._warn_of_ended_schedule(options, state)
         if self.solver == "lbfgs":
             validation = None
             self._check_batches_mix_rows(network, len(y), len(y))
@@ -237,7 +253,8 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
                 judge = self._judge(X, shown_y, sample_weight)
                 validation = Validation(X, y, targets.score, sample_weight, judge)
             if validation is not None:
-                state.watch((splits, len(validation.y)))
+                watched = self.monitor if isinstance(self.monitor, str) else repr(self.monitor)
+                state.watch((splits, len(validation.y), watched))
         data = Data(X, y, sample_weight, validation)
         if fresh:
             self._adapt_to_data(backend, network, state, data)
@@ -284,12 +301,13 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         from sklearn.metrics import check_scoring  # which takes as long to import as all of sknn
 
         watcher = check_scoring(self, self.monitor)
+        weighs = sample_weight is not None and "sample_weight" in inspect.signature(watcher).parameters
 
         def judge(theta, statistics, rows):
             model = object.__new__(type(self))  # as fitted so far; it is given arrays, which have no names of features
             vars(model).update(vars(self) | shown(self._network, theta, statistics))
             vars(model).pop("feature_names_in_", None)
-            weights = {} if sample_weight is None else {"sample_weight": sample_weight[rows]}
+            weights = {"sample_weight": sample_weight[rows]} if weighs else {}
             return watcher(model, X[rows], y[rows], **weights)
 
         return judge
@@ -318,7 +336,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
             output = Auto(resolve(last_of(self.activation, "identity"), ACTIVATIONS).glorot_factor)
         return (*resolve_layers("init", self.init, INITIALIZERS, n_hidden), output)
 
-    def _make_options(self):
+    def _make_options(self, network, incremental):
         optimizer = self._optimizer()
         return Options(
             optimizers=(optimizer,),
@@ -337,6 +355,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
             max_norm=None if self.max_norm is None else np.array([float(self.max_norm)]),
             dropout=self._dropout(),
             freezes_norms=self.freeze_norm,
+            exact_norms=network.has_exact_norms and not incremental and not self.freeze_norm,
             ema_decay=None if self.ema_decay is None else np.array([float(self.ema_decay)]),
             monitors_loss=self.monitor == "loss",
         )
@@ -386,6 +405,15 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
             return Constant()
         named = SCHEDULES[self.learning_rate]
         return with_parameters_of(self, named, named.shared)
+
+    def _warn_of_ended_schedule(self, options, state):
+        share = options.schedule.factors(np.array([options.n_epochs + 1]), 1, options.n_epochs)[0]
+        if state.epochs >= options.n_epochs and share < 0.01:
+            warnings.warn(
+                f"learning_rate={self.learning_rate!r} came to its end after max_iter={self.max_iter} epochs: from "
+                f"here on it is {share:.2g} of learning_rate_init. Set max_iter to the length of all training.",
+                stacklevel=5,
+            )
 
     def _make_state(self, network, options, dtype, fresh):
         if fresh:
@@ -445,7 +473,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
 
     def _train(self, job):
         def attributes():
-            return shown(job.network, job.state.theta.copy(), job.state.statistics.copy())
+            return shown(job.network, *(part.copy() for part in job.state.last))
 
         tasks = FitTasks(self, job.told, job.max_iter, attributes)
         train = self._train_lbfgs if self.solver == "lbfgs" else self._train_epochs
@@ -474,9 +502,9 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
 
     def _work_out_exact_statistics(self, job):
         state, data = job.state, job.data
-        running = [norm for norm, layer in zip(job.network.norms, job.network.layers, strict=False) if layer.kept()]
-        wanted = any(norm.is_exact for norm in running) or (running and self.solver == "lbfgs")
-        if not wanted or self.freeze_norm or state.diverged[0]:
+        by_lbfgs = self.solver == "lbfgs" and job.network.statistics_layout.size and not self.freeze_norm
+        # the best model so far has exact statistics already: it was scored with them
+        if not (job.options.exact_norms or by_lbfgs) or state.best is not None or state.diverged[0]:
             return
         theta, statistics = state.served
         views = job.network.layout.views(job.backend.asarray(theta))
@@ -556,7 +584,8 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
             return
         print(f"Iteration {job.n_iter}, loss = {job.state.loss_curve[-1][0]:.8f}")
         if job.data.validation is not None:
-            print(f"Validation score: {job.state.validation_scores[-1][0]:f}")
+            what = "score" if self.monitor in ("score", "loss") else self.monitor
+            print(f"Validation {what}: {job.state.validation_scores[-1][0]:f}")
             if job.options.monitors_loss:
                 print(f"Validation loss: {job.state.validation_losses[-1][0]:.8f}")
         if message:
@@ -565,6 +594,8 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
     # ---- fitted attributes --------------------------------------------------------------
 
     def _publish_shape(self, job):
+        for name in SHOWN.values() - shown(job.network, job.state.theta, job.state.statistics).keys():
+            vars(self).pop(name, None)  # of an earlier network, which learnt more
         self._network, self._targets = job.network, job.targets
         self.n_layers_ = len(job.network.widths)
         self.n_outputs_ = job.targets.n_outputs
@@ -582,8 +613,19 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         self.validation_scores_ = [float(score[0]) for score in state.validation_scores] if scored else None
         self.validation_loss_curve_ = [float(loss[0]) for loss in state.validation_losses] if scored else None
         stops_early = job.options.early_stopping
-        self.best_validation_score_ = np.nanmax([-np.inf, *self.validation_scores_]) if stops_early else None
+        self.best_validation_score_, self.best_validation_loss_ = self._best_of_validation(job)
         self.best_loss_ = None if stops_early else min(self.loss_curve_, default=np.inf)
+
+    def _best_of_validation(self, job):
+        """Return score and loss of the epoch whose model is served."""
+        if not job.options.early_stopping:
+            return None, None
+        scores, losses = self.validation_scores_, self.validation_loss_curve_
+        watched = -np.array(losses) if job.options.monitors_loss else np.array(scores)
+        if not np.isfinite(watched).any():
+            return -np.inf, np.inf
+        best = int(np.nanargmax(watched))
+        return scores[best], losses[best]
 
     def __getstate__(self):
         """Keep the parameters once: coefs_ and intercepts_ are views of the state, unless they were replaced."""

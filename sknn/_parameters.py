@@ -172,7 +172,7 @@ def per_layer(rule):
     """What the rule allows, for all layers or in a sequence of one for each."""
 
     def holds(value):
-        return isinstance(value, list | tuple) and all(rule.holds(item) for item in value)
+        return isinstance(value, list | tuple | np.ndarray) and all(rule.holds(item) for item in value)
 
     return either(rule, Rule(holds, "a sequence of these, one for each hidden layer"))
 
@@ -184,7 +184,7 @@ def resolve(value, table):
 
 def resolve_layers(name, value, table, n_layers):
     """Return a building block for each of ``n_layers`` from one for all of them or a sequence."""
-    if not isinstance(value, list | tuple):
+    if not isinstance(value, list | tuple | np.ndarray):
         return (resolve(value, table),) * n_layers
     if len(value) != n_layers:
         raise ValueError(
@@ -224,16 +224,21 @@ class NestedBlocksMixin:
 
     def set_params(self, **params):
         """Set parameters by name; ``norm__momentum=0.2`` replaces ``norm`` by one of that momentum."""
+        before = self.get_params(deep=False)
         own = {name: value for name, value in params.items() if "__" not in name}
-        super().set_params(**own)
-        for name in params.keys() - own.keys():
-            self._set_field(*name.split("__", 1), params[name])
+        try:
+            super().set_params(**own)
+            for name in [name for name in params if name not in own]:
+                self._set_field(*name.split("__", 1), params[name])
+        except ValueError:
+            vars(self).update(before)
+            raise
         return self
 
     def _set_field(self, name, item, value):
         given = getattr(self, name, None)
         block = self._tables.get(name, {}).get(given) if isinstance(given, str) else given
-        block = block() if isinstance(block, type) else block
+        block = with_parameters_of(self, block, block.shared) if isinstance(block, type) else block
         if not isinstance(block, Block):
             raise ValueError(f"{name}__{item} needs {name} to be one building block with fields; got {name}={given!r}.")
         known = [field.name for field in fields(block)]

@@ -127,7 +127,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     monitor : str or callable, default="score"
         What ``early_stopping`` watches on the validation rows: "score" (accuracy), "loss" (penalties apart), or a
         scorer of scikit-learn, by name or as ``scorer(estimator, X, y)``, which then is what ``validation_scores_``
-        record.
+        record. A scorer gets weights where there are any and it takes ``sample_weight``.
     loss : {"log_loss", "squared_error"}, default="log_loss"
         "squared_error" is half of it, summed over logistic outputs, one for each class of several; ``predict_proba``
         then divides outputs by their sum.
@@ -149,7 +149,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     classes_ : ndarray of shape (n_classes,)
         Labels, sorted.
     coefs_ : list of ndarray of shape (fan_in, fan_out)
-        Weights of each layer.
+        Weights of each layer; their directions for layers with ``norm="weight"``.
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer.
     norm_gains_, norm_shifts_, norm_means_, norm_variances_ : list of ndarray of shape (units,) or None
@@ -165,7 +165,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     validation_loss_curve_ : list of float or None
         Loss on the same rows, penalties apart.
     best_validation_score_ : float or None
-        Highest validation score; None without early stopping.
+        Validation score of the epoch whose model is served; None without early stopping.
+    best_validation_loss_ : float or None
+        Validation loss of the same epoch.
     stopped_ : bool
         Whether training met its stopping rule in the last call, instead of ending at ``max_iter``.
     n_iter_ : int
@@ -568,7 +570,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     Attributes
     ----------
     coefs_ : list of ndarray of shape (fan_in, fan_out)
-        Weights of each layer.
+        Weights of each layer; their directions for layers with ``norm="weight"``.
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer.
     norm_gains_, norm_shifts_, norm_means_, norm_variances_ : list of ndarray of shape (units,) or None
@@ -584,7 +586,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     validation_loss_curve_ : list of float or None
         Loss on the same rows, penalties apart.
     best_validation_score_ : float or None
-        Highest validation score; None without early stopping.
+        Validation score of the epoch whose model is served; None without early stopping.
+    best_validation_loss_ : float or None
+        Validation loss of the same epoch.
     stopped_ : bool
         Whether training met its stopping rule in the last call, instead of ending at ``max_iter``.
     n_iter_ : int

@@ -150,6 +150,11 @@ class Network:
         """Whether the outputs of a training batch depend on each other."""
         return any(norm.mixes_rows for norm in self.norms if norm is not None)
 
+    @property
+    def has_exact_norms(self):
+        """Whether predictions need statistics that are worked out over all rows."""
+        return any(norm.is_exact for norm in self.norms if norm is not None)
+
     def initial_parameters(self, random_state, dtype):
         """Draw one row of theta, layer by layer, weights before biases, as scikit-learn does."""
         theta = np.empty((1, self.layout.size), dtype)

@@ -205,7 +205,7 @@ class WeightNorm(Norm):
 
     Salimans and Kingma, "Weight Normalization: A Simple Reparameterization to Accelerate Training of Deep Neural
     Networks", NIPS 2016. As in its section 3, gains and biases start where each unit has mean 0 and variance 1 on the
-    training rows.
+    training rows. ``max_norm`` bounds the gains; ``alpha`` and ``l1`` shrink the v, whose lengths say nothing.
 
     Parameters
     ----------
@@ -275,7 +275,8 @@ class BatchNorm(UnitNorm):
         Added to the variance.
     statistics : {"ema", "exact"}, default="ema"
         What predictions are normalised by: running statistics, or those of all training rows, worked out at the end
-        of each call of fit.
+        of each call of fit, and after each epoch if there are validation rows to score, which costs a pass over the
+        training rows. ``partial_fit`` does not see all rows and keeps to running statistics.
     virtual_batch_size : int or None, default=None
         About how many rows share their statistics, at least 2: a batch is cut into parts of nearly equal size (Hoffer,
         Hubara and Soudry, "Train Longer, Generalize Better", NIPS 2017). None stands for the whole batch.

@@ -37,6 +37,7 @@ class Options:
     max_norm: np.ndarray | None = None
     dropout: np.ndarray | None = None
     freezes_norms: bool = False
+    exact_norms: bool = False
     ema_decay: np.ndarray | None = None
     monitors_loss: bool = False
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from .batches import drawn_batch
 from .network import Pass
+from .normalization import WeightNorm
 from .stages import Noise, Training
 
 
@@ -132,7 +133,7 @@ class Steps:
         return [
             *self._regularize_plan(layout, shared.grad),
             partial(self.backend.update, *update, self.tables),
-            *self._constrain_plan(layout.of_kind("weights", live.theta)),
+            *self._constrain_plan(layout.views(live.theta)),
             *self._average_plan(),
         ]
 
@@ -149,12 +150,14 @@ class Steps:
             plan.append(partial(backend.shrink, self.live.theta, n_decayed, tables))
         return plan
 
-    def _constrain_plan(self, weights):
-        """Return the calls after the update, on the weights of hidden layers."""
+    def _constrain_plan(self, layers):
+        """Return the calls after the update, on the weights of hidden layers, or on their lengths."""
         if self.options.max_norm is None:
             return []
-        limit = self.backend.asarray(self.options.max_norm, weights[0].dtype)
-        return [partial(self.backend.limit_norms, W, limit) for W in weights[:-1]]
+        limit = self.backend.asarray(self.options.max_norm, self.live.theta.dtype)
+        hidden = zip(self.network.norms or [None] * len(layers), layers[:-1], strict=False)
+        kinds = [(own, "gains" if isinstance(norm, WeightNorm) else "weights") for norm, own in hidden]
+        return [partial(self.backend.limit_norms, own[kind], limit) for own, kind in kinds]
 
     def _average_plan(self):
         """Return the calls that move the average of parameters and statistics on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .inference import population_statistics
 from .step import Live, Steps
 
 
@@ -68,15 +69,26 @@ class Trainer:
         state = self.state
         self._find_divergence(loss)
         state.loss_curve.append(loss)
+        model = state.last
         if self.data.validation is not None:
-            served = map(self.backend.asarray, state.last)
-            scores, losses = self.data.validation.measure(self.backend, self.network, *served, state.validation_rows)
+            model = self._with_exact_statistics(*model)
+            on_device = map(self.backend.asarray, model)
+            scores, losses = self.data.validation.measure(self.backend, self.network, *on_device, state.validation_rows)
             state.validation_scores.append(scores)
             state.validation_losses.append(losses)
-        self._count_no_improvement()
+        self._count_no_improvement(model)
         rates = self.options.schedule.after_epoch(state.learning_rate, state.base_rate, state.samples_seen)
         state.learning_rate = rates
         self._stop_on_plateau()
+
+    def _with_exact_statistics(self, theta, statistics):
+        """Return the model as it is served: norms may have statistics of all rows that are trained on."""
+        if not self.options.exact_norms or not np.isfinite(theta).all():
+            return theta, statistics
+        views, data = self.network.layout.views(self.backend.asarray(theta)), self.data
+        rows = self.state.order
+        exact = population_statistics(self.backend, self.network, views, statistics, data.X, data.sample_weight, rows)
+        return theta, exact
 
     def _find_divergence(self, loss):
         """Stop models whose loss or parameters are not finite, with the last parameters of finite loss."""
@@ -97,7 +109,7 @@ class Trainer:
         if live.average is not None:
             live.average[...] = bring(state.average)
 
-    def _count_no_improvement(self):
+    def _count_no_improvement(self, model):
         state, options = self.state, self.options
         if options.early_stopping:
             score = -state.validation_losses[-1] if options.monitors_loss else state.validation_scores[-1]
@@ -106,7 +118,7 @@ class Trainer:
                 score > state.best_score,
             )  # NaN is no improvement
             state.best_score = np.where(better, score, state.best_score)
-            state.best[better] = np.concatenate(state.last, axis=1)[better]
+            state.best[better] = np.concatenate(model, axis=1)[better]
         else:
             loss = state.loss_curve[-1]
             stale = loss > state.best_loss - options.tol

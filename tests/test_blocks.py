@@ -150,6 +150,18 @@ def test_fields_that_are_not_there(parameters, message):
         MLPClassifier().set_params(**parameters)
 
 
+def test_a_solver_by_name_keeps_the_estimators_numbers_when_a_field_is_set():
+    model = MLPClassifier(solver="sgd", momentum=0.5).set_params(solver__nesterovs_momentum=False)
+    assert model.solver == SGD(0.5, False)
+
+
+def test_a_refused_call_sets_nothing():
+    model = MLPClassifier(norm="batch")
+    with pytest.raises(ValueError, match="momentum must be"):
+        model.set_params(alpha=5, norm__momentum=5)
+    assert model.alpha == 0.0001 and model.norm == "batch"
+
+
 def test_fields_in_a_search():
     pipeline = make_pipeline(StandardScaler(), MLPClassifier((8,), norm="batch", max_iter=5, random_state=0))
     grid = {"mlpclassifier__norm__momentum": [0.01, 0.5], "mlpclassifier__norm__virtual_batch_size": [None, 16]}

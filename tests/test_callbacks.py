@@ -101,6 +101,14 @@ def test_scoring_monitor_scores_each_epoch():
     assert rows[-1]["accuracy"] == fitted.score(X, y)
 
 
+@pytest.mark.parametrize("parameters", [{"ema_decay": 0.99}, {"ema_decay": 0.9, "norm": "batch"}], ids=str)
+def test_callbacks_see_the_model_that_is_served(parameters):
+    monitor = callback.ScoringMonitor(scoring="accuracy")
+    fitted = model().set_params(**parameters).set_callbacks(monitor).fit(X, y)
+    rows = [row for row in monitor.get_logs().data if row["task_name"] == "epoch"]
+    assert rows[-1]["accuracy"] == fitted.score(X, y)
+
+
 def search(n_jobs, *callbacks):
     pipeline = Pipeline([("scale", StandardScaler()), ("mlp", model().set_callbacks(*callbacks))])
     return GridSearchCV(pipeline, {"mlp__alpha": [1e-4, 1e-2]}, cv=2, n_jobs=n_jobs)

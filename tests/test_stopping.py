@@ -62,7 +62,6 @@ def test_the_model_of_the_least_loss_is_served(estimator):
     best = int(np.argmin(model.validation_loss_curve_))
     assert 2 < best < 58
     assert_same(model, fitted(estimator, max_iter=best + 1))
-    assert model.best_validation_score_ == max(model.validation_scores_)
 
 
 def test_training_stops_when_the_loss_stays():
@@ -286,3 +285,93 @@ def test_bad_numbers(numbers, message):
 def test_batch_norm_needs_two_rows_from_the_beginning():
     with pytest.raises(ValueError, match="must have training batches of 2 rows or more"):
         fitted(batch_size=GrowingBatch(1), norm="batch")
+
+
+# ---- from one call to the next ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("first, second", [("score", "loss"), ("neg_log_loss", "accuracy")])
+def test_what_is_watched_may_change(first, second):
+    model = fitted(early_stopping=True, warm_start=True, max_iter=3, monitor=first)
+    before = model.coefs_[0].copy()
+    model.set_params(monitor=second, max_iter=60, n_iter_no_change=20).fit(
+        X[TRAIN], y[TRAIN], X_val=X[VAL], y_val=y[VAL]
+    )
+    assert np.abs(model.coefs_[0] - before).max() > 0.01
+    assert len(model.validation_scores_) == model.n_iter_
+
+
+@pytest.mark.parametrize("parameters", [{"norm": "batch"}, {"activation": "prelu"}, {"norm": "weight"}], ids=str)
+def test_a_refit_leaves_nothing_of_a_network_that_learnt_more(parameters):
+    model = quick(hidden_layer_sizes=(8, 6), max_iter=3, **parameters).fit(X, y)
+    model.set_params(norm=None, activation="relu", hidden_layer_sizes=(8, 6, 4)).fit(X, y, X_val=X, y_val=y)
+    plain = quick(hidden_layer_sizes=(8, 6, 4), max_iter=3).fit(X, y, X_val=X, y_val=y)
+    assert vars(model).keys() == vars(plain).keys()
+    np.testing.assert_array_equal(model.predict_proba(X), plain.predict_proba(X))
+    model.set_params(warm_start=True).fit(X, y).partial_fit(X, y)
+
+
+def plain_scorer(estimator, rows, labels):
+    return estimator.score(rows, labels)
+
+
+def test_scorers_that_take_no_weights_get_none():
+    weighted = fitted(monitor=plain_scorer, class_weight="balanced", max_iter=4)
+    assert weighted.validation_scores_ == fitted(class_weight={0: 1, 1: 1, 2: 1}, max_iter=4).validation_scores_
+
+
+@pytest.mark.parametrize("monitor", ["roc_auc", "neg_max_error"])
+def test_a_scorer_that_cannot_serve_is_refused_before_training(monitor):
+    model = fitted(early_stopping=True, class_weight="balanced", max_iter=3)
+    before = model.coefs_[0].copy()
+    names = np.array(["ash", "birch", "cedar"])[y]
+    with pytest.raises(ValueError, match=f"monitor='{monitor}' cannot score the validation rows: "):
+        model.set_params(monitor=monitor).fit(X, names)
+    np.testing.assert_array_equal(model.coefs_[0], before)
+
+
+def test_the_best_of_validation_is_that_of_the_model_served():
+    model = fitted(early_stopping=True, monitor="loss", max_iter=60, n_iter_no_change=1000)
+    assert model.best_validation_score_ == model.score(X[VAL], y[VAL])
+    assert model.best_validation_loss_ == pytest.approx(log_loss(y[VAL], model.predict_proba(X[VAL])))
+    assert fitted().best_validation_loss_ is None
+
+
+def test_exact_statistics_are_what_validation_sees():
+    exact = BatchNorm(statistics="exact", momentum=0.01)
+    model = fitted(norm=exact, early_stopping=True, max_iter=30, n_iter_no_change=1000, monitor="neg_log_loss")
+    expected = get_scorer("neg_log_loss")(model, X[VAL], y[VAL])
+    assert model.best_validation_score_ == pytest.approx(expected)
+    last = fitted(norm=exact, max_iter=5)
+    assert last.validation_scores_[-1] == last.score(X[VAL], y[VAL])
+    assert last.validation_loss_curve_[-1] == pytest.approx(log_loss(y[VAL], last.predict_proba(X[VAL])))
+
+
+def test_partial_fit_keeps_to_running_statistics():
+    exact, running = (
+        quick(norm=BatchNorm(statistics=kind), max_iter=3).fit(X, y).partial_fit(X[:10], y[:10])
+        for kind in ("exact", "ema")
+    )
+    np.testing.assert_array_equal(exact.norm_means_[0], running.norm_means_[0])
+
+
+def test_schedules_that_have_ended_say_so():
+    model = quick(learning_rate="cosine", max_iter=5, warm_start=True).fit(X, y)
+    with pytest.warns(UserWarning, match="learning_rate='cosine' came to its end after max_iter=5 epochs"):
+        model.fit(X, y)
+    model = quick(learning_rate="cosine", max_iter=10, warm_start=True)
+    for _ in range(10):
+        model.partial_fit(X, y, classes=[0, 1, 2])
+
+
+def test_max_norm_bounds_the_gains_of_weight_norm():
+    model = fitted(norm="weight", max_norm=0.3)
+    assert (np.abs(model.norm_gains_[0]) <= 0.3 * (1 + 1e-12)).all()
+    assert model.score(X[TRAIN], y[TRAIN]) > 0.8
+
+
+def test_frozen_norms_need_statistics_only_where_there_are_any():
+    fitted(freeze_norm=True)
+    fitted(freeze_norm=True, norm="layer")
+    with pytest.raises(ValueError, match="freeze_norm must be False in a first fit"):
+        fitted(freeze_norm=True, norm="batch")

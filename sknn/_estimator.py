@@ -73,10 +73,29 @@ def _random_streams(estimator):
 
 def check_X(estimator, X, *, reset, dtype=FLOATS, **options):
     """Validate X as scikit-learn does; CuPy arrays are checked where they live."""
+    if not reset and _is_known_to_be_valid(estimator, X, dtype, options):
+        return X
     if not is_device_array(X):
         return validate_data(estimator, X, reset=reset, dtype=dtype, **options)
     X = _check_device_array(X, dtype, options.get("ensure_all_finite", True))
     return validate_data(estimator, X, reset=reset, skip_check_array=True)
+
+
+def _is_known_to_be_valid(estimator, X, dtype, options):
+    """Whether validation would return X as it is: a plain array of the type and width seen in fit, and finite.
+
+    It costs 60 microseconds, more than all else there is to do for one row.
+    """
+    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in dtype or not options.keys() <= {"accept_sparse"}:
+        return False
+    if (
+        not X.shape[0]
+        or X.shape[1] != getattr(estimator, "n_features_in_", None)
+        or hasattr(estimator, "feature_names_in_")
+    ):
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(X.sum()))
 
 
 def check_images(estimator, X, *, reset, dtype=FLOATS, **options):

@@ -541,3 +541,43 @@ def test_prediction_checks_its_rows(method):
     for rows, message in ((WIDE, "8 features"), (HOLED, "NaN"), (X[:, 0], "2D array")):
         with pytest.raises(ValueError, match=message):
             getattr(model, method)(rows)
+
+
+# ---- rows that need no validation ---------------------------------------------------------
+
+
+def test_plain_rows_are_not_validated_again(monkeypatch):
+    model = quick().fit(X, y)
+    expected = model.predict_proba(X)
+    monkeypatch.setattr("sknn._estimator.validate_data", lambda *args, **options: pytest.fail("validated"))
+    np.testing.assert_array_equal(model.predict_proba(X), expected)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [X.tolist(), X.astype(np.float32), X.astype(">f8"), np.asfortranarray(X)[::-1][::-1], X.view(np.ndarray)[:1]],
+    ids=["list", "float32", "swapped", "view", "one"],
+)
+def test_rows_of_any_kind_say_the_same(rows):
+    model = quick().fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(rows), model.predict_proba(X[: len(rows)]), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_bad_rows_are_still_refused(bad):
+    rows = X.copy()
+    rows[3, 1] = bad
+    model = quick().fit(X, y)
+    with pytest.raises(ValueError, match="Input X contains"):
+        model.predict(rows)
+    with pytest.raises(ValueError, match="features"):
+        model.predict(X[:, :-1])
+    with pytest.raises(ValueError, match="minimum of 1 is required"):
+        model.predict(X[:0])
+
+
+def test_rows_whose_sum_overflows_are_finite():
+    model = quick().fit(X.astype(np.float32), y)
+    rows = np.full((4, X.shape[1]), 3e38, np.float32)
+    with np.errstate(all="ignore"):
+        assert len(model.predict(rows)) == 4

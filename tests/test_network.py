@@ -117,6 +117,14 @@ def assert_gradient(objective, theta):
     np.testing.assert_allclose((gradient * direction).sum(axis=1), numeric, rtol=1e-7, atol=1e-9)
 
 
+@each_loss
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradient_by_differences_on_the_cpu(activation, loss):
+    objective, theta = make_case(BACKENDS["cpu"], (6, 4), activation, loss, 2)
+    assert_gradient(objective, theta)
+
+
+@pytest.mark.slow
 @each_backend
 @each_stack
 @each_form
@@ -164,6 +172,7 @@ def test_the_penalty_has_weights_and_no_biases(hidden, backend):
         np.testing.assert_array_equal(g, free)
 
 
+@pytest.mark.slow
 @each_backend
 @each_form
 @each_loss

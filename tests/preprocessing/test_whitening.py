@@ -552,6 +552,7 @@ CONFIGURATIONS = [
 ]
 
 
+@pytest.mark.slow
 @parametrize_with_checks(CONFIGURATIONS)
 def test_estimator(estimator, check):
     check(estimator)

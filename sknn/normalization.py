@@ -322,7 +322,8 @@ class BatchRenorm(UnitNorm):
 
     Ioffe, "Batch Renormalization: Towards Reducing Minibatch Dependence in Batch-Normalized Models", NIPS 2017:
     ``x-hat * r + d`` with ``r = std / running std`` within ``[1 / r_max, r_max]`` and ``d = (mean - running mean) /
-    running std`` within ``[-d_max, d_max]``, both constants for the gradient.
+    running std`` within ``[-d_max, d_max]``, both constants for the gradient. The running std is the root of an average
+    of unbiased variances, as in batch norm; the paper averages standard deviations, which comes out smaller.
 
     Parameters
     ----------
@@ -391,9 +392,14 @@ class RowNorm(UnitNorm):
     def check_units(self, units):
         n_groups = self.n_groups()
         if units % n_groups or units // n_groups < 2:
+            needed = (
+                f"whose units can be cut into {n_groups} groups of two or more"
+                if n_groups > 1
+                else "of two or more units"
+            )
             raise ValueError(
-                f"{self} must have a layer whose units can be cut into {n_groups} groups of two or more; got {units} "
-                "units. A group of one unit would be 0 in every row, since it is its own mean."
+                f"{self} must have a layer {needed}; got {units} {'unit' if units == 1 else 'units'}. A group of one "
+                "unit would be 0 in every row, since it is its own mean."
             )
 
 
@@ -455,7 +461,8 @@ class GroupNorm(RowNorm):
 class InstanceNorm(RowNorm):
     """Units seen as channels x positions: each channel of each row to mean 0 and variance 1 over its positions.
 
-    Ulyanov, Vedaldi and Lempitsky, "Instance Normalization", arXiv:1607.08022.
+    Ulyanov, Vedaldi and Lempitsky, "Instance Normalization", arXiv:1607.08022. Each unit has a shift and a gain of its
+    own, where PyTorch's ``affine=True`` has one of each a channel.
 
     Parameters
     ----------

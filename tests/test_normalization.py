@@ -1007,7 +1007,7 @@ def test_groups_that_do_not_fit(norm):
 
 
 def test_a_layer_of_one_unit_cannot_be_normalised_by_row():
-    with pytest.raises(ValueError, match="cut into 1 groups of two or more; got 1 units"):
+    with pytest.raises(ValueError, match=r"a layer of two or more units; got 1 unit\."):
         fitted(hidden_layer_sizes=(1,), norm="layer")
 
 

@@ -35,22 +35,35 @@ def test_signals_through_ten_layers(name, seed):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_batch_norm_is_ahead_at_every_epoch(seed):
-    """Ioffe and Szegedy, figure 1a: sigmoid layers that hardly learn without it."""
-    plain, normed = (np.array(accuracies(norm, epochs=8, seed=seed)) for norm in (None, "batch"))
-    assert (normed > plain + 0.1).all()
-    assert normed[-1] > 0.9 and plain[-1] < 0.3
+    """Ioffe and Szegedy, figure 1a: sigmoid layers learn without it too, but later."""
+    plain, normed = (accuracies(norm, epochs=20, seeds=[seed]) for norm in (None, "batch"))
+    assert (normed > plain + 0.02).all()
+    assert plain[0] < 0.3 and normed[0] > 0.6
+    assert plain[-1] > 0.75 and normed[-1] > 0.88
 
 
 @pytest.mark.slow
-def test_batch_norm_loses_where_batches_are_small_and_wins_where_they_are_not():
-    small = {norm: accuracies(norm, batch_size=2, epochs=6)[-1] for norm in ("batch", "layer")}
-    usual = {norm: accuracies(norm, batch_size=60, epochs=6)[-1] for norm in ("batch", "layer")}
-    assert small["layer"] > small["batch"] + 0.1
-    assert usual["batch"] > usual["layer"] + 0.1
+@pytest.mark.parametrize("seed", [0, 1])
+def test_batch_norm_loses_where_batches_are_of_two_rows_and_wins_where_they_are_large(seed):
+    norms = (None, "batch", "layer")
+    plain, normed, layer = (accuracies(norm, batch_size=2, seeds=[seed])[-1] for norm in norms)
+    assert min(plain, layer) > normed + 0.15
+    plain, normed, layer = (accuracies(norm, batch_size=200, seeds=[seed])[-1] for norm in norms)
+    assert normed > max(plain, layer) + 0.15
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("learning_rate", [0.01, 0.1, 1.0, 3.0])
-def test_batch_norm_learns_at_any_rate(learning_rate):
-    plain, normed = (accuracies(norm, learning_rate=learning_rate, epochs=6)[-1] for norm in (None, "batch"))
-    assert normed > plain + 0.3
+@pytest.mark.parametrize("seed", [0, 1])
+def test_batch_norm_learns_at_rates_that_are_too_small_or_too_large_without(seed):
+    for learning_rate in (0.003, 1.0):
+        others = (accuracies(norm, learning_rate=learning_rate, seeds=[seed])[-1] for norm in (None, "layer"))
+        assert accuracies("batch", learning_rate=learning_rate, seeds=[seed])[-1] > max(others) + 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("learning_rate, wins", [(0.003, False), (0.0003, True), (0.3, True)])
+def test_batch_norm_of_two_rows_beats_the_plain_network_only_at_rates_that_do_not_suit_it(learning_rate, wins):
+    plain, normed = (
+        accuracies(norm, batch_size=2, learning_rate=learning_rate, seeds=[1])[-1] for norm in (None, "batch")
+    )
+    assert normed > plain + 0.1 if wins else plain > normed + 0.15

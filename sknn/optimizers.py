@@ -51,7 +51,15 @@ def columns(hyper):
 
 @building_block
 class SGD(Optimizer):
-    """Stochastic gradient descent with (Nesterov's) momentum, in the form of Sutskever et al., 2013."""
+    """Stochastic gradient descent with (Nesterov's) momentum, in the form of Sutskever et al., 2013.
+
+    Parameters
+    ----------
+    momentum : float, default=0.9
+        Share of the last step that is taken again, in [0, 1].
+    nesterovs_momentum : bool, default=True
+        Whether the gradient is taken as that of the point to which this share alone would lead.
+    """
 
     momentum: float = 0.9
     nesterovs_momentum: bool = True
@@ -75,7 +83,15 @@ class SGD(Optimizer):
 
 @building_block
 class Adam(Optimizer):
-    """Adam (Kingma and Ba, 2015, arXiv:1412.6980), epsilon outside the bias correction as in its section 2."""
+    """Adam (Kingma and Ba, 2015, arXiv:1412.6980), epsilon outside the bias correction as in its section 2.
+
+    Parameters
+    ----------
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay rates of the averages of the gradient and of its square, in [0, 1).
+    epsilon : float, default=1e-8
+        Guard against division by zero.
+    """
 
     beta_1: float = 0.9
     beta_2: float = 0.999
@@ -114,6 +130,13 @@ class AdamW(Adam):
     """Adam with decoupled decay: ``alpha`` shrinks weights by a factor of ``1 - learning rate * alpha`` a step.
 
     Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
+
+    Parameters
+    ----------
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay rates of the averages of the gradient and of its square, in [0, 1).
+    epsilon : float, default=1e-8
+        Guard against division by zero.
     """
 
     decouples_decay: ClassVar[bool] = True
@@ -125,6 +148,13 @@ class AMSGrad(Adam):
 
     Reddi, Kale and Kumar, "On the Convergence of Adam and Beyond", ICLR 2018; with Adam's correction for the start,
     which their algorithm 2 leaves out, applied to the step size as PyTorch applies it.
+
+    Parameters
+    ----------
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay rates of the averages of the gradient and of its square, in [0, 1).
+    epsilon : float, default=1e-8
+        Guard against division by zero.
     """
 
     kernel: ClassVar[str] = "amsgrad"
@@ -148,7 +178,7 @@ class NAdam(Adam):
     Parameters
     ----------
     beta_1, beta_2 : float, default=0.9, 0.999
-        Decay rates of the averages.
+        Decay rates of the averages of the gradient and of its square, in [0, 1).
     epsilon : float, default=1e-8
         Guard against division by zero.
     momentum_decay : float, default=0.004

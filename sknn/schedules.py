@@ -124,12 +124,20 @@ class ReduceOnPlateau(Schedule):
 
 @building_block
 class Adaptive(ReduceOnPlateau):
-    """A fifth of the rate on each plateau, scikit-learn's "adaptive"."""
+    """A fifth of the rate on each plateau, scikit-learn's "adaptive".
+
+    Parameters
+    ----------
+    factor : float, default=0.2
+        The share, in (0, 1).
+    min_rate : float, default=1e-6
+        Training ends on a plateau once the rate is not above this.
+    """
 
     factor: float = 0.2
 
     def after_plateau(self, learning_rate):
-        return None if learning_rate <= self.min_rate else learning_rate / 5  # to the bit what scikit-learn has
+        return None if learning_rate <= self.min_rate else learning_rate / (1 / self.factor)  # / 5, to the bit
 
 
 @building_block

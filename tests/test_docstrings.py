@@ -10,10 +10,17 @@ import re
 import pytest
 
 import sknn
+from sknn._parameters import Block
 
 MODULES = sorted(
     name for _, name, _ in pkgutil.walk_packages(sknn.__path__, "sknn.") if name not in ("sknn.backend.cuda",)
 )
+BLOCKS = [
+    item
+    for module in ("activations", "batches", "initializers", "losses", "normalization", "optimizers", "schedules")
+    for item in vars(importlib.import_module(f"sknn.{module}")).values()
+    if inspect.isclass(item) and issubclass(item, Block) and item.__module__ == f"sknn.{module}"
+]
 PUBLIC = [(name, getattr(sknn, name)) for name in sknn.__all__]
 
 
@@ -28,14 +35,18 @@ def test_public_objects_have_examples(name, item):
     assert "Examples\n" in inspect.getdoc(item)
 
 
-@pytest.mark.parametrize("estimator", [sknn.MLPClassifier, sknn.MLPRegressor])
-def test_every_parameter_is_documented_with_its_default(estimator):
+@pytest.mark.parametrize("item", [sknn.MLPClassifier, sknn.MLPRegressor, *BLOCKS])
+def test_every_parameter_is_documented_with_its_default(item):
     documented = {}
-    for line in inspect.getdoc(estimator).splitlines():
+    parameters, *_ = inspect.cleandoc(item.__doc__).split("\nAttributes\n")
+    for line in parameters.splitlines():
         if match := re.fullmatch(r"(\w[\w, ]*) : .*default=(.+)", line):
             names, defaults = match[1].split(", "), ast.literal_eval(match[2])
-            documented.update(zip(names, defaults if len(names) > 1 else [defaults], strict=True))
-    defaults = {name: parameter.default for name, parameter in inspect.signature(estimator).parameters.items()}
+            several = len(names) > 1 and isinstance(defaults, tuple)
+            documented.update(zip(names, defaults if several else [defaults] * len(names), strict=True))
+        elif match := re.fullmatch(r"(\w+) : \w+", line):
+            documented[match[1]] = inspect.Parameter.empty
+    defaults = {name: parameter.default for name, parameter in inspect.signature(item).parameters.items()}
     assert documented == defaults
 
 

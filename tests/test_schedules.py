@@ -166,6 +166,7 @@ def test_warm_up_is_a_straight_line_before_what_follows():
     np.testing.assert_allclose(curve[rising:], factors(Cosine(4))[: N_STEPS - rising])
     np.testing.assert_allclose(curve[rising:], factors(WarmUp(3, Cosine(4)), ALL_STEPS[rising:]))
     assert WarmUp(2, Adaptive()).after_plateau(1.0) == 0.2
+    assert WarmUp(2, Adaptive(factor=0.5)).after_plateau(1.0) == 0.5
     assert WarmUp(2, InverseScaling()).after_epoch(NOW, BASE, 99) == pytest.approx(BASE / 10)
     assert WarmUp(2, "adaptive").last_words == Adaptive.last_words
 

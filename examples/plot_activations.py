@@ -32,9 +32,9 @@ for name, activation in ACTIVATIONS.items():
         activations["gelu, tanh form"] = GELU("tanh")
     if name == "maxout":
         activations["maxout of z and -z/2"] = activations.pop(name)
-columns = 5
+columns = 7
 rows = -(-len(activations) // columns)
-figure, axes = plt.subplots(rows, columns, figsize=(15, 2.9 * rows), sharex=True, sharey=True, layout="constrained")
+figure, axes = plt.subplots(rows, columns, figsize=(19, 3 * rows), sharex=True, sharey=True, layout="constrained")
 for axis in axes.flat[len(activations) :]:
     axis.set_axis_off()
 for axis, (name, activation) in zip(axes.flat[: len(activations)], activations.items(), strict=True):

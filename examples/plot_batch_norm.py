@@ -1,8 +1,8 @@
 """Three layers of 100 sigmoid units on digits, with and without norms: prints accuracies and writes batch_norm.png.
 
-The experiment of Ioffe and Szegedy's paper on batch normalisation (section 4.1: binary pictures, normal weights, gradient
-descent, batches of 60; here with momentum), and sweeps of the batch size and of the learning rate. Each accuracy is the
-mean of three seeds. What is seen:
+The experiment of Ioffe and Szegedy's paper on batch normalisation (section 4.1: binary pictures, normal weights,
+gradient descent, batches of 60; here with momentum), and sweeps of the batch size and of the learning rate. Each
+accuracy is the mean of three seeds. What is seen:
 
 - With batches of 60, batch norm is ahead of the plain network at every epoch: 0.76 after the first, which the plain
   network has after eleven.

@@ -7,8 +7,6 @@ VENV_OLDEST ?= .venv-oldest
 WORKERS ?= auto
 CUDA ?= 12
 TORCH ?= torch
-# PyTorch's own index of CPU builds: on Linux, those of PyPI come with gigabytes of CUDA libraries.
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 DATA ?=
 ARGS ?=
 
@@ -31,7 +29,7 @@ help:
 	@echo "make test-gpu     the tests that need a GPU; CUDA=13 for CUDA 13"
 	@echo "make lint         check style; make format repairs what can be repaired"
 	@echo "make bench        the CPU benchmark; ARGS=... are passed on"
-	@echo "make torch        add PyTorch (CPU) to .venv, for the tests and benchmarks beside it"
+	@echo "make torch        add PyTorch to .venv, for the tests and benchmarks beside it"
 	@echo "make clean        remove caches and builds; make distclean the environments too"
 	@echo "PYTHON=python3.12 VENV=.venv-312 chooses an interpreter and its environment."
 
@@ -63,7 +61,7 @@ bench: $(VENV)/.installed-dev
 	$(IN_VENV) -m benchmarks.cpu $(ARGS)
 
 torch: $(VENV)/.installed-dev
-	$(IN_VENV) $(INSTALL) --timeout 15 --retries 1 --only-binary :all: --index-url "$(TORCH_INDEX)" "$(TORCH)"
+	$(IN_VENV) $(INSTALL) --timeout 15 --retries 1 --only-binary :all: "$(TORCH)"
 
 clean:
 	rm -rf build dist .hypothesis .pytest_cache .ruff_cache

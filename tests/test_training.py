@@ -121,7 +121,7 @@ RATES, ALPHAS = [0.002, 0.02, 0.05], [0.0, 0.1, 1.0]
 DROPOUT = np.array([[0.0, 0.5, 0.1], [0.2, 0.0, 0.3], [0.3, 0.6, 0.0]])
 STOPS = {"n_iter_no_change": 2, "tol": 0.01}
 RENORM = BatchRenorm(momentum=0.2, start_step=4, r_end=20, d_end=30)
-VIRTUAL = BatchNorm(virtual_batch_size=4, position="post")
+VIRTUAL = BatchNorm(virtual_batch_size=8, position="post")
 
 SCENARIOS = {
     "adam": Scenario(make_options(ADAMS, RATES, ALPHAS)),
@@ -170,13 +170,15 @@ SCENARIOS = {
         expected={"epochs differ": True},
     ),
     "learnt activations": Scenario(make_options(ADAMS, RATES, ALPHAS), activations=("prelu", "maxout")),
-    "batch norm": Scenario(make_options(ADAMS, RATES, ALPHAS), norms=(BatchNorm(), VIRTUAL), weighted=True),
+    # of two values normalised by each other only a sign is left, with a gradient of nothing but rounding, which Adam
+    # makes as large as any: batches and groups are larger here
+    "batch norm": Scenario(make_options(ADAMS, RATES, ALPHAS, 16), norms=(BatchNorm(), VIRTUAL), weighted=True),
     "batch norm, last batch of one": Scenario(make_options(SGDS, RATES, ALPHAS, 23), norms=(BatchNorm(), None)),
     "batch norm, frozen": Scenario(
         make_options(ADAMS, RATES, ALPHAS, freezes_norms=True), norms=(BatchNorm(), BatchNorm(scale=False))
     ),
     "batch norm, early stopping": Scenario(
-        make_options(ADAMS, [0.01, 0.05, 0.2], ALPHAS, early_stopping=True, n_iter_no_change=3, tol=1e-3),
+        make_options(ADAMS, [0.01, 0.05, 0.2], ALPHAS, 12, early_stopping=True, n_iter_no_change=3, tol=1e-3),
         epochs=60,
         norms=(BatchNorm(center=False), BatchNorm()),
         expected={"epochs differ": True},
@@ -189,7 +191,7 @@ SCENARIOS = {
     "batch renorm": Scenario(make_options(ADAMS, RATES, ALPHAS), norms=(RENORM, replace(RENORM, position="post"))),
     "layer norm": Scenario(make_options(SGDS, RATES, ALPHAS), norms=(LayerNorm(), LayerNorm(position="post"))),
     "group norm": Scenario(
-        make_options(ADAMS, RATES, ALPHAS, dropout=DROPOUT), hidden=(8, 6), norms=(GroupNorm(4), InstanceNorm(2))
+        make_options(SGDS, RATES, ALPHAS, dropout=DROPOUT), hidden=(8, 6), norms=(GroupNorm(2), InstanceNorm(2))
     ),
     "weight norm": Scenario(
         make_options(ADAMS, RATES, ALPHAS), norms=(WeightNorm(), WeightNorm()), form=scipy.sparse.csr_matrix

@@ -89,7 +89,7 @@ RULES = {
     "decoupled_decay": either(nothing(), boolean()),
     "clip_norm": either(nothing(), real(0, closed="neither")),
     "max_norm": either(nothing(), real(0, closed="neither")),
-    "norm": per_layer(either(nothing(), block(NORMS, Norm))),
+    "norm": per_layer(either(nothing(), block(NORMS, Norm, "GroupNorm(groups=4)"))),
     "freeze_norm": boolean(),
     "dropout": per_layer(real(0, 1)),
     "input_dropout": real(0, 1),

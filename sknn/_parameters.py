@@ -163,9 +163,10 @@ def either(*rules):
     return Rule(lambda value: any(rule.holds(value) for rule in rules), " or ".join(rule.allowed for rule in rules))
 
 
-def block(table, base):
-    """A building block: a name from a table, or an instance of its class."""
-    return either(one_of(*table), instance(base))
+def block(table, base, such_as=""):
+    """A building block: a name from a table, or an instance of its class; ``such_as`` is one that has no name."""
+    rule = instance(base)
+    return either(one_of(*table), rule._replace(allowed=f"{rule.allowed} such as {such_as}") if such_as else rule)
 
 
 def per_layer(rule):

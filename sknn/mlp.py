@@ -153,9 +153,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer.
     norm_gains_, norm_shifts_, norm_means_, norm_variances_ : list of ndarray of shape (units,) or None
-        What norms have learnt and kept, one a layer, None where a layer has none; only where any layer has some.
-    activation_slopes_ : list of ndarray of shape (units,) or None
-        What "prelu" has learnt, likewise.
+        What norms have learnt and kept, one a layer, None where a layer has none; only where any layer has some. A
+        norm before maxout has as many for each of its pieces.
+    activation_slopes_ : list of ndarray of shape (units,) or (1,) or None
+        What "prelu" has learnt, likewise; one slope if it is shared.
     loss_, loss_curve_ : float and list of float
         Training loss (penalty included) of the last epoch and of all; the mean of the batches' losses.
     best_loss_ : float or None
@@ -320,6 +321,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _loss(self, targets):
         if self.loss == "log_loss":
+            if tuple(self.target_range) != (0, 1):
+                raise ValueError(
+                    f"target_range must be (0, 1) for loss='log_loss'; got {self.target_range}. Use label_smoothing."
+                )
             return replace(targets.loss, label_smoothing=float(self.label_smoothing))
         if self.label_smoothing:
             raise ValueError(
@@ -574,9 +579,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer.
     norm_gains_, norm_shifts_, norm_means_, norm_variances_ : list of ndarray of shape (units,) or None
-        What norms have learnt and kept, one a layer, None where a layer has none; only where any layer has some.
-    activation_slopes_ : list of ndarray of shape (units,) or None
-        What "prelu" has learnt, likewise.
+        What norms have learnt and kept, one a layer, None where a layer has none; only where any layer has some. A
+        norm before maxout has as many for each of its pieces.
+    activation_slopes_ : list of ndarray of shape (units,) or (1,) or None
+        What "prelu" has learnt, likewise; one slope if it is shared.
     loss_, loss_curve_ : float and list of float
         Training loss (penalty included) of the last epoch and of all; the mean of the batches' losses.
     best_loss_ : float or None

@@ -1037,6 +1037,12 @@ def test_what_norms_refuse(norm, name, value):
         norm(**{name: value})
 
 
+@pytest.mark.parametrize("name", ["group", "instance"])
+def test_a_norm_that_needs_an_argument_has_no_name(name):
+    with pytest.raises(ValueError, match=r"^norm must be .* such as GroupNorm\(groups=4\) .*; got '" + name):
+        fitted(norm=name)
+
+
 @pytest.mark.parametrize("value", ["yes", 1, None])
 def test_freeze_norm_is_a_boolean(value):
     with pytest.raises(ValueError, match="^freeze_norm must be True or False"):

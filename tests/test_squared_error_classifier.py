@@ -71,6 +71,8 @@ def test_bad_target_range(value):
 
 
 def test_other_refusals():
+    with pytest.raises(ValueError, match=r"target_range must be \(0, 1\) for loss='log_loss'; got \(0.1, 0.9\)"):
+        fitted("two", loss="log_loss", target_range=(0.1, 0.9))
     with pytest.raises(ValueError, match="label_smoothing must be 0 for loss='squared_error'"):
         fitted("three", label_smoothing=0.1)
     with pytest.raises(ValueError, match="^loss must be one of 'log_loss', 'squared_error'; got 'hinge'"):

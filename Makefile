@@ -8,6 +8,7 @@ WORKERS ?= auto
 CUDA ?= 12
 TORCH ?= torch
 DATA ?=
+PAGE ?= cpu
 ARGS ?=
 
 IN_VENV := $(VENV)/bin/python
@@ -28,7 +29,7 @@ help:
 	@echo "make test-oldest  all tests with the oldest supported dependencies"
 	@echo "make test-gpu     the tests that need a GPU; CUDA=13 for CUDA 13"
 	@echo "make lint         check style; make format repairs what can be repaired"
-	@echo "make bench        the CPU benchmark; ARGS=... are passed on"
+	@echo "make bench        the CPU benchmark; PAGE=fit, ... another; ARGS=... are passed on"
 	@echo "make torch        add PyTorch to .venv, for the tests and benchmarks beside it"
 	@echo "make clean        remove caches and builds; make distclean the environments too"
 	@echo "PYTHON=python3.12 VENV=.venv-312 chooses an interpreter and its environment."
@@ -58,7 +59,7 @@ format: $(VENV)/.installed-dev
 	$(IN_VENV) -m ruff format
 
 bench: $(VENV)/.installed-dev
-	$(IN_VENV) -m benchmarks.cpu $(ARGS)
+	$(IN_VENV) -m benchmarks $(PAGE) $(ARGS)
 
 torch: $(VENV)/.installed-dev
 	$(IN_VENV) $(INSTALL) --timeout 15 --retries 1 --only-binary :all: "$(TORCH)"

@@ -1,18 +1,20 @@
-"""``python -m benchmarks cpu | transformers | fit | predict | memory``, each with ``--help``."""
+"""``python -m benchmarks PAGE``, where PAGE is one of those below; each has ``--help``."""
 
 import importlib
 import sys
+from functools import partial
 
-PAGES = {"cpu": "cpu", "transformers": "transformers", "fit": "calls", "predict": "calls", "memory": "memory"}
+PAGES = ("cpu", "transformers", "fit", "predict", "search", "scaling", "memory")
 
 
-def main(arguments):
-    """Run the benchmark that is named first, with the other arguments."""
-    if not arguments or arguments[0] not in PAGES:
-        raise SystemExit(f"usage: python -m benchmarks {' | '.join(PAGES)} [options]")
-    module = importlib.import_module(f"benchmarks.{PAGES[arguments[0]]}")
-    module.main(arguments if PAGES[arguments[0]] == "calls" else arguments[1:])
+def page_of(name):
+    """Return the function that makes a page from the other arguments."""
+    if name in ("fit", "predict"):
+        return partial(importlib.import_module("benchmarks.calls").main, name)
+    return importlib.import_module(f"benchmarks.{name}").main
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    if len(sys.argv) < 2 or sys.argv[1] not in PAGES:
+        raise SystemExit(f"usage: python -m benchmarks {' | '.join(PAGES)} [options]")
+    page_of(sys.argv[1])(sys.argv[2:])

@@ -1,7 +1,8 @@
 """Time whole calls of one library on one task: ``python -m benchmarks._calls SPEC``.
 
-SPEC is a JSON object: library, task (a name of TASKS), repeats, threads. One JSON line comes out: the median of the
-calls' milliseconds after one that does not count, and what tells that the work was done: an accuracy, or a mean.
+SPEC is a JSON object: library, task (a name of TASKS), repeats, threads, data (a folder, or ""). One JSON line comes
+out: the median of the calls' milliseconds after one that does not count, and what tells that the work was done: an
+accuracy, or a mean.
 """
 
 import importlib
@@ -19,17 +20,32 @@ PREDICTED = (784, 256, 128, 10)
 
 
 def table(name):
-    """Return one of scikit-learn's data sets, each column to mean 0 and variance 1."""
-    datasets, preprocessing = (importlib.import_module(f"sklearn.{module}") for module in ("datasets", "preprocessing"))
-    X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
-    return preprocessing.scale(X), y
+    """Return what loads one of scikit-learn's data sets, each column to mean 0 and variance 1."""
+
+    def load(folder):
+        datasets, scaling = (importlib.import_module(f"sklearn.{module}") for module in ("datasets", "preprocessing"))
+        X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+        return scaling.scale(X), y
+
+    return load
+
+
+def synthetic(n_rows, n_features, n_classes):
+    """Return what makes a table of float32."""
+    return lambda folder: make_data(n_rows, n_features, n_classes, np.float32)
+
+
+def images(folder):
+    """Return the training images of a folder of IDX files, pixels to [0, 1]."""
+    X, y = importlib.import_module("sknn.datasets").load_idx_folder(folder)
+    return X.astype(np.float32) / 255, y
 
 
 def fit_on(load, **parameters):
     """Return a task: fit with the defaults, but for what is given."""
 
-    def task(library):
-        X, y = load()
+    def task(library, folder):
+        X, y = load(folder)
         Classifier = importlib.import_module(MODULES[library]).MLPClassifier
 
         def call():
@@ -43,7 +59,7 @@ def fit_on(load, **parameters):
 def predict_with(method, n_rows):
     """Return a task: predict rows with a network that was hardly trained."""
 
-    def task(library):
+    def task(library, folder):
         X, y = make_data(max(n_rows, 1000), PREDICTED[0], PREDICTED[-1], np.float32)
         if library == "torch":
             return torch_prediction(X[:n_rows])
@@ -67,17 +83,14 @@ def torch_prediction(X):
     return call
 
 
-def million():
-    """Return 1,000,000 rows of 50 features in two classes."""
-    return make_data(1_000_000, 50, 2, np.float32)
-
-
 TASKS = {
-    "fit iris": fit_on(lambda: table("iris")),
-    "fit digits": fit_on(lambda: table("digits")),
-    "fit breast cancer": fit_on(lambda: table("breast_cancer")),
-    "fit digits, early stopping": fit_on(lambda: table("digits"), early_stopping=True),
-    "fit 1,000,000 x 50, an epoch": fit_on(million, max_iter=1, batch_size=256),
+    "fit iris": fit_on(table("iris")),
+    "fit digits": fit_on(table("digits")),
+    "fit breast cancer": fit_on(table("breast_cancer")),
+    "fit digits, early stopping": fit_on(table("digits"), early_stopping=True),
+    "fit 10,000 x 20, 20 epochs": fit_on(synthetic(10_000, 20, 10), max_iter=20),
+    "fit 1,000,000 x 50, an epoch": fit_on(synthetic(1_000_000, 50, 2), max_iter=1, batch_size=256),
+    "fit Fashion-MNIST, 2 epochs": fit_on(images, max_iter=2, hidden_layer_sizes=(256, 128)),
     "predict 1 row": predict_with("predict", 1),
     "predict_proba 1 row": predict_with("predict_proba", 1),
     "predict_proba 10,000 rows": predict_with("predict_proba", 10_000),
@@ -90,7 +103,7 @@ def main(spec):
         importlib.import_module("torch").set_num_threads(spec["threads"])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*Maximum iterations.*")
-        call = TASKS[spec["task"]](spec["library"])
+        call = TASKS[spec["task"]](spec["library"], spec["data"])
         result, milliseconds = call(), []
         for _ in range(spec["repeats"]):
             start = time.perf_counter()

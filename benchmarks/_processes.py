@@ -13,19 +13,45 @@ from pathlib import Path
 import joblib
 
 ROOT = Path(__file__).parents[1]
+# What is measured: its name in tables, and the module that has to be there.
+LIBRARIES = {
+    "sknn": ("sknn", "sknn"),
+    "sklearn": ("scikit-learn", "sklearn"),
+    "torch": ("PyTorch", "torch"),
+    "compiled": ("torch.compile", "torch"),
+    "skorch": ("skorch", "skorch"),
+}
 CORES = joblib.cpu_count()
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def installed(library):
-    """Return whether `library` can be imported, without importing it."""
-    spec = importlib.util.find_spec(library)
+def label(library):
+    """Return the name of a library in tables."""
+    return LIBRARIES[library][0]
+
+
+def installed(module):
+    """Return whether a module can be imported, without importing it."""
+    spec = importlib.util.find_spec(module)
     return spec is not None and spec.origin is not None
 
 
-def run_alone(module, spec):
+def choose_libraries(names):
+    """Return the libraries that are installed, and name those that are not."""
+    unknown = set(names) - LIBRARIES.keys()
+    if unknown:
+        raise SystemExit(f"unknown library {', '.join(unknown)}; the libraries are {', '.join(LIBRARIES)}")
+    missing = [name for name in names if not installed(LIBRARIES[name][1])]
+    if "sknn" in missing:
+        raise SystemExit("sknn: not importable")
+    for name in missing:
+        print(f"{label(name)}: not installed")
+    return [name for name in names if name not in missing]
+
+
+def run_alone(module, spec, environment=None):
     """Run ``python -m module spec`` and return the JSON object of its last line."""
-    threads = dict.fromkeys(THREAD_VARIABLES, str(spec["threads"]))
+    threads = dict.fromkeys(THREAD_VARIABLES, str(spec["threads"])) | (environment or {})
     command = [sys.executable, "-m", module, json.dumps(spec)]
     child = subprocess.run(command, cwd=ROOT, env=os.environ | threads, capture_output=True, text=True)
     if child.returncode:
@@ -41,33 +67,19 @@ def cpu_model():
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def version(library):
-    """Return the version of `library`, or say that it is not installed."""
-    if not installed(library):
+def version(module):
+    """Return the version of a module, or say that it is not installed."""
+    if not installed(module):
         return "not installed"
-    return getattr(importlib.import_module(library), "__version__", "unknown")
+    return getattr(importlib.import_module(module), "__version__", "unknown")
 
 
 def describe(libraries, threads):
     """Return lines about the machine, the versions and the date."""
-    names = [*libraries, "numpy", "numba"]
+    names = dict.fromkeys([*(LIBRARIES[library][1] for library in libraries), "numpy", "numba"])
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     return [
         f"- Machine: {cpu_model()}, {CORES} cores, {threads} threads, {platform.system()}",
         f"- Versions: Python {platform.python_version()}, {versions}",
         f"- Date: {datetime.date.today().isoformat()}",
     ]
-
-
-def markdown_table(header, rows):
-    """Return an aligned Markdown table, first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join(_table_line(cells, widths) for cells in [header, rule, *rows])
-
-
-def _table_line(cells, widths):
-    """Return one line of a Markdown table."""
-    first, *others = zip(cells, widths, strict=True)
-    padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
-    return f"| {' | '.join(padded)} |"

@@ -89,19 +89,29 @@ def torch_network(layers, block, dtype):
     return nn.Sequential(*modules).to(dtype)
 
 
-def torch_epoch(network, optimizer, X, y, batch):
-    """Train one epoch in shuffled batches, and return the mean loss."""
+def torch_step(network, optimizer, X, y):
+    """Return a function that trains on the rows of these numbers, and returns their loss."""
     import torch
 
-    total = torch.zeros(())
-    order = torch.randperm(len(X)).split(batch)
-    for rows in order:
+    def step(rows):
         optimizer.zero_grad()
         outputs = network(X.index_select(0, rows))
         loss = torch.nn.functional.cross_entropy(outputs, y.index_select(0, rows))
         loss.backward()
         optimizer.step()
-        total += loss.detach()
+        return loss.detach()
+
+    return step
+
+
+def torch_epoch(step, n_rows, batch):
+    """Train one epoch in shuffled batches, and return the mean loss."""
+    import torch
+
+    total = torch.zeros(())
+    order = torch.randperm(n_rows).split(batch)
+    for rows in order:
+        total += step(rows)
     return total.item() / len(order)
 
 
@@ -115,12 +125,48 @@ def time_torch(spec, X, y):
     network = torch_network(spec["layers"], spec["block"], X.dtype)
     decay = ALPHA / spec["batch"]
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, weight_decay=decay, fused=True)
+    step = torch_step(network, optimizer, X, y)
+    step = torch.compile(step) if spec["library"] == "compiled" else step
     warm_up, epochs = spec["epochs"]
     for epoch in range(epochs):
         if epoch == warm_up:
             start = time.perf_counter()
-        loss = torch_epoch(network, optimizer, X, y, spec["batch"])
+        loss = torch_epoch(step, len(X), spec["batch"])
     return time.perf_counter() - start, loss
+
+
+def time_skorch(spec, X, y):
+    """Return seconds of a long fit less those of a short one, and the long fit's last loss: skorch with its defaults.
+
+    But for no validation split, as the others have none.
+    """
+    import skorch
+    import torch
+
+    torch.set_num_threads(spec["threads"])
+    torch.manual_seed(0)
+    short, long = (
+        skorch.NeuralNetClassifier(
+            torch_network(spec["layers"], spec["block"], torch.from_numpy(X).dtype),
+            criterion=torch.nn.CrossEntropyLoss,
+            optimizer=torch.optim.Adam,
+            optimizer__weight_decay=ALPHA / spec["batch"],
+            lr=LEARNING_RATE,
+            batch_size=spec["batch"],
+            max_epochs=epochs,
+            iterator_train__shuffle=True,
+            train_split=None,
+            verbose=0,
+        )
+        for epochs in spec["epochs"]
+    )
+    time_fit(short, X[: 4 * spec["batch"]], y[: 4 * spec["batch"]])
+    seconds = -time_fit(short, X, y)
+    seconds += time_fit(long, X, y)
+    return seconds, long.history[-1]["train_loss"]
+
+
+TIMERS = {"sknn": time_estimator, "sklearn": time_estimator, "skorch": time_skorch}
 
 
 def time_products(layers, batch, dtype):
@@ -148,7 +194,7 @@ def main(spec):
     """Measure what `spec` asks for."""
     layers, batch, dtype = spec["layers"], spec["batch"], np.dtype(spec["dtype"])
     X, y = make_data(batch * spec["batches"], layers[0], layers[-1], dtype)
-    seconds, loss = (time_torch if spec["library"] == "torch" else time_estimator)(spec, X, y)
+    seconds, loss = TIMERS.get(spec["library"], time_torch)(spec, X, y)
     steps = spec["batches"] * (spec["epochs"][1] - spec["epochs"][0])
     result = {"step": 1e6 * seconds / steps, "loss": float(loss)}
     if spec["library"] == "sknn":

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from benchmarks.memory import peak, reset_peak
+from benchmarks._memory import peak, reset_peak
 
 MODULES = {
     "sknn": {name: "sknn.preprocessing" for name in ("StandardScaler", "MinMaxScaler", "PCA", "ZeroCenterer")},

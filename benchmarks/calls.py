@@ -4,14 +4,12 @@ Run ``python -m benchmarks fit`` or ``python -m benchmarks predict``, with ``--s
 or `predict.md`. Every figure is the median of rounds; in each round every library has a process of its own, in turn.
 """
 
-import argparse
-import statistics
 import sys
 
 from benchmarks._calls import TASKS
-from benchmarks._processes import CORES, ROOT, describe, installed, markdown_table, run_alone
+from benchmarks._pages import command, markdown_table, medians, option_parser, publish, ratio
+from benchmarks._processes import choose_libraries, describe, label, run_alone
 
-LABELS = {"sknn": "sknn", "sklearn": "scikit-learn", "torch": "PyTorch"}
 NOTES = """\
 # Whole calls: {kind}
 
@@ -24,8 +22,9 @@ Milliseconds, lower is better: median of {rounds} rounds. Written by
 {table}
 
 - A round is a process for each library, in turn: one call that does not count, then the median of {repeats}.
-- fit: the defaults of both libraries, features scaled to mean 0 and variance 1; the last column is the accuracy on the
-  training rows. predict: 784-256-128-10, float32; the last columns are means of what is predicted.
+- fit: the defaults of both libraries, but for what is named; features of mean 0 and variance 1, float64, and float32
+  for synthetic tables and images; the last columns are accuracies on (the first 10,000) training rows.
+- predict: 784-256-128-10, float32; the last columns are means of what is predicted.
 """
 
 
@@ -40,54 +39,52 @@ def measure(task, libraries, options):
     for number in range(options.rounds):
         print(f"{task}: round {number + 1} of {options.rounds}", file=sys.stderr)
         for library, figures in results.items():
-            spec = {"library": library, "task": task, "repeats": options.repeats, "threads": options.threads}
+            spec = {"library": library, "task": task, "data": options.data}
+            spec |= {"repeats": options.repeats, "threads": options.threads}
             figures.append(run_alone("benchmarks._calls", spec))
-    keys = ("ms", "result")
-    return {
-        library: {key: statistics.median(figure[key] for figure in figures) for key in keys}
-        for library, figures in results.items()
-    }
+    return {library: medians(figures) for library, figures in results.items()}
 
 
 def row(task, figures, libraries):
     """Return the cells of a task; what was not measured is a dash."""
     own = figures["sknn"]["ms"]
     times = [f"{figures[library]['ms']:.3g}" if library in figures else "-" for library in libraries]
-    ratios = [f"{figures[library]['ms'] / own:.2f}" if library in figures else "-" for library in libraries[1:]]
+    ratios = [ratio(figures.get(library, {}).get("ms"), own) for library in libraries[1:]]
     results = [f"{figures[library]['result']:.4f}" if library in figures else "-" for library in libraries]
     return [task, *times, *ratios, *results]
 
 
-def parse(arguments):
+def parse(kind, arguments):
     """Return the options of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("kind", choices=("fit", "predict"))
-    parser.add_argument("--save", action="store_true", help="write the page under docs/benchmarks")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = option_parser(kind, __doc__)
     parser.add_argument("--repeats", type=int, default=5, help="calls in a process")
-    parser.add_argument("--threads", type=int, default=CORES, help="default: all cores")
+    parser.add_argument("--data", default="", help="a folder with the IDX files of Fashion-MNIST")
+    parser.add_argument("--only", default="", help="part of the names of tasks; default: all")
     return parser.parse_args(arguments)
 
 
-def main(arguments):
+def choose_tasks(kind, options):
+    """Return the names of the tasks, and name those whose data is not there."""
+    tasks = [task for task in TASKS if task.startswith(kind) and options.only in task]
+    missing = [task for task in tasks if "Fashion-MNIST" in task and not options.data]
+    for task in missing:
+        print(f"{task}: needs --data")
+    return [task for task in tasks if task not in missing]
+
+
+def main(kind, arguments):
     """Measure, print the table, and save the page where asked."""
-    options = parse(arguments)
-    libraries = [library for library in LABELS if installed(library)]
-    labels = [LABELS[library] for library in libraries]
-    tasks = [task for task in TASKS if task.startswith(options.kind)]
-    header = [options.kind, *(f"{label} ms" for label in labels), *(f"{label} / sknn" for label in labels[1:]), *labels]
+    options = parse(kind, arguments)
+    libraries = choose_libraries(["sknn", "sklearn", "torch"] if kind == "predict" else ["sknn", "sklearn"])
+    labels = [label(library) for library in libraries]
+    header = [kind, *(f"{name} ms" for name in labels), *(f"{name} / sknn" for name in labels[1:]), *labels]
+    tasks = choose_tasks(kind, options)
     page = NOTES.format(
-        kind=options.kind,
+        kind=kind,
         rounds=options.rounds,
         repeats=options.repeats,
-        command=" ".join(["python -m benchmarks", *arguments]),
-        description="\n".join(describe(list(LABELS), options.threads)),
+        command=command(kind, arguments),
+        description="\n".join(describe(libraries, options.threads)),
         table=markdown_table(header, [row(task, measure(task, libraries, options), libraries) for task in tasks]),
     )
-    print(page)
-    if options.save:
-        (ROOT / "docs" / "benchmarks" / f"{options.kind}.md").write_text(page)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    publish(kind, page, options.save)

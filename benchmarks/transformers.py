@@ -1,17 +1,15 @@
 """Milliseconds of transformers beside scikit-learn, or beside NumPy where scikit-learn has none.
 
-Run ``python -m benchmarks.transformers``, with ``--save`` to write `docs/benchmarks/transformers.md`. Every figure is
+Run ``python -m benchmarks transformers``, with ``--save`` to write `docs/benchmarks/transformers.md`. Every figure is
 the median of rounds; in each round every library runs once, in a process of its own, in turn.
 """
 
-import argparse
 import sys
 from typing import NamedTuple
 
-from benchmarks._processes import CORES, ROOT, describe, markdown_table, run_alone
-from benchmarks.cpu import medians, ratio
+from benchmarks._pages import command, markdown_table, medians, option_parser, publish, ratio
+from benchmarks._processes import describe, run_alone
 
-PAGE = ROOT / "docs" / "benchmarks" / "transformers.md"
 NOTES = """\
 # Transformers on the CPU
 
@@ -97,11 +95,8 @@ def task_rows(task, sknn, peer, yardstick):
 
 def parse(arguments):
     """Return the options of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.transformers", description=__doc__)
-    parser.add_argument("--save", action="store_true", help="write docs/benchmarks/transformers.md")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = option_parser("transformers", __doc__)
     parser.add_argument("--repeats", type=int, default=5, help="calls in a process")
-    parser.add_argument("--threads", type=int, default=CORES, help="default: all cores")
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of rows")
     parser.add_argument("--only", default="", help="names of transformers, separated by commas")
     return parser.parse_args(arguments)
@@ -115,15 +110,8 @@ def main(arguments):
     page = NOTES.format(
         rounds=options.rounds,
         repeats=options.repeats,
-        command=" ".join(["python -m benchmarks.transformers", *arguments]),
+        command=command("transformers", arguments),
         description="\n".join(describe(["sknn", "sklearn"], options.threads)),
         table=table(results),
     )
-    print(page)
-    if options.save:
-        PAGE.parent.mkdir(parents=True, exist_ok=True)
-        PAGE.write_text(page)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    publish("transformers", page, options.save)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 from sklearn.metrics import r2_score
-from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
@@ -36,7 +35,7 @@ class Labels:
 
     def encode(self, y, dtype):
         """Return targets, in ``dtype`` where they are not class codes."""
-        codes = _encoder(self.classes).transform(column_or_1d(y))[:, None]
+        codes = self._nearest(column_or_1d(y))[:, None]
         if self.n_outputs == 1:
             return codes.astype(dtype)
         return (codes == np.arange(self.n_outputs)).astype(dtype) if self.one_hot else codes.astype(np.int64)
@@ -47,12 +46,19 @@ class Labels:
 
     def check(self, y, name):
         """Raise ValueError for labels that are not among the classes."""
-        unknown = np.setdiff1d(unique_labels(y), self.classes)
+        if y.dtype.kind == self.classes.dtype.kind:
+            unknown = np.unique(y[self.classes[self._nearest(y)] != y])
+        else:
+            unknown = np.setdiff1d(unique_labels(y), self.classes)
         if len(unknown):
             raise ValueError(
                 f"`{name}` has classes not in `self.classes_`. `self.classes_` has {self.classes}. "
                 f"`{name}` also has {unknown}."
             )
+
+    def _nearest(self, y):
+        """Return the code of each label, of any class for a label that is none."""
+        return np.searchsorted(self.classes, y).clip(max=len(self.classes) - 1)
 
     def strata(self, encoded):
         """Return what a validation split is stratified by."""
@@ -167,16 +173,16 @@ def _check_columns(y, n_outputs, name):
         raise ValueError(f"{name} must have {n_outputs} column(s), one an output; got {columns}.")
 
 
-def _encoder(classes):
-    encoder = LabelEncoder()
-    encoder.classes_ = classes
-    return encoder
+def _distinct(labels):
+    """Return the sorted labels; objects may be of kinds that do not compare, which scikit-learn explains."""
+    return unique_labels(labels) if labels.dtype == object else np.unique(labels)
 
 
 def classification_targets(y, classes=None, one_hot=False):
     """Return the kind of targets that y holds; ``classes`` lists labels that y may lack."""
-    check_classification_targets(y)
     kind = type_of_target(y, input_name="y")
+    if kind.startswith(("continuous", "unknown")):
+        check_classification_targets(y)  # which raises
     if kind == "multilabel-indicator":
         return Indicators(np.arange(y.shape[1]), scipy.sparse.issparse(y))
     if kind == "multiclass-multioutput":
@@ -184,4 +190,4 @@ def classification_targets(y, classes=None, one_hot=False):
             "y must be class labels of shape (n,) or 0-1 indicators of shape (n, labels); got several multiclass "
             "columns (multiclass-multioutput). Fit one classifier a column, for example with MultiOutputClassifier."
         )
-    return Labels(unique_labels(y if classes is None else classes), one_hot)
+    return Labels(_distinct(y) if classes is None else unique_labels(classes), one_hot)

@@ -11,6 +11,9 @@ import math
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
 from . import _vector_math, philox
 
@@ -21,18 +24,55 @@ PHILOX_KEY_STEP_0, PHILOX_KEY_STEP_1 = map(np.uint64, philox.KEY_STEPS)
 kernel = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
 exact_kernel = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # not what its caller has
 
+CACHE, NARROW, AHEAD = 2**21, 2**10, 24  # bytes of a table and of a row; rows
+
 
 # ---- batches ----------------------------------------------------------------------------
 
 
+@intrinsic
+def prefetch(typing_context, table, row, column):
+    """Ask for a value of a table of two axes to be brought into the cache."""
+
+    def codegen(context, builder, signature, arguments):
+        array_type, array = signature.args[0], context.make_array(signature.args[0])(context, builder, arguments[0])
+        address = cgutils.get_item_pointer(context, builder, array_type, array, arguments[1:])
+        number, place = ir.IntType(32), cgutils.voidptr_t
+        function = ir.FunctionType(ir.VoidType(), [place, number, number, number])
+        llvm = builder.module.declare_intrinsic("llvm.prefetch", [place], function)
+        to_read, to_keep, data = number(0), number(3), number(1)
+        builder.call(llvm, [builder.bitcast(address, place), to_read, to_keep, data])
+        return context.get_dummy_value()
+
+    return types.void(table, row, column), codegen
+
+
 @kernel
 def gather(table, order, clock, out):
-    first = clock[1]
+    first, n_rows = clock[1], out.shape[1]
+    line = 64 // table.itemsize
+    # short rows in random places of a table that no cache holds would be waited for one by one
+    ahead = AHEAD if table.size * table.itemsize > CACHE and out.shape[2] * table.itemsize <= NARROW else n_rows
     for s in range(out.shape[0]):
-        for i in range(out.shape[1]):
+        for i in range(n_rows):
+            if i + ahead < n_rows:
+                for j in range(0, out.shape[2], line):
+                    prefetch(table, order[s, first + i + ahead], j)
             row = order[s, first + i]
             for j in range(out.shape[2]):
                 out[s, i, j] = table[row, j]
+
+
+# ---- products ---------------------------------------------------------------------------
+
+
+@kernel
+def outer(a, b, out):
+    for k in range(out.shape[0]):
+        x, y = a[min(k, a.shape[0] - 1)], b[k]
+        for i in range(out.shape[1]):
+            for j in range(out.shape[2]):
+                out[k, i, j] = x[i, 0] * y[0, j]
 
 
 # ---- bias and activation ----------------------------------------------------------------

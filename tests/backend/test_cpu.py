@@ -51,7 +51,7 @@ COMPARED_ELSEWHERE = {
     "average",  # tests/test_stopping.py
     *("maxout", "maxout_backward"),  # tests/test_learnt_activations.py
 }
-COMPARED = {"gather", *DISPATCHED, *COMPARED_ELSEWHERE}
+COMPARED = {"gather", "matmul", *DISPATCHED, *COMPARED_ELSEWHERE}
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 each_stack = pytest.mark.parametrize("n_models", [1, 3])
@@ -183,6 +183,34 @@ def test_gather(dtype, n_streams, change, tmp_path):
     fused, defined = results(lambda backend, out: backend.gather(laid_out, order, clock, out), out)
     np.testing.assert_array_equal(fused[0], table[order[:, 4:7]])
     np.testing.assert_array_equal(defined[0], fused[0])
+
+
+@pytest.mark.parametrize("change", [c_order, f_order])
+@pytest.mark.parametrize("shape", [(300_000, 2), (3000, 128)])
+def test_gather_of_a_table_that_no_cache_holds(shape, change, tmp_path):
+    """Short rows are asked for ahead of their turn."""
+    table = change(np.arange(np.prod(shape), dtype=float).reshape(shape), tmp_path)
+    assert table.nbytes > _loops.CACHE and 8 * shape[1] <= _loops.NARROW
+    order = np.random.RandomState(0).permutation(shape[0])[None, :100]
+    out = np.zeros((1, 60, shape[1]))
+    fused, defined = results(lambda backend, out: backend.gather(table, order, np.array([1, 40]), out), out)
+    np.testing.assert_array_equal(fused[0], table[order[:, 40:100]])
+    np.testing.assert_array_equal(defined[0], fused[0])
+
+
+# ---- products ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("inner", [1, 2])
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "own"])
+@each_access
+@each_stack
+@each_dtype
+def test_matmul(dtype, n_models, frozen, shared, inner):
+    """Of what may be one batch for all models with weights that may be transposed views."""
+    a = normal((1 if shared else n_models, ROWS, inner), dtype)
+    (b,) = readable(frozen, normal((n_models, UNITS, inner), dtype, seed=1))
+    assert_same(lambda backend, out: backend.matmul(a, b.swapaxes(1, 2), out), normal((n_models, ROWS, UNITS), dtype))
 
 
 # ---- bias, activation and their backward ------------------------------------------------

@@ -273,7 +273,7 @@ class Pass:
         return out
 
     def _gradients(self, i):
-        return {"weights": None, "biases": None} if self._training is None else self._training.gradients[i]
+        return _NO_GRADIENTS if self._training is None else self._training.gradients[i]
 
     def _signal(self, units, value=None):
         gradient = None if self._training is None else self._buffer(units)
@@ -286,6 +286,9 @@ class Pass:
     def _buffer(self, units):
         weights = self._parameters[0]["weights"]
         return self._backend.xp.empty((len(weights), self._n_rows, units), weights.dtype)
+
+
+_NO_GRADIENTS = {"weights": None, "biases": None}
 
 
 def run(plan):

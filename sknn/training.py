@@ -61,7 +61,7 @@ class Trainer:
         if self.options.shuffle:
             # the order is permuted anew, not drawn anew: scikit-learn's sequence
             pairs = zip(state.order, state.streams, strict=True)
-            state.order = np.stack([stream.permutation(rows) for rows, stream in pairs])
+            state.order = np.array([stream.permutation(rows) for rows, stream in pairs])
 
     # ---- after an epoch -----------------------------------------------------------------
 

@@ -75,6 +75,56 @@ def outer(a, b, out):
                 out[k, i, j] = x[i, 0] * y[0, j]
 
 
+@kernel
+def product_of_few(a, b, out):
+    """out = a @ b for an ``a`` of two or a few rows: two rows of ``out`` at once, as sums of four rows of ``b``."""
+    for pair in range(0, out.shape[0], 2):
+        i = min(pair, out.shape[0] - 2)
+        _sum_rows(a[i], a[i + 1], b, out[i], out[i + 1])
+
+
+@kernel
+def _sum_rows(s, t, b, x, y):
+    """Write to x and y the sums of the rows of b, multiplied by s and by t."""
+    n_fours = len(s) // 4 * 4
+    x[:], y[:] = 0, 0
+    for q in range(0, n_fours, 4):
+        s0, s1, s2, s3 = s[q], s[q + 1], s[q + 2], s[q + 3]
+        t0, t1, t2, t3 = t[q], t[q + 1], t[q + 2], t[q + 3]
+        for j in range(b.shape[1]):
+            b0, b1, b2, b3 = b[q, j], b[q + 1, j], b[q + 2, j], b[q + 3, j]
+            x[j] += (s0 * b0 + s1 * b1) + (s2 * b2 + s3 * b3)
+            y[j] += (t0 * b0 + t1 * b1) + (t2 * b2 + t3 * b3)
+    for q in range(n_fours, len(s)):
+        s0, t0 = s[q], t[q]
+        for j in range(b.shape[1]):
+            x[j] += s0 * b[q, j]
+            y[j] += t0 * b[q, j]
+
+
+@kernel
+def product_of_transposed(a, b, out):
+    """out = a.T @ b for few columns of ``a`` or of ``b``."""
+    if a.shape[1] <= b.shape[1]:
+        product_of_few(a.T.copy(), b, out)
+    else:
+        transposed = np.empty((out.shape[1], out.shape[0]), out.dtype)
+        product_of_few(b.T.copy(), a, transposed)
+        out[:] = transposed.T
+
+
+@kernel
+def product_with_few(a, b, out):
+    """out = a @ b for a ``b`` of few columns, one by one."""
+    for j in range(b.shape[1]):
+        column = b[:, j].copy()
+        for i in range(a.shape[0]):
+            total = a.dtype.type(0)
+            for q in range(a.shape[1]):
+                total += a[i, q] * column[q]
+            out[i, j] = total
+
+
 # ---- bias and activation ----------------------------------------------------------------
 
 

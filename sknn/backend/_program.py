@@ -19,6 +19,7 @@ from . import _loops
 
 MOST_WORK = 2**21  # multiplications of a step
 STEPS_AT_ONCE = 1000  # between which Ctrl-C is heard
+FEW_FORWARD, FEW_BACKWARD = 4, 16  # rows or columns up to which own loops are faster than BLAS
 
 GATHER, GATHER_CODES, ADVANCE, PRODUCT, PRODUCT_OF_TRANSPOSED, PRODUCT_WITH_TRANSPOSED = range(6)
 BIAS, BIAS_RELU, BIAS_LOGISTIC, BIAS_TANH, IDENTITY_BACK, RELU_BACK, LOGISTIC_BACK, TANH_BACK = range(6, 14)
@@ -229,9 +230,15 @@ def draw(row, code, like, whole):
 def multiply(row, code, like):
     a, b, out = matrix(row, 1, like), matrix(row, 2, like), matrix(row, 3, like)
     if code == PRODUCT:
-        np.dot(a, b, out)
+        if 1 < out.shape[1] <= FEW_FORWARD:
+            _loops.product_with_few(a, b, out)
+        else:
+            np.dot(a, b, out)
     elif code == PRODUCT_OF_TRANSPOSED:
-        np.dot(a.T, b, out)
+        if 1 < min(out.shape) <= FEW_BACKWARD:
+            _loops.product_of_transposed(a, b, out)
+        else:
+            np.dot(a.T, b, out)
     else:
         np.dot(a, b.T, out)
 

@@ -116,6 +116,45 @@ def test_what_stays_a_plan(parameters, prepared):
     assert {type(plan) for plan in prepared} == {reference.Loop}
 
 
+def product(a, b, out, backend):
+    """Return a program that multiplies two matrices once."""
+    return _program.as_program([partial(backend.matmul, a, b, out)], backend)
+
+
+@each_dtype
+@pytest.mark.parametrize("thin", [1, 2, 3, 4, 5, 8, 16, 17])
+@pytest.mark.parametrize("depth", [1, 3, 4, 7, 150])
+def test_products_of_thin_matrices(depth, thin, dtype):
+    """Own loops up to some width, BLAS beyond; of odd and even numbers of rows, with and without a rest of four."""
+    rng, backend = np.random.default_rng(0), cpu.Backend()
+
+    def normal(*shape):
+        return rng.standard_normal((1, *shape)).astype(dtype)
+
+    wide, narrow = normal(depth, 100), normal(depth, thin)
+    cases = [
+        (wide.swapaxes(1, 2), narrow),
+        (narrow.swapaxes(1, 2), wide),
+        (wide, normal(100, thin)),
+        (narrow, normal(thin, 100)),
+        (narrow, normal(100, thin).swapaxes(1, 2)),
+    ]
+    for a, b in cases:
+        out = np.full((1, a.shape[1], b.shape[2]), np.nan, dtype)
+        product(a, b, out, backend).run(1)
+        exact = a.astype(float) @ b.astype(float)
+        np.testing.assert_allclose(out, exact, rtol=0, atol=200 * np.finfo(dtype).eps)
+
+
+@each_dtype
+def test_nan_goes_through_thin_products(dtype):
+    a, b = np.ones((1, 10, 3), dtype), np.ones((1, 10, 8), dtype)
+    a[0, 4, 1] = np.nan
+    out = np.empty((1, 3, 8), dtype)
+    product(a.swapaxes(1, 2), b, out, cpu.Backend()).run(1)
+    assert np.isnan(out[0, 1]).all() and (out[0, [0, 2]] == 10).all()
+
+
 def test_a_stack_stays_a_plan():
     backend = cpu.Backend()
     a = np.ones((2, 3, 3))

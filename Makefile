@@ -57,6 +57,7 @@ lint: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(IN_VENV) -m ruff check --fix --exit-zero --quiet
 	$(IN_VENV) -m ruff format
+	$(IN_VENV) -m tests.backend.stamps
 
 bench: $(VENV)/.installed-dev
 	$(IN_VENV) -m benchmarks $(PAGE) $(ARGS)

@@ -17,6 +17,7 @@ from numba.extending import intrinsic
 
 from . import _vector_math, philox
 
+COMPILED_IN = "a2819424c7c3b4af"  # stands for philox.py and _vector_math.py, see tests/backend/stamps.py
 WORD, WORD_BITS = np.uint64(philox.WORD), np.uint64(32)
 PHILOX_MULTIPLIER_0, PHILOX_MULTIPLIER_2 = map(np.uint64, philox.MULTIPLIERS)
 PHILOX_KEY_STEP_0, PHILOX_KEY_STEP_1 = map(np.uint64, philox.KEY_STEPS)

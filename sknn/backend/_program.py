@@ -4,8 +4,7 @@ A call from Python costs 0.5 to 1.5 microseconds, which is most of a step on a s
 integers, one row a call: the code of its kernel and, for each operand, address and shape. A plan with a call that has
 no code here, with operands that are not contiguous, or with so much work that calls do not matter, is no program.
 
-Products go to the BLAS that Numba calls, which is SciPy's. Numba's cache looks at the file of a kernel alone: touch
-this one after a change of ``_loops.py``.
+Products go to the BLAS that Numba calls, which is SciPy's, but for some of thin matrices.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from numba.extending import intrinsic
 
 from . import _loops
 
+COMPILED_IN = "788a34e93600a42d"  # stands for _loops.py, see tests/backend/stamps.py
 MOST_WORK = 2**21  # multiplications of a step
 STEPS_AT_ONCE = 1000  # between which Ctrl-C is heard
 FEW_FORWARD, FEW_BACKWARD = 4, 16  # rows or columns up to which own loops are faster than BLAS

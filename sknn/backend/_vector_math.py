@@ -8,7 +8,6 @@ error of what each stands for, before rounding, in float32 and float64, is given
 Cody and Waite, "Software Manual for the Elementary Functions", 1980, with log(2) in two parts.
 
 ``contract`` lets products and sums be fused. ``reassoc`` would undo the splitting and rounding of arguments.
-Numba's cache looks at the file of a kernel, not at this one: touch ``_loops.py`` after a change here.
 """
 
 from __future__ import annotations

@@ -648,9 +648,9 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
             check_is_fitted(self)
         backend, dtype = self._get_backend(X), self.coefs_[0].dtype
         X = _to_backend(backend, check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr"))
-        outputs = raw_outputs(backend, self._network, *self._views(backend), X)[0]
-        self._network.loss.link(backend.xp, outputs)
-        return backend, outputs
+        outputs = raw_outputs(backend, self._network, *self._views(backend), X)
+        backend.link(self._network.loss, outputs)
+        return backend, outputs[0]
 
     def _views(self, backend):
         """Return what predictions are made with, by kind for each layer: the attributes, which may be the user's."""

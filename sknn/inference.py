@@ -8,7 +8,7 @@ from .batches import DenseBatch, SparseBatch, is_sparse, whole_batch
 from .network import Pass, run
 from .stages import Training
 
-CHUNK_ELEMENTS = 2**20  # of the widest layer: 4 MB in float32
+CHUNK_ELEMENTS = 2**19  # of the widest layer: 2 MB in float32
 
 
 def raw_outputs(backend, network, parameters, statistics, X, rows=None):

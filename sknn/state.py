@@ -94,7 +94,7 @@ class Validation:
         views = network.layout.views(theta), network.statistics_layout.views(statistics)
         outputs = raw_outputs(backend, network, *views, self.X, rows)
         losses = self._losses(backend, network.loss, outputs, rows)
-        network.loss.link(backend.xp, outputs)
+        backend.link(network.loss, outputs)
         host = backend.to_host(outputs)
         if self.judge is not None:
             models = [(backend.to_host(theta[[k]]), backend.to_host(statistics[[k]])) for k in range(len(host))]

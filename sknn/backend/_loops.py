@@ -686,6 +686,28 @@ def squared_error(z, y, weight, scale, clock, dz, losses):
         losses[step, k] = 0.5 * total / z.shape[2]
 
 
+@kernel
+def softmax(z):
+    for k in range(z.shape[0]):
+        odds = np.empty_like(z[k])
+        exponentials(z[k], odds)
+        for i in range(z.shape[1]):
+            total = z.dtype.type(0)
+            for j in range(z.shape[2]):
+                total += odds[i, j]
+            for j in range(z.shape[2]):
+                z[k, i, j] = odds[i, j] / total
+
+
+@kernel
+def logistic(z):
+    for k in range(z.shape[0]):
+        flat = z[k].reshape(-1)
+        for i in range(len(flat)):
+            flat[i] = _vector_math.logistic(flat[i])
+
+
+LINKS = {"softmax": softmax, "logistic": logistic}
 LOSSES = {
     "softmax_log_loss": softmax_log_loss,
     "binary_log_loss": binary_log_loss,

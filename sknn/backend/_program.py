@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 
 from . import _loops
 
-COMPILED_IN = "788a34e93600a42d"  # stands for _loops.py, see tests/backend/stamps.py
+COMPILED_IN = "e71043f5e250935c"  # stands for _loops.py, see tests/backend/stamps.py
 MOST_WORK = 2**21  # multiplications of a step
 STEPS_AT_ONCE = 1000  # between which Ctrl-C is heard
 FEW_FORWARD, FEW_BACKWARD = 4, 16  # rows or columns up to which own loops are faster than BLAS

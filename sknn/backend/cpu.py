@@ -91,6 +91,13 @@ class Backend(reference.Backend):
         else:
             fused(z, y, weight, scale, clock, dz, losses, *loss.numbers())
 
+    def link(self, loss, z):
+        fused = _loops.LINKS.get(loss.link_name)
+        if fused is None:
+            super().link(loss, z)
+        else:
+            fused(z)
+
     def update(self, optimizer, theta, grad, slots, hyper, alpha, n_decayed, tables):
         fused = _loops.UPDATES.get(optimizer.kernel)
         if fused is None:

@@ -235,6 +235,10 @@ class Backend:
         dz *= share[..., None]
         losses[clock[0]] = (rows * share).sum(axis=-1)
 
+    def link(self, loss, z):
+        """Turn raw outputs into predictions, in place."""
+        loss.link(self.xp, z)
+
     def weight_decay(self, theta, grad, alpha, scale, n_decayed, clock, losses):
         """Add the L2 penalty ``alpha scale / 2 |theta|^2`` of the decayed parameters to loss and gradient."""
         decay = alpha * scale[clock[0]]

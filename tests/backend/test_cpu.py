@@ -32,6 +32,7 @@ DISPATCHED = {
     "bias_activation": (_loops.FORWARD, {activation.kernel for activation in COMPARED_ACTIVATIONS.values()}),
     "activation_backward": (_loops.BACKWARD, {activation.kernel for activation in COMPARED_ACTIVATIONS.values()}),
     "loss_gradient": (_loops.LOSSES, {loss.kernel for loss in LOSSES.values()}),
+    "link": (_loops.LINKS, {loss.link_name for loss in LOSSES.values()}),
     "update": (_loops.UPDATES, {optimizer.kernel for optimizer in COMPARED_OPTIMIZERS}),
 }
 COMPARED_ELSEWHERE = {
@@ -355,6 +356,16 @@ def test_loss_gradient_of_outputs_that_are_not_finite(loss, dtype, poison):
     if np.isnan(poison):
         assert np.isnan(losses[1]).all()
         assert np.isnan(dz[0, 2, 1]) and np.isnan(dz[1, 2, 0])
+
+
+@pytest.mark.parametrize("size", [1.0, 1e3])
+@each_poison
+@each_stack
+@each_dtype
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES.values() if loss.link_name in _loops.LINKS], ids=repr)
+def test_link(loss, dtype, n_models, poison, size):
+    z = poisoned(normal((n_models, ROWS, UNITS), dtype) * dtype(size), poison)
+    assert_same(lambda backend, z: backend.link(loss, z), z)
 
 
 # ---- updates ----------------------------------------------------------------------------

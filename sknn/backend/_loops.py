@@ -111,19 +111,9 @@ def product_of_transposed(a, b, out):
     else:
         transposed = np.empty((out.shape[1], out.shape[0]), out.dtype)
         product_of_few(b.T.copy(), a, transposed)
-        out[:] = transposed.T
-
-
-@kernel
-def product_with_few(a, b, out):
-    """out = a @ b for a ``b`` of few columns, one by one."""
-    for j in range(b.shape[1]):
-        column = b[:, j].copy()
-        for i in range(a.shape[0]):
-            total = a.dtype.type(0)
-            for q in range(a.shape[1]):
-                total += a[i, q] * column[q]
-            out[i, j] = total
+        for i in range(out.shape[0]):
+            for j in range(out.shape[1]):
+                out[i, j] = transposed[j, i]
 
 
 # ---- bias and activation ----------------------------------------------------------------

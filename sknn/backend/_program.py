@@ -16,10 +16,10 @@ from numba.extending import intrinsic
 
 from . import _loops
 
-COMPILED_IN = "e71043f5e250935c"  # stands for _loops.py, see tests/backend/stamps.py
+COMPILED_IN = "e136ac2be6e0201b"  # stands for _loops.py, see tests/backend/stamps.py
 MOST_WORK = 2**21  # multiplications of a step
 STEPS_AT_ONCE = 1000  # between which Ctrl-C is heard
-FEW_FORWARD, FEW_BACKWARD = 4, 16  # rows or columns up to which own loops are faster than BLAS
+FEW = 16  # rows or columns of a gradient up to which own loops are faster than BLAS
 
 GATHER, GATHER_CODES, ADVANCE, PRODUCT, PRODUCT_OF_TRANSPOSED, PRODUCT_WITH_TRANSPOSED = range(6)
 BIAS, BIAS_RELU, BIAS_LOGISTIC, BIAS_TANH, IDENTITY_BACK, RELU_BACK, LOGISTIC_BACK, TANH_BACK = range(6, 14)
@@ -214,7 +214,7 @@ def execute(table, like, times):
                 update(row, code, like, whole, exact)
 
 
-@_loops.kernel
+@numba.njit(inline="always")
 def draw(row, code, like, whole):
     if code == GATHER:
         _loops.gather(matrix(row, 1, like), matrix(row, 2, whole), vector(row, 3, whole), cube(row, 4, like))
@@ -226,16 +226,13 @@ def draw(row, code, like, whole):
         clock[1] += row[5]
 
 
-@_loops.kernel
+@numba.njit(inline="always")
 def multiply(row, code, like):
     a, b, out = matrix(row, 1, like), matrix(row, 2, like), matrix(row, 3, like)
     if code == PRODUCT:
-        if 1 < out.shape[1] <= FEW_FORWARD:
-            _loops.product_with_few(a, b, out)
-        else:
-            np.dot(a, b, out)
+        np.dot(a, b, out)
     elif code == PRODUCT_OF_TRANSPOSED:
-        if 1 < min(out.shape) <= FEW_BACKWARD:
+        if 1 < min(out.shape[0], out.shape[1]) <= FEW:
             _loops.product_of_transposed(a, b, out)
         else:
             np.dot(a.T, b, out)
@@ -243,7 +240,7 @@ def multiply(row, code, like):
         np.dot(a, b.T, out)
 
 
-@_loops.kernel
+@numba.njit(inline="always")
 def activate(row, code, like):
     first, second = cube(row, 1, like), cube(row, 2, like)
     if code == BIAS:
@@ -264,7 +261,7 @@ def activate(row, code, like):
         _loops.tanh_backward(first, second, cube(row, 3, like))
 
 
-@_loops.kernel
+@numba.njit(inline="always")
 def lose(row, code, like, whole, exact):
     z, weight, scale, clock = cube(row, 1, like), matrix(row, 3, like), matrix(row, 4, like), vector(row, 5, whole)
     dz, losses, numbers = cube(row, 6, like), matrix(row, 7, exact), vector(row, 8, exact)
@@ -276,7 +273,7 @@ def lose(row, code, like, whole, exact):
         _loops.squared_error(z, cube(row, 2, like), weight, scale, clock, dz, losses)
 
 
-@_loops.kernel
+@numba.njit(inline="always")
 def update(row, code, like, whole, exact):
     theta, grad, slots, hyper = matrix(row, 1, like), matrix(row, 2, like), cube(row, 3, like), matrix(row, 4, like)
     rate, second_rate = matrix(row, 5, like), matrix(row, 6, like)

@@ -14,7 +14,7 @@ from benchmarks._steps import BLOCKS
 NOTES = """\
 # Training steps on the CPU
 
-Microseconds a training step, lower is better: median of {rounds} rounds. Written by
+Microseconds a training step, lower is better: median of {rounds} rounds, {dtype}. Written by
 
     {command}
 
@@ -63,27 +63,27 @@ NETWORKS = (
 )
 
 
-def measure(network, libraries, dtype, options):
+def measure(network, libraries, options):
     """Return the medians of each library on `network`, its processes taking turns."""
     results = {library: [] for library in libraries if network.trained_by(library)}
     for number in range(options.rounds):
-        print(f"{network.name}, {dtype}: round {number + 1} of {options.rounds}", file=sys.stderr)
+        print(f"{network.name}: round {number + 1} of {options.rounds}", file=sys.stderr)
         for library in results:
-            spec = {"library": library, "threads": options.threads, "dtype": dtype}
+            spec = {"library": library, "threads": options.threads, "dtype": options.dtype}
             results[library].append(run_alone("benchmarks._steps", spec | network._asdict()))
     return {library: medians(rounds) for library, rounds in results.items()}
 
 
-def tables(networks, libraries, dtype, options):
-    """Return the Markdown tables of all networks in one float type: times with ratios, and losses."""
-    results = {network: measure(network, libraries, dtype, options) for network in networks}
+def tables(networks, libraries, options):
+    """Return the Markdown tables of all networks: times with ratios, and losses."""
+    results = {network: measure(network, libraries, options) for network in networks}
     peers = [library for library in libraries if library != "sknn"]
     header = ["network", "batch", *(f"{label(library)} us" for library in libraries)]
     header += [*(f"{label(peer)} / sknn" for peer in peers), "products us", "step / products"]
     times = markdown_table(header, [row_of_times(*item, libraries, peers) for item in results.items()])
-    header = [f"loss of the last epoch, {dtype}", "batch", *map(label, libraries)]
+    header = ["loss of the last epoch", "batch", *map(label, libraries)]
     losses = markdown_table(header, [row_of_losses(*item, libraries) for item in results.items()])
-    return f"## {dtype}\n\n{times}\n\n{losses}"
+    return f"{times}\n\n{losses}"
 
 
 def row_of_times(network, figures, libraries, peers):
@@ -109,7 +109,7 @@ def microseconds(value):
 def parse(arguments):
     """Return the options of the command line."""
     parser = option_parser("cpu", __doc__)
-    parser.add_argument("--dtype", default="float32,float64", help="separated by commas; default: both")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="float64: cpu-float64.md")
     parser.add_argument("--libraries", default=",".join(LIBRARIES), help="separated by commas")
     parser.add_argument("--networks", default="", help="such as 64-64-10,20-32-10; default: all")
     return parser.parse_args(arguments)
@@ -132,8 +132,9 @@ def main(arguments):
     networks = choose_networks(options.networks.split(",") if options.networks else [])
     page = NOTES.format(
         rounds=options.rounds,
+        dtype=options.dtype,
         command=command("cpu", arguments),
         description="\n".join(describe(asked, options.threads)),
-        tables="\n\n".join(tables(networks, libraries, dtype, options) for dtype in options.dtype.split(",")),
+        tables=tables(networks, libraries, options),
     )
-    publish("cpu", page, options.save)
+    publish("cpu" if options.dtype == "float32" else "cpu-float64", page, options.save)

@@ -48,8 +48,8 @@ class Network(NamedTuple):
         return " ".join(["-".join(map(str, self.layers)), *self.block.split()])
 
     def trained_by(self, library):
-        """Return whether a library has the building block."""
-        return not self.block or library != "sklearn"
+        """Return whether a library is measured with the building block; those without it, and wrappers, are not."""
+        return not self.block or library in ("sknn", "torch")
 
 
 NETWORKS = (

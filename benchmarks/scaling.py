@@ -11,8 +11,8 @@ from benchmarks._pages import command, markdown_table, medians, option_parser, p
 from benchmarks._processes import ROOT, describe, run_alone
 
 N_CLASSES = 10
-SECONDS = 0.5  # of a long fit, at the speed of PRODUCTS
-SPEED = 5e10  # floating-point operations a second, roughly, that set how long a fit is
+SECONDS = 0.5  # of a long fit, at that speed
+SPEED = 5e10  # floating-point operations a second, roughly
 NOTES = """\
 # How training scales on the CPU
 
@@ -58,8 +58,8 @@ ROWS, ROWS_LAYERS, ROWS_BATCH = (10_000, 100_000, 1_000_000, 10_000_000), (10, 3
 def spec_of(layers, batch, threads):
     """Return what `_steps` is to measure, with as many steps as take some time."""
     work = 6 * batch * sum(a * b for a, b in zip(layers, layers[1:], strict=False))
-    batches = int(min(max(SECONDS * SPEED / work, 4), 200))
-    epochs = int(min(max(SECONDS * SPEED / work / batches, 1), 100))
+    batches = int(min(max(SECONDS * SPEED / work, 8), 200))
+    epochs = int(min(max(SECONDS * SPEED / work / batches, 6), 100))
     base = {"library": "sknn", "block": "", "dtype": "float32", "threads": threads}
     return base | {"layers": layers, "batch": batch, "batches": batches, "epochs": (1, 1 + epochs)}
 

@@ -77,6 +77,14 @@ def outer(a, b, out):
 
 
 @kernel
+def transpose(source, out):
+    for k in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            for j in range(out.shape[2]):
+                out[k, i, j] = source[k, j, i]
+
+
+@kernel
 def product_of_few(a, b, out):
     """out = a @ b for an ``a`` of two or a few rows: two rows of ``out`` at once, as sums of four rows of ``b``."""
     for pair in range(0, out.shape[0], 2):

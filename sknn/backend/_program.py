@@ -16,14 +16,15 @@ from numba.extending import intrinsic
 
 from . import _loops
 
-COMPILED_IN = "e136ac2be6e0201b"  # stands for _loops.py, see tests/backend/stamps.py
-MOST_WORK = 2**21  # multiplications of a step
+COMPILED_IN = "cbdc7cf364bf9892"  # stands for _loops.py, see tests/backend/stamps.py
+MOST_WORK = 2**22  # multiplications of a step
 STEPS_AT_ONCE = 1000  # between which Ctrl-C is heard
 FEW = 16  # rows or columns of a gradient up to which own loops are faster than BLAS
 
-GATHER, GATHER_CODES, ADVANCE, PRODUCT, PRODUCT_OF_TRANSPOSED, PRODUCT_WITH_TRANSPOSED = range(6)
-BIAS, BIAS_RELU, BIAS_LOGISTIC, BIAS_TANH, IDENTITY_BACK, RELU_BACK, LOGISTIC_BACK, TANH_BACK = range(6, 14)
-SOFTMAX, BINARY, SQUARED, ADAM, SGD = range(14, 19)
+GATHER, GATHER_CODES, ADVANCE = range(3)
+PRODUCT, PRODUCT_OF_TRANSPOSED, PRODUCT_WITH_TRANSPOSED, TRANSPOSE = range(3, 7)
+BIAS, BIAS_RELU, BIAS_LOGISTIC, BIAS_TANH, IDENTITY_BACK, RELU_BACK, LOGISTIC_BACK, TANH_BACK = range(7, 15)
+SOFTMAX, BINARY, SQUARED, ADAM, SGD = range(15, 20)
 
 # What operands are: T an array of the network's float type, i of int64, d of float64, n a number.
 CODES = {
@@ -33,6 +34,7 @@ CODES = {
     "product": (PRODUCT, "T T T"),
     "product_of_transposed": (PRODUCT_OF_TRANSPOSED, "T T T"),
     "product_with_transposed": (PRODUCT_WITH_TRANSPOSED, "T T T"),
+    "transpose": (TRANSPOSE, "T T"),
     "bias identity": (BIAS, "T T"),
     "bias relu": (BIAS_RELU, "T T"),
     "bias logistic": (BIAS_LOGISTIC, "T T"),
@@ -131,6 +133,10 @@ def _matmul(a, b, out):
     return "product", (a, b, out)
 
 
+def _transpose(source, out):
+    return ("transpose" if len(out) == 1 else None), (source, out)
+
+
 def _bias_activation(z, b, activation, y):
     return f"bias {activation.kernel}", (z, b)
 
@@ -153,6 +159,7 @@ ENCODERS = {
     "gather": _gather,
     "advance": _advance,
     "matmul": _matmul,
+    "transpose": _transpose,
     "bias_activation": _bias_activation,
     "activation_backward": _activation_backward,
     "loss_gradient": _loss_gradient,
@@ -204,8 +211,10 @@ def execute(table, like, times):
             code = row[0]
             if code < PRODUCT:
                 draw(row, code, like, whole)
-            elif code < BIAS:
+            elif code < TRANSPOSE:
                 multiply(row, code, like)
+            elif code == TRANSPOSE:
+                _loops.transpose(cube(row, 1, like), cube(row, 2, like))
             elif code < SOFTMAX:
                 activate(row, code, like)
             elif code < ADAM:

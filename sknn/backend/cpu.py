@@ -5,13 +5,17 @@ from __future__ import annotations
 import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numba
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from . import _loops, reference
-from ._program import as_program
+from ._program import FEW, as_program
+
+ONE_THREAD = 2**18  # multiplications up to which OpenBLAS leaves a product to one thread
+MOST_OUTPUTS = 2**14  # of a product, above which turning it takes longer than threads wait
 
 
 class Backend(reference.Backend):
@@ -21,7 +25,31 @@ class Backend(reference.Backend):
         super().__init__(np)
 
     def prepare(self, plan):
+        if max((library.num_threads for library in _blas().lib_controllers), default=1) > 1:
+            plan = [part for call in plan for part in self._shared_well(call)]
         return as_program(plan, self) or super().prepare(plan)
+
+    def _shared_well(self, call):
+        """Return a product of which threads could not share the work well as one of which they can.
+
+        OpenBLAS has threads compute other columns of its output, which is ours transposed, or, where it has more rows
+        than columns, other rows; then they wait for each other, which may take longer than what they do.
+        """
+        if getattr(call, "func", None) != self.matmul:
+            return [call]
+        a, b, out = call.args
+        rows, columns = out.shape[-2:]
+        is_small = rows > FEW and rows * columns <= MOST_OUTPUTS and a.shape[-1] * rows * columns > ONE_THREAD
+        if not is_small or columns < 1.5 * rows or a.flags.c_contiguous or len(a) != len(b):
+            return [call]
+        flipped = np.empty((len(out), columns, rows), out.dtype)
+        return [
+            partial(self.matmul, b.swapaxes(1, 2), a.swapaxes(1, 2), flipped),
+            partial(self.transpose, flipped, out),
+        ]
+
+    def transpose(self, source, out):
+        _loops.transpose(source, out)
 
     def gather(self, table, order, clock, out):
         _loops.gather(table, order, clock, out)

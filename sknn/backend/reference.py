@@ -71,6 +71,10 @@ class Backend:
         """out = a @ b over the last two axes."""
         self.xp.matmul(a, b, out=out)
 
+    def transpose(self, source, out):
+        """out = source with its last two axes swapped."""
+        out[...] = source.swapaxes(-1, -2)
+
     def bias_activation(self, z, b, activation, y):
         """z += b; y = activation(z); y may be z itself where the activation allows it."""
         self.xp.add(z, b, out=z)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numba.core.dispatcher import Dispatcher
+from threadpoolctl import threadpool_limits
 
 import sknn
 from sknn.activations import ACTIVATIONS, ELU, GELU, LeakyReLU
@@ -52,7 +54,7 @@ COMPARED_ELSEWHERE = {
     "average",  # tests/test_stopping.py
     *("maxout", "maxout_backward"),  # tests/test_learnt_activations.py
 }
-COMPARED = {"gather", "matmul", *DISPATCHED, *COMPARED_ELSEWHERE}
+COMPARED = {"gather", "matmul", "transpose", *DISPATCHED, *COMPARED_ELSEWHERE}
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 each_stack = pytest.mark.parametrize("n_models", [1, 3])
@@ -212,6 +214,35 @@ def test_matmul(dtype, n_models, frozen, shared, inner):
     a = normal((1 if shared else n_models, ROWS, inner), dtype)
     (b,) = readable(frozen, normal((n_models, UNITS, inner), dtype, seed=1))
     assert_same(lambda backend, out: backend.matmul(a, b.swapaxes(1, 2), out), normal((n_models, ROWS, UNITS), dtype))
+
+
+@each_stack
+@each_dtype
+def test_transpose(dtype, n_models):
+    source = normal((n_models, ROWS, UNITS), dtype)
+    assert_same(lambda backend, out: backend.transpose(source, out), np.empty((n_models, UNITS, ROWS), dtype))
+
+
+@each_stack
+@each_dtype
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_products_that_threads_would_share_badly_are_turned(n_threads, dtype, n_models):
+    """Of a gradient's output with more columns than rows; all others stay as they are."""
+    backend = cpu.Backend()
+    wide, narrow = (30, 200, 100), (100, 200, 30)
+    calls = []
+    for rows, inner, columns in (wide, narrow):
+        x, d = normal((n_models, inner, rows), dtype), normal((n_models, inner, columns), dtype, seed=1)
+        out = np.empty((n_models, rows, columns), dtype)
+        calls.append(partial(backend.matmul, x.swapaxes(1, 2), d, out))
+    with threadpool_limits(n_threads, user_api="blas"):
+        plan = backend.prepare([*calls, calls.clear]).plan  # the last call is none that a program could have
+    names = [call.func.__name__ for call in plan[:-1]]
+    assert names == (["matmul", "transpose", "matmul"] if n_threads == 2 else ["matmul", "matmul"])
+    for call in plan[:-1]:
+        call()
+    for a, b, out in [call.args for call in calls]:
+        np.testing.assert_allclose(out, a @ b, rtol=0, atol=200 * np.finfo(dtype).eps * 15)
 
 
 # ---- bias, activation and their backward ------------------------------------------------
@@ -463,6 +494,7 @@ def test_log_losses_of_any_finite_outputs(name, dtype, data):
 COMPILE_ALL = """
 import numpy as np
 from numba.core.dispatcher import Dispatcher
+from threadpoolctl import threadpool_limits
 from sknn.activations import ACTIVATIONS, GELU
 from sknn.backend import _loops, _program, cpu, reference
 from sknn.mlp import MLPClassifier, MLPRegressor

@@ -105,7 +105,7 @@ class Validation:
         """Return the mean loss of each model's rows, penalties apart."""
         chosen = np.arange(len(self.y))[None] if rows is None else rows
         weight = np.ones(chosen.shape) if self.sample_weight is None else self.sample_weight[chosen]
-        scale = np.broadcast_to(1 / weight.sum(axis=1, dtype=np.float64), (1, len(outputs)))
+        scale = np.broadcast_to(1 / weight.sum(axis=1, dtype=np.float64), (1, len(outputs))).copy()
         bring, gradient = backend.asarray, backend.xp.empty_like(outputs)
         clock, losses = backend.xp.zeros(3, np.int64), backend.xp.empty((1, len(outputs)), np.float64)
         weight, scale = bring(weight, outputs.dtype), bring(scale, outputs.dtype)

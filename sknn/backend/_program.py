@@ -18,13 +18,13 @@ from . import _loops
 
 COMPILED_IN = "cbdc7cf364bf9892"  # stands for _loops.py, see tests/backend/stamps.py
 MOST_WORK = 2**22  # multiplications of a step
+ONE_THREAD = 2**18  # multiplications of a product up to which OpenBLAS leaves it to one thread
 STEPS_AT_ONCE = 1000  # between which Ctrl-C is heard
 FEW = 16  # rows or columns of a gradient up to which own loops are faster than BLAS
 
-GATHER, GATHER_CODES, ADVANCE = range(3)
-PRODUCT, PRODUCT_OF_TRANSPOSED, PRODUCT_WITH_TRANSPOSED, TRANSPOSE = range(3, 7)
-BIAS, BIAS_RELU, BIAS_LOGISTIC, BIAS_TANH, IDENTITY_BACK, RELU_BACK, LOGISTIC_BACK, TANH_BACK = range(7, 15)
-SOFTMAX, BINARY, SQUARED, ADAM, SGD = range(15, 20)
+GATHER, GATHER_CODES, ADVANCE, PRODUCT, PRODUCT_OF_TRANSPOSED, PRODUCT_WITH_TRANSPOSED = range(6)
+BIAS, BIAS_RELU, BIAS_LOGISTIC, BIAS_TANH, IDENTITY_BACK, RELU_BACK, LOGISTIC_BACK, TANH_BACK = range(6, 14)
+SOFTMAX, BINARY, SQUARED, ADAM, SGD = range(14, 19)
 
 # What operands are: T an array of the network's float type, i of int64, d of float64, n a number.
 CODES = {
@@ -34,7 +34,6 @@ CODES = {
     "product": (PRODUCT, "T T T"),
     "product_of_transposed": (PRODUCT_OF_TRANSPOSED, "T T T"),
     "product_with_transposed": (PRODUCT_WITH_TRANSPOSED, "T T T"),
-    "transpose": (TRANSPOSE, "T T"),
     "bias identity": (BIAS, "T T"),
     "bias relu": (BIAS_RELU, "T T"),
     "bias logistic": (BIAS_LOGISTIC, "T T"),
@@ -67,11 +66,16 @@ class Program:
             times -= STEPS_AT_ONCE
 
 
-def as_program(plan, backend):
-    """Return a plan of a backend's kernels as a program, or None if it cannot be one."""
+def as_program(plan, backend, has_threads=False):
+    """Return a plan of a backend's kernels as a program, or None if it cannot be one.
+
+    Where BLAS ``has_threads``, no product may be one that they would share: the threads are those of SciPy's BLAS, and
+    those of NumPy's, which have the products outside programs, would spin against them.
+    """
     calls = [(_name(call, backend), getattr(call, "args", ())) for call in plan]
     products = [args for name, args in calls if name == "matmul"]
-    if not products or sum(out.shape[-2] * out.shape[-1] * a.shape[-1] for a, _, out in products) > MOST_WORK:
+    work = [out.shape[-2] * out.shape[-1] * a.shape[-1] for a, _, out in products]
+    if not work or sum(work) > MOST_WORK or (has_threads and max(work) > ONE_THREAD):
         return None
     dtype = products[0][-1].dtype
     rows = [_encode(name, args, dtype) for name, args in calls]
@@ -133,10 +137,6 @@ def _matmul(a, b, out):
     return "product", (a, b, out)
 
 
-def _transpose(source, out):
-    return ("transpose" if len(out) == 1 else None), (source, out)
-
-
 def _bias_activation(z, b, activation, y):
     return f"bias {activation.kernel}", (z, b)
 
@@ -159,7 +159,6 @@ ENCODERS = {
     "gather": _gather,
     "advance": _advance,
     "matmul": _matmul,
-    "transpose": _transpose,
     "bias_activation": _bias_activation,
     "activation_backward": _activation_backward,
     "loss_gradient": _loss_gradient,
@@ -211,10 +210,8 @@ def execute(table, like, times):
             code = row[0]
             if code < PRODUCT:
                 draw(row, code, like, whole)
-            elif code < TRANSPOSE:
+            elif code < BIAS:
                 multiply(row, code, like)
-            elif code == TRANSPOSE:
-                _loops.transpose(cube(row, 1, like), cube(row, 2, like))
             elif code < SOFTMAX:
                 activate(row, code, like)
             elif code < ADAM:

@@ -12,9 +12,8 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from . import _loops, reference
-from ._program import FEW, as_program
+from ._program import ONE_THREAD, as_program
 
-ONE_THREAD = 2**18  # multiplications up to which OpenBLAS leaves a product to one thread
 MOST_OUTPUTS = 2**14  # of a product, above which turning it takes longer than threads wait
 
 
@@ -25,9 +24,11 @@ class Backend(reference.Backend):
         super().__init__(np)
 
     def prepare(self, plan):
-        if max((library.num_threads for library in _blas().lib_controllers), default=1) > 1:
+        has_threads = max((library.num_threads for library in _blas().lib_controllers), default=1) > 1
+        program = as_program(plan, self, has_threads)
+        if program is None and has_threads:
             plan = [part for call in plan for part in self._shared_well(call)]
-        return as_program(plan, self) or super().prepare(plan)
+        return program or super().prepare(plan)
 
     def _shared_well(self, call):
         """Return a product of which threads could not share the work well as one of which they can.
@@ -39,7 +40,7 @@ class Backend(reference.Backend):
             return [call]
         a, b, out = call.args
         rows, columns = out.shape[-2:]
-        is_small = rows > FEW and rows * columns <= MOST_OUTPUTS and a.shape[-1] * rows * columns > ONE_THREAD
+        is_small = rows * columns <= MOST_OUTPUTS and a.shape[-1] * rows * columns > ONE_THREAD
         if not is_small or columns < 1.5 * rows or a.flags.c_contiguous or len(a) != len(b):
             return [call]
         flipped = np.empty((len(out), columns, rows), out.dtype)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 from sklearn.datasets import load_iris
+from threadpoolctl import threadpool_limits
 
 from sknn import MLPClassifier, MLPRegressor
 from sknn.backend import _program, cpu, reference
@@ -144,6 +145,21 @@ def test_products_of_thin_matrices(depth, thin, dtype):
         product(a, b, out, backend).run(1)
         exact = a.astype(float) @ b.astype(float)
         np.testing.assert_allclose(out, exact, rtol=0, atol=200 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("n_threads, is_program", [(1, True), (2, False)])
+def test_products_that_threads_share_are_not_in_programs(n_threads, is_program, prepared):
+    """Programs have another BLAS than the rest of training: idle threads of one would spin against those of the other.
+
+    Here the full batches are too much for a program, and the last one is not.
+    """
+    rng = np.random.default_rng(0)
+    rows, labels = rng.standard_normal((300, 64)), np.arange(300) % 10
+    with threadpool_limits(n_threads, user_api="blas"):
+        MLPClassifier((200,), max_iter=1, batch_size=250).fit(rows, labels)
+        MLPClassifier((60,), max_iter=1, batch_size=32).fit(rows, labels)
+    kinds = [isinstance(plan, Program) for plan in prepared]
+    assert kinds == [False, is_program, True, True]
 
 
 @each_dtype

@@ -10,9 +10,17 @@ def option_parser(name, description):
     """Return a parser with the options that all pages have."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=description)
     parser.add_argument("--save", action="store_true", help=f"write docs/benchmarks/{name}.md")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=CORES, help="default: all cores")
+    parser.add_argument("--rounds", type=positive, default=5)
+    parser.add_argument("--threads", type=positive, default=CORES, help="default: all cores")
     return parser
+
+
+def positive(text):
+    """Return a positive number from the command line."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more; got {number}")
+    return number
 
 
 def command(name, arguments):

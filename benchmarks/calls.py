@@ -23,8 +23,10 @@ Milliseconds, lower is better: median of {rounds} rounds. Written by
 
 - A round is a process for each library, in turn: one call that does not count, then the median of {repeats}.
 - fit: the defaults of both libraries, but for what is named; features of mean 0 and variance 1, float64, and float32
-  for synthetic tables and images; the last columns are accuracies on (the first 10,000) training rows.
-- predict: 784-256-128-10, float32; the last columns are means of what is predicted.
+  for synthetic tables and images; the last columns are accuracies on (the first 10,000) training rows, and epochs:
+  with early stopping they differ, as sknn's split of validation rows is stratified.
+- predict: 784-256-128-10, float32; the last columns are mean squares of what is predicted. PyTorch's network is not
+  trained, which takes as long.
 """
 
 
@@ -50,8 +52,14 @@ def row(task, figures, libraries):
     own = figures["sknn"]["ms"]
     times = [f"{figures[library]['ms']:.3g}" if library in figures else "-" for library in libraries]
     ratios = [ratio(figures.get(library, {}).get("ms"), own) for library in libraries[1:]]
-    results = [f"{figures[library]['result']:.4f}" if library in figures else "-" for library in libraries]
+    results = [shown(figures[library]) if library in figures else "-" for library in libraries]
     return [task, *times, *ratios, *results]
+
+
+def shown(figures):
+    """Return what came out, and in how many epochs if it was a fit."""
+    epochs = f" ({figures['epochs']:.0f})" if figures["epochs"] else ""
+    return f"{figures['result']:.4f}{epochs}"
 
 
 def parse(kind, arguments):
@@ -69,6 +77,8 @@ def choose_tasks(kind, options):
     missing = [task for task in tasks if "Fashion-MNIST" in task and not options.data]
     for task in missing:
         print(f"{task}: needs --data")
+    if not tasks:
+        raise SystemExit(f"no task of {kind} has {options.only!r} in its name; they are {', '.join(TASKS)}")
     return [task for task in tasks if task not in missing]
 
 

@@ -95,7 +95,8 @@ def test_a_clipped_step_is_as_long_as_it_may_be():
     assert np.linalg.norm(step) > 0.1 * 0.01
     np.testing.assert_allclose(short, step * 0.1 * 0.01 / np.linalg.norm(step), rtol=1e-6, atol=1e-15)
     unbounded = fitted(clip_norm=1e6, **PLAIN)
-    np.testing.assert_array_equal(packed(unbounded), packed(fitted(**PLAIN)))
+    # to rounding: without clipping the plan is a compiled program, whose products are summed in another order
+    np.testing.assert_allclose(packed(unbounded), packed(fitted(**PLAIN)), rtol=1e-12, atol=1e-14)
 
 
 def test_clipping_saves_a_fit_that_diverges():

@@ -173,7 +173,11 @@ def within(loaded, *packages):
     return [name for name in loaded if any(f"{name}.".startswith(f"{package}.") for package in packages)]
 
 
-OF_ONE_BACKEND = {f"sknn.backend.{name}" for name in ("cpu", "_loops", "_program", "_vector_math", "cuda")}
+COMPILED = ("_compiling", "_loops", "_updates", "_columns", "_program", "_vector_math")
+OF_ONE_BACKEND = {f"sknn.backend.{name}" for name in ("cpu", "cuda", *COMPILED)}
+    f"sknn.backend.{name}"
+    for name in ("cpu", "_compiling", "_loops", "_updates", "_columns", "_program", "_vector_math", "cuda")
+}
 
 
 @pytest.mark.parametrize("modules", [["sknn"], sorted(NAMES - OF_ONE_BACKEND)], ids=len)

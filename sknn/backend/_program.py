@@ -14,9 +14,10 @@ import numpy as np
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from . import _loops
+from . import _loops, _updates
+from ._compiling import kernel
 
-COMPILED_IN = "cbdc7cf364bf9892"  # stands for _loops.py, see tests/backend/stamps.py
+COMPILED_IN = "f865581fbca66685"  # stands for what is imported from here, see tests/backend/stamps.py
 MOST_WORK = 2**22  # multiplications of a step
 ONE_THREAD = 2**18  # multiplications of a product up to which OpenBLAS leaves it to one thread
 STEPS_AT_ONCE = 1000  # between which Ctrl-C is heard
@@ -200,7 +201,7 @@ def vector(row, operand, like):
     return numba.carray(pointer(row[i]), (row[i + 3],), like.dtype)
 
 
-@_loops.kernel
+@kernel
 def execute(table, like, times):
     """Run the kernels of a table, from its first row to its last, some times."""
     whole, exact = np.empty(0, np.int64), np.empty(0, np.float64)
@@ -286,6 +287,6 @@ def update(row, code, like, whole, exact):
     alpha, scale, n_decayed = vector(row, 7, like), matrix(row, 8, like), row[33]
     clock, losses = vector(row, 10, whole), matrix(row, 11, exact)
     if code == ADAM:
-        _loops.adam(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses)
+        _updates.adam(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses)
     else:
-        _loops.sgd(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses)
+        _updates.sgd(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses)

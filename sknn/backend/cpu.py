@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from . import _loops, reference
+from . import _columns, _loops, _updates, reference
 from ._program import ONE_THREAD, as_program
 
 MOST_OUTPUTS = 2**14  # of a product, above which turning it takes longer than threads wait
@@ -128,7 +128,7 @@ class Backend(reference.Backend):
             fused(z)
 
     def update(self, optimizer, theta, grad, slots, hyper, alpha, n_decayed, tables):
-        fused = _loops.UPDATES.get(optimizer.kernel)
+        fused = _updates.UPDATES.get(optimizer.kernel)
         if fused is None:
             super().update(optimizer, theta, grad, slots, hyper, alpha, n_decayed, tables)
         else:
@@ -137,16 +137,16 @@ class Backend(reference.Backend):
             fused(theta, grad, slots, hyper, t.rate, second_rate, alpha, t.scale, n_decayed, t.clock, t.loss)
 
     def average(self, values, mean, decay, clock):
-        _loops.average(values, mean, decay, clock)
+        _updates.average(values, mean, decay, clock)
 
     def clip_norm(self, grad, limit):
-        _loops.clip_norm(grad, limit)
+        _updates.clip_norm(grad, limit)
 
     def add_l1(self, theta, grad, l1, scale, n_decayed, clock, losses):
-        _loops.add_l1(theta, grad, l1, scale, n_decayed, clock, losses)
+        _updates.add_l1(theta, grad, l1, scale, n_decayed, clock, losses)
 
     def limit_norms(self, W, limit):
-        _loops.limit_norms(W, limit)
+        _updates.limit_norms(W, limit)
 
     def run(self, work, pieces):
         n_threads = min(thread_count(), len(pieces))
@@ -160,11 +160,11 @@ class Backend(reference.Backend):
 
     def column_moments(self, X, weight=None):
         count, mean, rest, squares = np.zeros((4, X.shape[1]))
-        weight = np.ones(_loops.MOMENT_ROWS) if weight is None else np.ascontiguousarray(weight)
+        weight = np.ones(_columns.MOMENT_ROWS) if weight is None else np.ascontiguousarray(weight)
         if _is_stored_by_row(X):
-            _loops.moments_by_row(X, weight, count, mean, rest, squares)
+            _columns.moments_by_row(X, weight, count, mean, rest, squares)
         else:
-            _loops.moments_by_column(X.T, weight, count, mean, rest, squares)
+            _columns.moments_by_column(X.T, weight, count, mean, rest, squares)
         mean[count == 0] = 0
         return count, mean, rest, np.maximum(squares, 0)
 
@@ -172,30 +172,30 @@ class Backend(reference.Backend):
         least, greatest = _limits(X.dtype)
         low, high = np.full(X.shape[1], greatest, X.dtype), np.full(X.shape[1], least, X.dtype)
         if _is_stored_by_row(X):
-            _loops.extremes_by_row(X, low, high)
+            _columns.extremes_by_row(X, low, high)
         else:
-            _loops.extremes_by_column(X.T, low, high)
+            _columns.extremes_by_column(X.T, low, high)
         return low.astype(np.float64), high.astype(np.float64)
 
     def group_moments(self, x):
         count, mean, squares = np.empty((3, x.shape[0], x.shape[2]))
-        _loops.group_moments(x, count, mean, squares)
+        _columns.group_moments(x, count, mean, squares)
         return count, mean, squares
 
     def has_infinity(self, x):
-        return _loops.has_infinity(x.reshape(-1)) if x.flags.c_contiguous else super().has_infinity(x)
+        return _columns.has_infinity(x.reshape(-1)) if x.flags.c_contiguous else super().has_infinity(x)
 
     def shift_scale(self, x, shift, scale):
         if x.ndim == 2:
-            _loops.shift_scale(x, shift, scale)
+            _columns.shift_scale(x, shift, scale)
         else:
-            _loops.shift_scale_groups(x, shift, scale)
+            _columns.shift_scale_groups(x, shift, scale)
 
     def scale_shift(self, x, scale, shift):
-        _loops.scale_shift(x, scale, shift)
+        _columns.scale_shift(x, scale, shift)
 
     def center(self, X, mean, out):
-        _loops.center(X, mean, out)
+        _columns.center(X, mean, out)
 
 
 @functools.cache

@@ -11,7 +11,13 @@ from pathlib import Path
 from sknn import backend
 
 FOLDER = Path(backend.__file__).parent
-COMPILED_IN = {"_loops.py": ("philox.py", "_vector_math.py"), "_program.py": ("_loops.py",)}  # in this order
+# In this order: the stamp of a file is part of its content.
+COMPILED_IN = {
+    "_loops.py": ("_compiling.py", "_vector_math.py", "philox.py"),
+    "_updates.py": ("_compiling.py",),
+    "_columns.py": ("_compiling.py",),
+    "_program.py": ("_compiling.py", "_loops.py", "_updates.py"),
+}
 STAMP = re.compile(r'^COMPILED_IN = "(\w*)"', re.MULTILINE)
 
 

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 import sknn
 from sknn.activations import ACTIVATIONS, ELU, GELU, LeakyReLU
-from sknn.backend import _loops, cpu, reference
+from sknn.backend import _loops, _updates, cpu, reference
 from sknn.optimizers import OPTIMIZERS, SGD, Adadelta, Adagrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSprop
 from sknn.step import Tables
 from tests.helpers import BACKENDS, ELEMENTWISE, LOSSES, losses_without_test, random_targets
@@ -35,7 +35,7 @@ DISPATCHED = {
     "activation_backward": (_loops.BACKWARD, {activation.kernel for activation in COMPARED_ACTIVATIONS.values()}),
     "loss_gradient": (_loops.LOSSES, {loss.kernel for loss in LOSSES.values()}),
     "link": (_loops.LINKS, {loss.link_name for loss in LOSSES.values()}),
-    "update": (_loops.UPDATES, {optimizer.kernel for optimizer in COMPARED_OPTIMIZERS}),
+    "update": (_updates.UPDATES, {optimizer.kernel for optimizer in COMPARED_OPTIMIZERS}),
 }
 COMPARED_ELSEWHERE = {
     "prepare",  # tests/backend/test_program.py  # tests/preprocessing/test_moments.py
@@ -82,7 +82,11 @@ def test_every_dispatched_kernel_is_compared():
 
 
 def test_every_dispatch_table_is_known():
-    tables = [value for value in vars(_loops).values() if isinstance(value, dict) and _holds_kernels(value)]
+    tables = [
+        value
+        for value in {**vars(_loops), **vars(_updates)}.values()
+        if isinstance(value, dict) and _holds_kernels(value)
+    ]
     known = [table for table, _ in DISPATCHED.values()]
     assert all(any(table is other for other in known) for table in tables)
     assert len(tables) == len(known)
@@ -496,10 +500,10 @@ import numpy as np
 from numba.core.dispatcher import Dispatcher
 from threadpoolctl import threadpool_limits
 from sknn.activations import ACTIVATIONS, GELU
-from sknn.backend import _loops, _program, cpu, reference
+from sknn.backend import _loops, _program, _updates, cpu, reference
 from sknn.mlp import MLPClassifier, MLPRegressor
 
-X, tables = np.zeros((4, 3)), (_loops.FORWARD, _loops.BACKWARD, _loops.LOSSES, _loops.UPDATES)
+X, tables = np.zeros((4, 3)), (_loops.FORWARD, _loops.BACKWARD, _loops.LOSSES, _updates.UPDATES)
 MLPClassifier().partial_fit(X, [0, 1, 2, 0], classes=[0, 1, 2])
 cpu.Backend.prepare = reference.Backend.prepare  # so that kernels are called one by one
 for activation in ("identity", "logistic", "tanh", "relu"):

@@ -15,6 +15,13 @@ def option_parser(name, description):
     return parser
 
 
+def refuse_part(options, *names):
+    """Refuse to save a page of which only a part was asked for: it would take the place of the whole one."""
+    given = [f"--{name}" for name in names if getattr(options, name)]
+    if options.save and given:
+        raise SystemExit(f"--save writes whole pages: leave out {', '.join(given)}")
+
+
 def positive(text):
     """Return a positive number from the command line."""
     number = int(text)

@@ -7,7 +7,7 @@ or `predict.md`. Every figure is the median of rounds; in each round every libra
 import sys
 
 from benchmarks._calls import TASKS
-from benchmarks._pages import command, markdown_table, medians, option_parser, publish, ratio
+from benchmarks._pages import command, markdown_table, medians, option_parser, publish, ratio, refuse_part
 from benchmarks._processes import choose_libraries, describe, label, run_alone
 
 NOTES = """\
@@ -85,6 +85,7 @@ def choose_tasks(kind, options):
 def main(kind, arguments):
     """Measure, print the table, and save the page where asked."""
     options = parse(kind, arguments)
+    refuse_part(options, "only")
     libraries = choose_libraries(["sknn", "sklearn", "torch"] if kind == "predict" else ["sknn", "sklearn"])
     labels = [label(library) for library in libraries]
     header = [kind, *(f"{name} ms" for name in labels), *(f"{name} / sknn" for name in labels[1:]), *labels]

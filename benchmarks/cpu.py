@@ -7,7 +7,7 @@ the median of rounds; in each round every library trains once, in a process of i
 import sys
 from typing import NamedTuple
 
-from benchmarks._pages import command, markdown_table, medians, option_parser, publish, ratio
+from benchmarks._pages import command, markdown_table, medians, option_parser, publish, ratio, refuse_part
 from benchmarks._processes import LIBRARIES, choose_libraries, describe, label, run_alone
 from benchmarks._steps import BLOCKS
 
@@ -127,6 +127,7 @@ def choose_networks(names):
 def main(arguments):
     """Measure, print the table, and save the page where asked."""
     options = parse(arguments)
+    refuse_part(options, "networks")
     asked = options.libraries.split(",")
     libraries = choose_libraries(asked)
     networks = choose_networks(options.networks.split(",") if options.networks else [])

@@ -7,7 +7,7 @@ the median of rounds; in each round every library runs once, in a process of its
 import sys
 from typing import NamedTuple
 
-from benchmarks._pages import command, markdown_table, medians, option_parser, publish, ratio
+from benchmarks._pages import command, markdown_table, medians, option_parser, publish, ratio, refuse_part
 from benchmarks._processes import describe, run_alone
 
 NOTES = """\
@@ -105,6 +105,7 @@ def parse(arguments):
 def main(arguments):
     """Measure, print the table, and save the page where asked."""
     options = parse(arguments)
+    refuse_part(options, "only")
     names = options.only.split(",") if options.only else {task.name for task in TASKS}
     results = {task: measure(task, options) for task in TASKS if task.name in names}
     page = NOTES.format(

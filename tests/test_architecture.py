@@ -175,9 +175,6 @@ def within(loaded, *packages):
 
 COMPILED = ("_compiling", "_loops", "_updates", "_columns", "_program", "_vector_math")
 OF_ONE_BACKEND = {f"sknn.backend.{name}" for name in ("cpu", "cuda", *COMPILED)}
-    f"sknn.backend.{name}"
-    for name in ("cpu", "_compiling", "_loops", "_updates", "_columns", "_program", "_vector_math", "cuda")
-}
 
 
 @pytest.mark.parametrize("modules", [["sknn"], sorted(NAMES - OF_ONE_BACKEND)], ids=len)

@@ -21,6 +21,12 @@ def test_unknown_names_are_refused(page, arguments):
         page_of(page)(arguments)
 
 
+@pytest.mark.parametrize("page, part", [("fit", "--only"), ("transformers", "--only"), ("cpu", "--networks")])
+def test_a_part_of_a_page_is_not_saved(page, part):
+    with pytest.raises(SystemExit, match=f"--save writes whole pages: leave out {part}"):
+        page_of(page)(["--save", part, "20-32-10"])
+
+
 def test_numbers_of_rounds_are_positive(capsys):
     with pytest.raises(SystemExit, match="2"):
         page_of("cpu")(["--rounds", "0"])

@@ -42,7 +42,7 @@ class Labels:
 
     def true_codes(self, encoded):
         """Return the class codes of encoded targets, ``(n,)``."""
-        return encoded.argmax(axis=1) if encoded.shape[1] > 1 else encoded[:, 0].astype(np.int64)
+        return encoded.argmax(axis=1) if encoded.shape[1] > 1 else encoded[:, 0].astype(np.int64, copy=False)
 
     def check(self, y, name):
         """Raise ValueError for labels that are not among the classes."""
@@ -87,7 +87,7 @@ class Labels:
 
     def score(self, probability, encoded, sample_weight):
         """Return the (weighted) accuracy."""
-        return float(np.average(self.codes(probability) == self.true_codes(encoded), weights=sample_weight))
+        return _share(self.codes(probability) == self.true_codes(encoded), sample_weight)
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,7 @@ class Indicators:
 
     def score(self, probability, encoded, sample_weight):
         """Return the (weighted) share of rows with every label right."""
-        right = ((probability > 0.5) == encoded).all(axis=1)
-        return float(np.average(right, weights=sample_weight))
+        return _share(((probability > 0.5) == encoded).all(axis=1), sample_weight)
 
 
 @dataclass(frozen=True)
@@ -165,6 +164,13 @@ class Numbers:
         if not np.isfinite(outputs).all():
             return np.nan
         return float(r2_score(encoded, outputs, sample_weight=sample_weight))
+
+
+def _share(right, weights):
+    """Return the (weighted) share of True."""
+    if weights is None:
+        return np.count_nonzero(right) / len(right)
+    return float(np.average(right, weights=weights))
 
 
 def _check_columns(y, n_outputs, name):

@@ -132,6 +132,31 @@ def drawn_batch(backend, X, n_rows, order, clock, noise=None):
     return batch if noise is None else DroppedDenseBatch(backend, batch, noise)
 
 
+class MovingBatch:
+    """Some rows of X that lie together, or of those that ``rows (streams, n)`` numbers: others for each pass."""
+
+    def __init__(self, backend, X, n_rows, rows=None):
+        self._backend, self._X, self._n_rows = backend, X, n_rows
+        self._current, self._draw = None, None
+        if rows is not None:
+            self._clock = backend.xp.zeros(3, np.int64)
+            self._current = drawn_batch(backend, X, n_rows, backend.asarray(rows), self._clock)
+            self._draw = self._current.draw()
+
+    def move_to(self, first):
+        """Go to the rows from number ``first`` on."""
+        if self._draw is None:
+            self._current = whole_batch(self._backend, self._X[first : first + self._n_rows])
+            return
+        self._clock[1] = first
+        for call in self._draw:
+            call()
+
+    def project(self, W, z):
+        """Return the call of z = x @ W."""
+        return lambda: self._current.project(W, z)()
+
+
 def whole_batch(backend, X):
     """Return all rows of X as one batch, shared by all models of a stack, without a copy."""
     return SparseBatch([X]) if is_sparse(X) else DenseBatch(backend, X[None])

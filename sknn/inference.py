@@ -4,35 +4,59 @@ from __future__ import annotations
 
 import numpy as np
 
-from .batches import DenseBatch, SparseBatch, is_sparse, whole_batch
+from .batches import MovingBatch, whole_batch
 from .network import Pass, run
 from .stages import Training
 
-CHUNK_ELEMENTS = 2**19  # of the widest layer: 2 MB in float32
+CHUNK_ELEMENTS = 2**20  # of the widest layer: 4 MB in float32
 
 
-def raw_outputs(backend, network, parameters, statistics, X, rows=None):
+def raw_outputs(backend, network, parameters, statistics, X):
     """Return what the output layer says before the link, ``(models, n, outputs)``.
 
     ``parameters`` and ``statistics`` have the views of each layer where the backend computes, as `Layout` gives them.
-    ``rows (streams, n)`` chooses rows of X by number; by default all of them are taken in order.
     """
-    n_models, _, n_outputs = parameters[-1]["weights"].shape
-    n_rows = X.shape[0] if rows is None else rows.shape[1]
-    out = backend.xp.empty((n_models, n_rows, n_outputs), parameters[-1]["weights"].dtype)
-    for chunk, batch in chunks(backend, network, X, rows):
-        n_chunk = chunk.stop - chunk.start
-        run(Pass(backend, network, batch, n_chunk, parameters, statistics, out=out[:, chunk]).forward)
-    return out
+    return ChunkedPass(backend, network, parameters, statistics, X).outputs()
 
 
-def chunks(backend, network, X, rows=None):
-    """Yield slices of the rows, of bounded memory, each with its batch."""
-    n_rows = X.shape[0] if rows is None else rows.shape[1]
-    size = max(1, CHUNK_ELEMENTS // max(network.widths))
-    for start in range(0, n_rows, size):
-        chunk = slice(start, min(start + size, n_rows))
-        yield chunk, _batch(backend, X, chunk, rows)
+class ChunkedPass:
+    """A pass over the rows of X, or those that ``rows (streams, n)`` numbers, on buffers made once for all chunks."""
+
+    def __init__(self, backend, network, parameters, statistics, X, rows=None):
+        self.n_rows = X.shape[0] if rows is None else rows.shape[1]
+        n_chunks = -(-self.n_rows * max(network.widths) // CHUNK_ELEMENTS)
+        self._size = -(-self.n_rows // n_chunks)
+        self._made_of = backend, network, parameters, statistics
+        self._rows = X, rows
+        self._passes = {}
+
+    def __iter__(self):
+        """Yield slices of the rows, of bounded memory, each with a pass that is ready to run on it."""
+        for start in range(0, self.n_rows, self._size):
+            chunk = slice(start, min(start + self._size, self.n_rows))
+            batch, passage = self._of_length(chunk.stop - start)
+            batch.move_to(start)
+            yield chunk, passage
+
+    def outputs(self):
+        """Return raw outputs ``(models, n, outputs)``; they may be overwritten when they are asked for again."""
+        out = None
+        for chunk, passage in self:
+            run(passage.forward)
+            part = passage.outputs.value
+            if chunk.stop - chunk.start == self.n_rows:
+                return part
+            if out is None:
+                out = self._made_of[0].xp.empty((len(part), self.n_rows, part.shape[2]), part.dtype)
+            out[:, chunk] = part
+        return out
+
+    def _of_length(self, n_rows):
+        if n_rows not in self._passes:
+            backend, network, parameters, statistics = self._made_of
+            batch = MovingBatch(backend, self._rows[0], n_rows, self._rows[1])
+            self._passes[n_rows] = batch, Pass(backend, network, batch, n_rows, parameters, statistics)
+        return self._passes[n_rows]
 
 
 def adapted(backend, network, theta, statistics, X, sample_weight, rows):
@@ -63,8 +87,7 @@ def population_statistics(backend, network, parameters, statistics, X, sample_we
             continue
         views = network.statistics_layout.views(backend.asarray(statistics))
         sums = _Moments(len(statistics), layer.normed_width)
-        for chunk, batch in chunks(backend, network, X, rows):
-            passage = Pass(backend, network, batch, chunk.stop - chunk.start, parameters, views)
+        for chunk, passage in ChunkedPass(backend, network, parameters, views, X, rows):
             number = passage.norm_stage(i)
             passage.run_stages(number)
             sums.add(backend, passage.stages[number].source.value, _weights(backend, sample_weight, chunk, rows))
@@ -105,11 +128,3 @@ def _weights(backend, sample_weight, chunk, rows):
         return None
     chosen = sample_weight[chunk][None] if rows is None else sample_weight[rows[:, chunk]]
     return backend.asarray(chosen, np.float64)
-
-
-def _batch(backend, X, chunk, rows):
-    if rows is None:
-        return whole_batch(backend, X[chunk])
-    if is_sparse(X):
-        return SparseBatch([X[numbers] for numbers in rows[:, chunk]])
-    return DenseBatch(backend, X[rows[:, chunk]])

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from .inference import raw_outputs
 from .optimizers import Optimizer
 from .schedules import BatchSchedule, Constant, Schedule
 
@@ -88,39 +87,6 @@ class Validation:
     score: object
     sample_weight: np.ndarray | None = None
     judge: object = None
-
-    def measure(self, backend, network, theta, statistics, rows):
-        """Return the score and the loss of each model."""
-        views = network.layout.views(theta), network.statistics_layout.views(statistics)
-        outputs = raw_outputs(backend, network, *views, self.X, rows)
-        losses = self._losses(backend, network.loss, outputs, rows)
-        backend.link(network.loss, outputs)
-        host = backend.to_host(outputs)
-        if self.judge is not None:
-            models = [(backend.to_host(theta[[k]]), backend.to_host(statistics[[k]])) for k in range(len(host))]
-            return np.array([self.judge(*model, _of(rows, k)) for k, model in enumerate(models)]), losses
-        return np.array([self._score(prediction, _of(rows, k)) for k, prediction in enumerate(host)]), losses
-
-    def _losses(self, backend, loss, outputs, rows):
-        """Return the mean loss of each model's rows, penalties apart."""
-        chosen = np.arange(len(self.y))[None] if rows is None else rows
-        weight = np.ones(chosen.shape) if self.sample_weight is None else self.sample_weight[chosen]
-        scale = np.broadcast_to(1 / weight.sum(axis=1, dtype=np.float64), (1, len(outputs))).copy()
-        bring, gradient = backend.asarray, backend.xp.empty_like(outputs)
-        clock, losses = backend.xp.zeros(3, np.int64), backend.xp.empty((1, len(outputs)), np.float64)
-        weight, scale = bring(weight, outputs.dtype), bring(scale, outputs.dtype)
-        with np.errstate(over="ignore", invalid="ignore"):
-            backend.loss_gradient(loss, outputs, bring(self.y[chosen]), weight, scale, clock, gradient, losses)
-        return backend.to_host(losses)[0]
-
-    def _score(self, prediction, chosen):
-        weight = None if self.sample_weight is None else self.sample_weight[chosen]
-        return self.score(prediction, self.y[chosen], weight)
-
-
-def _of(rows, model):
-    """Return the rows of a model; streams of rows may be one for all of them."""
-    return slice(None) if rows is None else rows[min(model, len(rows) - 1)]
 
 
 @dataclass

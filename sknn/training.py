@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .inference import population_statistics
+from .scoring import Scoring
 from .step import Live, Steps
 
 
@@ -18,7 +19,7 @@ class Trainer:
         self.message = ""
         self._live = self._bring_state()
         self._start = state.model()
-        self._steps = None
+        self._steps = self._scores = None
 
     def _bring_state(self):
         state, bring = self.state, self.backend.asarray
@@ -72,14 +73,19 @@ class Trainer:
         model = state.last
         if self.data.validation is not None:
             model = self._with_exact_statistics(*model)
-            on_device = map(self.backend.asarray, model)
-            scores, losses = self.data.validation.measure(self.backend, self.network, *on_device, state.validation_rows)
+            scores, losses = self._scoring(model[0]).measure(*model)
             state.validation_scores.append(scores)
             state.validation_losses.append(losses)
         self._count_no_improvement(model)
         rates = self.options.schedule.after_epoch(state.learning_rate, state.base_rate, state.samples_seen)
         state.learning_rate = rates
         self._stop_on_plateau()
+
+    def _scoring(self, theta):
+        if self._scores is None:
+            described = self.backend, self.network, self.data.validation
+            self._scores = Scoring(*described, theta, self.state.validation_rows)
+        return self._scores
 
     def _with_exact_statistics(self, theta, statistics):
         """Return the model as it is served: norms may have statistics of all rows that are trained on."""

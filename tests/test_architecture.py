@@ -19,7 +19,7 @@ STOREYS = {
     "backend": {"backend"},
     "blocks": {"activations", "initializers", "losses", "normalization", "optimizers", "schedules"},
     "network": {"stages", "network", "batches", "inference"},
-    "training": {"state", "step", "training", "lbfgs"},
+    "training": {"state", "scoring", "step", "training", "lbfgs"},
     "door": {"_callbacks", "_config", "_estimator", "_versions"},
     "estimators": {"mlp", "_mlp", "_targets"},
     "preprocessing": {"preprocessing"},

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sknn import inference
 from sknn.activations import ACTIVATIONS
-from sknn.inference import raw_outputs
+from sknn.inference import ChunkedPass
 from sknn.network import pack
 from tests.helpers import BACKENDS, LOSSES, Pass, make_network, plain_layers, random_targets, slope
 
@@ -237,7 +237,7 @@ def outputs_case(activation="relu", n_models=3, dtype=float, n_rows=N_ROWS):
 def outputs_of(backend, network, theta, X, rows=None):
     statistics = network.initial_statistics(len(theta), theta.dtype)
     views = network.layout.views(theta), network.statistics_layout.views(statistics)
-    return raw_outputs(backend, network, *views, X, rows)
+    return ChunkedPass(backend, network, *views, X, rows).outputs()
 
 
 @each_backend
@@ -266,6 +266,21 @@ def test_chunks_are_joined(chunk, n_streams, form, backend, monkeypatch):
     outputs = outputs_of(backend, network, theta, form(X), rows)
     expected = [plain_layers(network, row, X[chosen])[-1] for row, chosen in zip(theta, seen, strict=True)]
     np.testing.assert_allclose(outputs, expected, rtol=1e-12, atol=1e-13)
+
+
+@each_backend
+@each_form
+@pytest.mark.parametrize("rows", [None, np.array([[5, 0, 5, 2, 1]])], ids=["all", "chosen"])
+@pytest.mark.parametrize("chunk", [2, 100])
+def test_outputs_follow_the_parameters(chunk, rows, form, backend, monkeypatch):
+    """A pass is made once and asked again after each epoch."""
+    network, theta, X = outputs_case(n_models=1)
+    monkeypatch.setattr(inference, "CHUNK_ELEMENTS", chunk * 6)
+    passage = ChunkedPass(backend, network, network.layout.views(theta), [{}] * 3, form(X), rows)
+    passage.outputs()
+    theta *= 2
+    expected = plain_layers(network, theta[0], X if rows is None else X[rows[0]])[-1]
+    np.testing.assert_allclose(passage.outputs()[0], expected, rtol=1e-12, atol=1e-13)
 
 
 def test_a_layer_wider_than_a_chunk_goes_row_by_row(monkeypatch):

@@ -13,6 +13,8 @@ from .network import Pass
 from .normalization import WeightNorm
 from .stages import Noise, Training
 
+STEPS_AHEAD = 1024  # whose sizes are worked out at once
+
 
 class Live(NamedTuple):
     """What steps change, where the backend computes: parameters, running statistics, memory, and their average."""
@@ -41,6 +43,22 @@ class Tables(NamedTuple):
     shrinkage: object = None
 
 
+class Ahead(NamedTuple):
+    """Step sizes ``(steps, models)`` of ``n_epochs`` to come from a state on, while its learning rate stays."""
+
+    steps: int
+    epochs: int
+    n_epochs: int
+    learning_rate: bytes
+    sizes: tuple
+
+    def covers(self, state, n_steps):
+        """Whether the next epoch of ``state``, of ``n_steps`` steps, is among these."""
+        epoch = state.epochs - self.epochs
+        is_next = 0 <= epoch < self.n_epochs and state.steps == self.steps + epoch * n_steps
+        return is_next and state.learning_rate.tobytes() == self.learning_rate
+
+
 class Shared(NamedTuple):
     """What the plans of all lengths work on besides: targets, weights, numbers of the optimiser, gradient, noise."""
 
@@ -60,7 +78,7 @@ class Steps:
         self.batch_size = batch_size
         self.lengths = batch_lengths(state.order.shape[1], batch_size, network.mixes_rows)
         self._share = self.lengths / self.lengths.sum()
-        self.tables = self._allocate_tables(state)
+        self.tables, self._ahead = self._allocate_tables(state), None
         self._plans = self._make_plans(state)
 
     # ---- plans --------------------------------------------------------------------------
@@ -191,21 +209,40 @@ class Steps:
         tables.clock[:2] = 0
         tables.clock[2] = state.steps
         tables.order[...] = bring(state.order)
-        dtype, steps = state.theta.dtype, state.steps + np.arange(1, len(self.lengths) + 1)
-        learning_rates = self._learning_rates(state)
+        dtype = state.theta.dtype
         if self.data.sample_weight is not None:
             tables.scale[...] = bring(self._scales(state), dtype)
-        tables.rate[...] = bring(self._rates("rates", learning_rates, steps), dtype)
-        if tables.second_rate is not None:
-            tables.second_rate[...] = bring(self._rates("second_rates", learning_rates, steps), dtype)
-        if tables.shrinkage is not None:
-            shrinkage = 1 - learning_rates * self.options.alpha
-            tables.shrinkage[...] = bring(np.maximum(shrinkage, 0), dtype)
+        for table, sizes in zip((tables.rate, tables.second_rate, tables.shrinkage), self._sizes(state), strict=True):
+            if table is not None:
+                table[...] = bring(sizes, dtype)
 
-    def _learning_rates(self, state):
-        """Return the learning rate of each step and model; a schedule counts steps as if all epochs had as many."""
+    def _sizes(self, state):
+        """Return rates, second rates and shrinkage of the next epoch's steps, or None each."""
+        n_steps = len(self.lengths)
+        if self._ahead is None or not self._ahead.covers(state, n_steps):
+            self._ahead = self._look_ahead(state, max(1, STEPS_AHEAD // n_steps))
+        first = (state.epochs - self._ahead.epochs) * n_steps
+        return [None if sizes is None else sizes[first : first + n_steps] for sizes in self._ahead.sizes]
+
+    def _look_ahead(self, state, n_epochs):
+        """Return the step sizes of some epochs to come; on a small table, those of one take as long as of many."""
+        numbers = np.arange(1, n_epochs * len(self.lengths) + 1)
+        learning_rates, steps = self._learning_rates(state, numbers), state.steps + numbers
+        rates, second_rates, shrinkage = self._rates("rates", learning_rates, steps), None, None
+        if self.tables.second_rate is not None:
+            second_rates = self._rates("second_rates", learning_rates, steps)
+        if self.options.decouples_decay:
+            shrinkage = np.maximum(1 - learning_rates * self.options.alpha, 0)
+        sizes = rates, second_rates, shrinkage
+        return Ahead(state.steps, state.epochs, n_epochs, state.learning_rate.tobytes(), sizes)
+
+    def _learning_rates(self, state, numbers):
+        """Return the learning rate of steps to come, for each model.
+
+        A schedule counts steps as if all epochs had as many as this one.
+        """
         per_epoch = len(self.lengths)
-        steps = state.epochs * per_epoch + np.arange(1, per_epoch + 1)
+        steps = state.epochs * per_epoch + numbers
         factors = self.options.schedule.factors(steps, per_epoch, self.options.n_epochs * per_epoch)
         return factors[:, None] * state.learning_rate
 

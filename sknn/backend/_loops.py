@@ -108,6 +108,18 @@ def _sum_rows(s, t, b, x, y):
 
 
 @kernel
+def product_with_few(a, b, out):
+    """out = a @ b for few columns of ``b``: sums along rows, of which BLAS has none."""
+    columns = b.T.copy()
+    for i in range(a.shape[0]):
+        for j in range(columns.shape[0]):
+            total = out.dtype.type(0)
+            for q in range(a.shape[1]):
+                total += a[i, q] * columns[j, q]
+            out[i, j] = total
+
+
+@kernel
 def product_of_transposed(a, b, out):
     """out = a.T @ b for few columns of ``a`` or of ``b``."""
     if a.shape[1] <= b.shape[1]:

@@ -17,11 +17,12 @@ from numba.extending import intrinsic
 from . import _loops, _updates
 from ._compiling import kernel
 
-COMPILED_IN = "f865581fbca66685"  # stands for what is imported from here, see tests/backend/stamps.py
+COMPILED_IN = "704707af8cee1f01"  # stands for what is imported from here, see tests/backend/stamps.py
 MOST_WORK = 2**22  # multiplications of a step
 ONE_THREAD = 2**18  # multiplications of a product up to which OpenBLAS leaves it to one thread
 STEPS_AT_ONCE = 1000  # between which Ctrl-C is heard
 FEW = 16  # rows or columns of a gradient up to which own loops are faster than BLAS
+VERY_FEW = 4  # columns of another product up to which they are
 
 GATHER, GATHER_CODES, ADVANCE, PRODUCT, PRODUCT_OF_TRANSPOSED, PRODUCT_WITH_TRANSPOSED = range(6)
 BIAS, BIAS_RELU, BIAS_LOGISTIC, BIAS_TANH, IDENTITY_BACK, RELU_BACK, LOGISTIC_BACK, TANH_BACK = range(6, 14)
@@ -237,7 +238,10 @@ def draw(row, code, like, whole):
 def multiply(row, code, like):
     a, b, out = matrix(row, 1, like), matrix(row, 2, like), matrix(row, 3, like)
     if code == PRODUCT:
-        np.dot(a, b, out)
+        if 1 < out.shape[1] <= VERY_FEW:
+            _loops.product_with_few(a, b, out)
+        else:
+            np.dot(a, b, out)
     elif code == PRODUCT_OF_TRANSPOSED:
         if 1 < min(out.shape[0], out.shape[1]) <= FEW:
             _loops.product_of_transposed(a, b, out)

@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 from . import _vector_math, philox
 from ._compiling import kernel
 
-COMPILED_IN = "e891ca1c9efeca3e"  # stands for what is imported from here, see tests/backend/stamps.py
+COMPILED_IN = "e95ffc769e2ac036"  # stands for what is imported from here, see tests/backend/stamps.py
 WORD, WORD_BITS = np.uint64(philox.WORD), np.uint64(32)
 PHILOX_MULTIPLIER_0, PHILOX_MULTIPLIER_2 = map(np.uint64, philox.MULTIPLIERS)
 PHILOX_KEY_STEP_0, PHILOX_KEY_STEP_1 = map(np.uint64, philox.KEY_STEPS)

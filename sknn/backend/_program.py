@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from . import _loops, _updates
 from ._compiling import kernel
 
-COMPILED_IN = "704707af8cee1f01"  # stands for what is imported from here, see tests/backend/stamps.py
+COMPILED_IN = "75ffcdd204c59755"  # stands for what is imported from here, see tests/backend/stamps.py
 MOST_WORK = 2**22  # multiplications of a step
 ONE_THREAD = 2**18  # multiplications of a product up to which OpenBLAS leaves it to one thread
 STEPS_AT_ONCE = 1000  # between which Ctrl-C is heard

@@ -47,6 +47,7 @@ from ._parameters import (
     scorer,
     with_parameters_of,
 )
+from ._targets import check_kinds
 from .activations import ACTIVATIONS, Activation
 from .backend import BACKENDS, to_numpy
 from .batches import is_sparse
@@ -272,6 +273,8 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         X, y = check_X_y(self, X, y, accept_sparse="csr", y_numeric=self._y_numeric, **options)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        if y.dtype == object:
+            check_kinds(y)
         return X, y
 
     def _class_weights(self, targets, y, sample_weight, incremental):

@@ -179,6 +179,15 @@ def _check_columns(y, n_outputs, name):
         raise ValueError(f"{name} must have {n_outputs} column(s), one an output; got {columns}.")
 
 
+def check_kinds(labels):
+    """Raise ValueError for objects that do not compare."""
+    try:
+        np.unique(labels)
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in labels.flat})
+        raise ValueError(f"y must hold labels of one kind, all strings or all numbers; got {kinds}.") from error
+
+
 def _distinct(labels):
     """Return the sorted labels; objects may be of kinds that do not compare, which scikit-learn explains."""
     return unique_labels(labels) if labels.dtype == object else np.unique(labels)

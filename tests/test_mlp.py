@@ -273,6 +273,15 @@ def test_scores_on_other_validation_rows_are_not_compared():
     assert model.best_validation_score_ == max(model.validation_scores_) == model.score(X[30:], y[30:])
 
 
+@pytest.mark.parametrize("strange", [None, 1])
+def test_labels_of_several_kinds_are_refused(strange):
+    mixed = np.array(["a", "b", strange] * 50, object)
+    with pytest.raises(ValueError, match="y must hold labels of one kind.*'str'"):
+        MLPClassifier().fit(X, mixed)
+    with pytest.raises(ValueError, match="X_val and y_val must be valid.* labels of one kind"):
+        MLPClassifier().fit(X, y, X_val=X, y_val=mixed)
+
+
 def test_lbfgs_checks_validation_rows_and_watches_none(capsys):
     model = quick(solver="lbfgs", verbose=True).fit(X, y, X_val=X, y_val=y)
     assert model.validation_scores_ is None

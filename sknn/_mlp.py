@@ -50,7 +50,7 @@ from ._parameters import (
 from ._targets import check_kinds
 from .activations import ACTIVATIONS, Activation
 from .backend import BACKENDS, to_numpy
-from .batches import is_sparse
+from .batches import by_row, is_sparse
 from .inference import adapted, population_statistics, raw_outputs
 from .initializers import INITIALIZERS, Auto, Initializer
 from .losses import REGRESSION_LOSSES
@@ -240,7 +240,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
             )
         options = self._make_options(network, incremental)
         validation = self._check_validation(backend, X_val, y_val, targets, dtype, class_weights)
-        X = _to_backend(backend, X)
+        X = by_row(_to_backend(backend, X))
         state = self._make_state(network, options, dtype, fresh)
         self._warn_of_ended_schedule(options, state)
         if self.solver == "lbfgs":

@@ -13,10 +13,19 @@ import numpy as np
 from .backend.philox import keeps
 from .stages import transposed
 
+COPIED = 2**26  # bytes of rows up to which a copy of another layout is no matter
+
 
 def is_sparse(X):
     """Whether X is a SciPy sparse matrix or array."""
     return hasattr(X, "tocsr")
+
+
+def by_row(X):
+    """Return X row after row in memory, as a copy if that is small: rows are slow to gather from a table by column."""
+    if is_sparse(X) or X.flags.c_contiguous or X.nbytes > COPIED:
+        return X
+    return X.copy(order="C")
 
 
 class DenseBatch:

@@ -6,6 +6,7 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sknn import batches
 from sknn.batches import drawn_batch, is_sparse, whole_batch
 from sknn.network import run
 from tests.helpers import BACKENDS
@@ -93,6 +94,19 @@ def test_a_whole_batch_is_no_copy(form):
     X = form(some_rows())
     batch = whole_batch(BACKENDS["cpu"], X)
     assert batch.rows[0] is X if is_sparse(X) else np.shares_memory(batch.x, X)
+
+
+@each_form
+@pytest.mark.parametrize("copied", [0, 10**6])
+def test_only_small_tables_by_column_are_copied(copied, form, monkeypatch):
+    monkeypatch.setattr(batches, "COPIED", copied)
+    X = form(some_rows())
+    laid_out = batches.by_row(X)
+    if form is np.asfortranarray and copied:
+        assert laid_out.flags.c_contiguous and not X.flags.c_contiguous
+        np.testing.assert_array_equal(laid_out, X)
+    else:
+        assert laid_out is X
 
 
 @each_form

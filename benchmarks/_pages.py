@@ -6,18 +6,19 @@ import statistics
 from benchmarks._processes import CORES, ROOT
 
 
-def option_parser(name, description):
-    """Return a parser with the options that all pages have."""
+def option_parser(name, description, threads=True):
+    """Return a parser with the options that all pages have; ``threads`` where their number can be chosen."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=description)
     parser.add_argument("--save", action="store_true", help=f"write docs/benchmarks/{name}.md")
     parser.add_argument("--rounds", type=positive, default=5)
-    parser.add_argument("--threads", type=positive, default=CORES, help="default: all cores")
+    if threads:
+        parser.add_argument("--threads", type=positive, default=CORES, help="default: all cores")
     return parser
 
 
-def refuse_part(options, *names):
-    """Refuse to save a page of which only a part was asked for: it would take the place of the whole one."""
-    given = [f"--{name}" for name in names if getattr(options, name)]
+def refuse_part(options, **whole):
+    """Refuse to save a page of which only a part was asked for: it would take the place of the ``whole`` one."""
+    given = [f"--{name}" for name, value in whole.items() if getattr(options, name) != value]
     if options.save and given:
         raise SystemExit(f"--save writes whole pages: leave out {', '.join(given)}")
 

@@ -89,14 +89,18 @@ def torch_network(layers, block, dtype):
     return nn.Sequential(*modules).to(dtype)
 
 
-def torch_step(network, optimizer, X, y):
+def torch_step(network, optimizer, X, y, compiled):
     """Return a function that trains on the rows of these numbers, and returns their loss."""
     import torch
 
+    def loss_of(x, targets):
+        return torch.nn.functional.cross_entropy(network(x), targets)
+
+    loss_of = torch.compile(loss_of) if compiled else loss_of
+
     def step(rows):
         optimizer.zero_grad()
-        outputs = network(X.index_select(0, rows))
-        loss = torch.nn.functional.cross_entropy(outputs, y.index_select(0, rows))
+        loss = loss_of(X.index_select(0, rows), y.index_select(0, rows))
         loss.backward()
         optimizer.step()
         return loss.detach()
@@ -125,8 +129,7 @@ def time_torch(spec, X, y):
     network = torch_network(spec["layers"], spec["block"], X.dtype)
     decay = ALPHA / spec["batch"]
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, weight_decay=decay, fused=True)
-    step = torch_step(network, optimizer, X, y)
-    step = torch.compile(step) if spec["library"] == "compiled" else step
+    step = torch_step(network, optimizer, X, y, compiled=spec["library"] == "compiled")
     warm_up, epochs = spec["epochs"]
     for epoch in range(epochs):
         if epoch == warm_up:

@@ -5,11 +5,13 @@ or `predict.md`. Every figure is the median of rounds; in each round every libra
 """
 
 import sys
+from pathlib import Path
 
 from benchmarks._calls import TASKS
 from benchmarks._pages import command, markdown_table, medians, option_parser, publish, ratio, refuse_part
 from benchmarks._processes import choose_libraries, describe, label, run_alone
 
+DATA = "/usr/share/datasets/fashion-mnist"  # where Debian's package dataset-fashion-mnist has the files
 NOTES = """\
 # Whole calls: {kind}
 
@@ -66,7 +68,7 @@ def parse(kind, arguments):
     """Return the options of the command line."""
     parser = option_parser(kind, __doc__)
     parser.add_argument("--repeats", type=int, default=5, help="calls in a process")
-    parser.add_argument("--data", default="", help="a folder with the IDX files of Fashion-MNIST")
+    parser.add_argument("--data", default=DATA, help="a folder with the IDX files of Fashion-MNIST")
     parser.add_argument("--only", default="", help="part of the names of tasks; default: all")
     return parser.parse_args(arguments)
 
@@ -74,9 +76,9 @@ def parse(kind, arguments):
 def choose_tasks(kind, options):
     """Return the names of the tasks, and name those whose data is not there."""
     tasks = [task for task in TASKS if task.startswith(kind) and options.only in task]
-    missing = [task for task in tasks if "Fashion-MNIST" in task and not options.data]
+    missing = [task for task in tasks if "Fashion-MNIST" in task and not Path(options.data).is_dir()]
     for task in missing:
-        print(f"{task}: needs --data")
+        print(f"{task}: no folder {options.data}, see --data")
     if not tasks:
         raise SystemExit(f"no task of {kind} has {options.only!r} in its name; they are {', '.join(TASKS)}")
     return [task for task in tasks if task not in missing]
@@ -85,7 +87,7 @@ def choose_tasks(kind, options):
 def main(kind, arguments):
     """Measure, print the table, and save the page where asked."""
     options = parse(kind, arguments)
-    refuse_part(options, "only")
+    refuse_part(options, only="")
     libraries = choose_libraries(["sknn", "sklearn", "torch"] if kind == "predict" else ["sknn", "sklearn"])
     labels = [label(library) for library in libraries]
     header = [kind, *(f"{name} ms" for name in labels), *(f"{name} / sknn" for name in labels[1:]), *labels]

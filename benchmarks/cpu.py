@@ -27,9 +27,11 @@ Microseconds a training step, lower is better: median of {rounds} rounds, {dtype
   epoch, after the same epochs; a dash is what a library has not.
 - sknn, scikit-learn, skorch: seconds of a long fit less those of a short one, over the steps between
   them, so that validation and set-up cancel. PyTorch: the bare loop on tensors in memory, fused
-  Adam, no `DataLoader`; its epochs after the first. torch.compile: the whole step, compiled.
+  Adam, no `DataLoader`; its epochs after the first. torch.compile: the same, network and loss compiled. Where the
+  whole step is compiled, the graph breaks behind the loss, too, and the optimizer's part is slower than the fused one.
 - Every library runs in a process of its own, in turn, round by round.
-- Products: the step's matrix products alone, by `np.matmul`, in sknn's process.
+- Products: the step's matrix products alone, by `np.matmul`, in sknn's process. On the two smallest networks that is
+  mostly the calls from Python, which a step of sknn does without.
 """
 
 
@@ -127,7 +129,7 @@ def choose_networks(names):
 def main(arguments):
     """Measure, print the table, and save the page where asked."""
     options = parse(arguments)
-    refuse_part(options, "networks")
+    refuse_part(options, networks="")
     asked = options.libraries.split(",")
     libraries = choose_libraries(asked)
     networks = choose_networks(options.networks.split(",") if options.networks else [])

@@ -53,7 +53,7 @@ def seconds(spec):
 
 def main(arguments):
     """Measure, print the table, and save the page where asked."""
-    options = option_parser("search", __doc__).parse_args(arguments)
+    options = option_parser("search", __doc__, threads=False).parse_args(arguments)
     results = {1: [], CORES: []}
     for _ in range(options.rounds):
         for workers, rounds in results.items():

@@ -105,7 +105,7 @@ def parse(arguments):
 def main(arguments):
     """Measure, print the table, and save the page where asked."""
     options = parse(arguments)
-    refuse_part(options, "only")
+    refuse_part(options, only="", scale=1.0)
     names = options.only.split(",") if options.only else {task.name for task in TASKS}
     results = {task: measure(task, options) for task in TASKS if task.name in names}
     page = NOTES.format(

@@ -21,10 +21,18 @@ def test_unknown_names_are_refused(page, arguments):
         page_of(page)(arguments)
 
 
-@pytest.mark.parametrize("page, part", [("fit", "--only"), ("transformers", "--only"), ("cpu", "--networks")])
-def test_a_part_of_a_page_is_not_saved(page, part):
+@pytest.mark.parametrize(
+    "page, part, value",
+    [
+        ("fit", "--only", "iris"),
+        ("transformers", "--only", "PCA"),
+        ("transformers", "--scale", "0.5"),
+        ("cpu", "--networks", "20-32-10"),
+    ],
+)
+def test_a_part_of_a_page_is_not_saved(page, part, value):
     with pytest.raises(SystemExit, match=f"--save writes whole pages: leave out {part}"):
-        page_of(page)(["--save", part, "20-32-10"])
+        page_of(page)(["--save", part, value])
 
 
 def test_numbers_of_rounds_are_positive(capsys):

@@ -13,8 +13,9 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
+from ._described import RULES
 from ._estimator import MatrixLike, like_input
-from ._mlp import RULES, BaseMLP, has_partial_fit
+from ._mlp import BaseMLP, has_partial_fit
 from ._parameters import block, class_weights, either, interval, one_of, real, resolve
 from ._targets import Labels, Numbers, classification_targets
 from .activations import Activation

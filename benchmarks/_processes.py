@@ -42,8 +42,8 @@ def choose_libraries(names):
     if unknown:
         raise SystemExit(f"unknown library {', '.join(unknown)}; the libraries are {', '.join(LIBRARIES)}")
     missing = [name for name in names if not installed(LIBRARIES[name][1])]
-    if "sknn" in missing:
-        raise SystemExit("sknn: not importable")
+    if "sknn" not in names or "sknn" in missing:
+        raise SystemExit("sknn must be among the libraries, and importable: it is what the others are compared with")
     for name in missing:
         print(f"{label(name)}: not installed")
     return [name for name in names if name not in missing]

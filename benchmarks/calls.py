@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmarks._calls import TASKS
-from benchmarks._pages import command, markdown_table, medians, option_parser, publish, ratio, refuse_part
+from benchmarks._pages import command, markdown_table, medians, option_parser, positive, publish, ratio, refuse_part
 from benchmarks._processes import choose_libraries, describe, label, run_alone
 
 DATA = "/usr/share/datasets/fashion-mnist"  # where Debian's package dataset-fashion-mnist has the files
@@ -67,7 +67,7 @@ def shown(figures):
 def parse(kind, arguments):
     """Return the options of the command line."""
     parser = option_parser(kind, __doc__)
-    parser.add_argument("--repeats", type=int, default=5, help="calls in a process")
+    parser.add_argument("--repeats", type=positive, default=5, help="calls in a process")
     parser.add_argument("--data", default=DATA, help="a folder with the IDX files of Fashion-MNIST")
     parser.add_argument("--only", default="", help="part of the names of tasks; default: all")
     return parser.parse_args(arguments)

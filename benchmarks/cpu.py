@@ -35,6 +35,9 @@ Microseconds a training step, lower is better: median of {rounds} rounds, {dtype
 """
 
 
+ALL = ",".join(LIBRARIES)
+
+
 class Network(NamedTuple):
     """A network, its batch size, batches in an epoch, epochs of the short and long fit, and a building block."""
 
@@ -112,7 +115,7 @@ def parse(arguments):
     """Return the options of the command line."""
     parser = option_parser("cpu", __doc__)
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="float64: cpu-float64.md")
-    parser.add_argument("--libraries", default=",".join(LIBRARIES), help="separated by commas")
+    parser.add_argument("--libraries", default=ALL, help="separated by commas")
     parser.add_argument("--networks", default="", help="such as 64-64-10,20-32-10; default: all")
     return parser.parse_args(arguments)
 
@@ -129,7 +132,7 @@ def choose_networks(names):
 def main(arguments):
     """Measure, print the table, and save the page where asked."""
     options = parse(arguments)
-    refuse_part(options, networks="")
+    refuse_part(options, networks="", libraries=ALL)
     asked = options.libraries.split(",")
     libraries = choose_libraries(asked)
     networks = choose_networks(options.networks.split(",") if options.networks else [])

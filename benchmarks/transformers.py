@@ -7,7 +7,7 @@ the median of rounds; in each round every library runs once, in a process of its
 import sys
 from typing import NamedTuple
 
-from benchmarks._pages import command, markdown_table, medians, option_parser, publish, ratio, refuse_part
+from benchmarks._pages import command, markdown_table, medians, option_parser, positive, publish, ratio, refuse_part
 from benchmarks._processes import describe, run_alone
 
 NOTES = """\
@@ -96,7 +96,7 @@ def task_rows(task, sknn, peer, yardstick):
 def parse(arguments):
     """Return the options of the command line."""
     parser = option_parser("transformers", __doc__)
-    parser.add_argument("--repeats", type=int, default=5, help="calls in a process")
+    parser.add_argument("--repeats", type=positive, default=5, help="calls in a process")
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of rows")
     parser.add_argument("--only", default="", help="names of transformers, separated by commas")
     return parser.parse_args(arguments)

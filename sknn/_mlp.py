@@ -75,9 +75,14 @@ class Job:
     data: Data
     max_iter: int
     told: dict | None
-    n_iter: int = 0
+    first_epoch: int
     stopped: bool = False
     met_rule: bool = False
+
+    @property
+    def n_iter(self):
+        """How many epochs, or iterations, have been trained."""
+        return self.state.epochs - self.first_epoch
 
 
 class BaseMLP(DescribedNetwork, CallbackSupportMixin, BackendMixin, BaseEstimator):
@@ -184,12 +189,12 @@ class BaseMLP(DescribedNetwork, CallbackSupportMixin, BackendMixin, BaseEstimato
                 validation = Validation(X, y, targets.score, sample_weight, judge)
             if validation is not None:
                 watched = self.monitor if isinstance(self.monitor, str) else repr(self.monitor)
-                state.watch((splits, len(validation.y), watched))
+                state.watch((splits, len(validation.y) if splits else validation.fingerprint(backend), watched))
         data = Data(X, y, sample_weight, validation)
         if fresh:
             self._adapt_to_data(backend, network, state, data)
         max_iter = 1 if incremental else self.max_iter
-        return Job(backend, network, targets, options, state, data, max_iter, told)
+        return Job(backend, network, targets, options, state, data, max_iter, told, state.epochs)
 
     def _check_data(self, X, y, fresh):
         if self.dtype is not None:
@@ -289,7 +294,7 @@ class BaseMLP(DescribedNetwork, CallbackSupportMixin, BackendMixin, BaseEstimato
     def _number_rows(self, network, state, n_rows, strata, splits):
         fraction = self.validation_fraction
         split = (lambda stream: split_rows(stream, n_rows, fraction, strata)) if splits else None
-        state.number_rows(n_rows, split)
+        state.number_rows(n_rows, split, fraction if splits else None)
         n_train, batch_size = state.order.shape[1], self._batch_size()
         smallest = batch_size.start if isinstance(batch_size, BatchSchedule) else batch_size
         self._check_batches_mix_rows(network, n_train, smallest)
@@ -328,7 +333,7 @@ class BaseMLP(DescribedNetwork, CallbackSupportMixin, BackendMixin, BaseEstimato
 
     def _train_epochs(self, job, tasks):
         trainer = Trainer(job.backend, job.network, job.options, job.state, job.data)
-        while job.n_iter < job.max_iter:
+        for _ in range(job.max_iter):
             tasks.begin()
             trainer.epoch()
             self._end_epoch(job, trainer.message)
@@ -392,6 +397,7 @@ class BaseMLP(DescribedNetwork, CallbackSupportMixin, BackendMixin, BaseEstimato
             tasks.begin()
             state.theta[0] = parameters
             state.loss_curve.append(np.array([loss]))
+            state.epochs += 1
             self._end_epoch(job)
             job.stopped = tasks.end()
             return job.stopped
@@ -417,7 +423,6 @@ class BaseMLP(DescribedNetwork, CallbackSupportMixin, BackendMixin, BaseEstimato
             warnings.warn(LBFGS_NOT_CONVERGED.format(job.n_iter, result.message), ConvergenceWarning, stacklevel=5)
 
     def _end_epoch(self, job, message=""):
-        job.n_iter += 1
         if not self.verbose:
             return
         print(f"Iteration {job.n_iter}, loss = {job.state.loss_curve[-1][0]:.8f}")

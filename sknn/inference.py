@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .batches import MovingBatch, whole_batch
+from .batches import MovingBatch, is_sparse, whole_batch
 from .network import Pass, run
 from .stages import Training
 
-CHUNK_ELEMENTS = 2**20  # of the widest layer: 4 MB in float32
+CHUNK_ELEMENTS = 2**20  # of the widest buffer: 4 MB in float32
+LEAST_ROWS = 128  # of a chunk, however wide they are: no more than a batch
 
 
 def raw_outputs(backend, network, parameters, statistics, X):
@@ -16,7 +17,20 @@ def raw_outputs(backend, network, parameters, statistics, X):
 
     ``parameters`` and ``statistics`` have the views of each layer where the backend computes, as `Layout` gives them.
     """
-    return ChunkedPass(backend, network, parameters, statistics, X).outputs()
+    n_rows = X.shape[0]
+    if n_rows > most_rows(network, X):
+        return ChunkedPass(backend, network, parameters, statistics, X).outputs()
+    passage = Pass(backend, network, whole_batch(backend, X), n_rows, parameters, statistics)
+    run(passage.forward)
+    return passage.outputs.value
+
+
+def most_rows(network, X, gathers=False):
+    """Return of how many rows of X a chunk may be; what ``gathers`` them needs a buffer for them, too."""
+    widest = max(layer.width for layer in network.layers)
+    if gathers and not is_sparse(X):
+        widest = max(widest, X.shape[1])
+    return max(LEAST_ROWS, CHUNK_ELEMENTS // widest)
 
 
 class ChunkedPass:
@@ -24,7 +38,7 @@ class ChunkedPass:
 
     def __init__(self, backend, network, parameters, statistics, X, rows=None):
         self.n_rows = X.shape[0] if rows is None else rows.shape[1]
-        n_chunks = -(-self.n_rows * max(network.widths) // CHUNK_ELEMENTS)
+        n_chunks = -(-self.n_rows // most_rows(network, X, gathers=rows is not None))
         self._size = -(-self.n_rows // n_chunks)
         self._made_of = backend, network, parameters, statistics
         self._rows = X, rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import zlib
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,6 +11,8 @@ from sklearn.model_selection import train_test_split
 
 from .optimizers import Optimizer
 from .schedules import BatchSchedule, Constant, Schedule
+
+N_COMPARED = 1024  # validation rows, evenly spread, by which others are told from them
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,13 @@ class Validation:
     sample_weight: np.ndarray | None = None
     judge: object = None
 
+    def fingerprint(self, backend):
+        """Return what tells these rows from others: a checksum of targets and weights, and of some rows of X."""
+        probe = self.X[:: max(1, len(self.y) // N_COMPARED)]
+        rows = probe.toarray() if hasattr(probe, "toarray") else backend.to_host(probe)
+        parts = rows, self.y, np.ones(0) if self.sample_weight is None else self.sample_weight
+        return len(self.y), *(zlib.crc32(np.ascontiguousarray(part)) for part in parts)
+
 
 @dataclass
 class State:
@@ -99,8 +109,8 @@ class State:
     ``average`` is their average over the steps, if that is what predictions are made with.
     ``slots (n_slots, models, P)`` is the optimiser's memory. ``streams`` are the random states that draw the batches,
     one for all models or one each; ``order`` and ``validation_rows (streams, ...)`` number rows of the ``n_rows``
-    that were last trained on. ``keys (models, 2)`` choose the random bits of dropout. ``watched`` tells validation sets
-    apart.
+    that were last trained on, a ``fraction`` of them for validation. ``keys (models, 2)`` choose the random bits of
+    dropout. ``watched`` tells validation sets apart.
     """
 
     theta: np.ndarray
@@ -121,6 +131,7 @@ class State:
     order: np.ndarray | None = None
     validation_rows: np.ndarray | None = None
     n_rows: int = 0
+    fraction: float | None = None
     watched: object = None
     keys: np.ndarray | None = None
     steps: int = 0
@@ -263,14 +274,15 @@ class State:
         self.optimizer, self.steps, self.epochs = optimizer.kernel, 0, 0
         self.slots = np.zeros((optimizer.n_slots, *self.theta.shape), self.theta.dtype)
 
-    def number_rows(self, n_rows, split=None):
+    def number_rows(self, n_rows, split=None, fraction=None):
         """Set ``order`` and ``validation_rows`` for data of ``n_rows``, unless they are those of such data already.
 
-        ``split(stream)`` draws the numbers of the training and of the validation rows.
+        ``split(stream)`` draws the numbers of the training rows and of a ``fraction`` for validation.
         """
-        if n_rows == self.n_rows and (split is None) == (self.validation_rows is None):
+        is_split = self.validation_rows is not None
+        if (n_rows, split is not None, fraction) == (self.n_rows, is_split, self.fraction):
             return
-        self.n_rows = n_rows
+        self.n_rows, self.fraction = n_rows, fraction
         if split is None:
             self.order = np.tile(np.arange(n_rows), (len(self.streams), 1))
             self.validation_rows = None

@@ -29,7 +29,22 @@ class Trainer:
     # ---- one epoch ----------------------------------------------------------------------
 
     def epoch(self):
-        """Train for one epoch, record it, and mark the models that stop."""
+        """Train for one epoch, record it, and mark the models that stop.
+
+        Interrupted by Ctrl-C, it leaves the state of an epoch that has ended, or of one that some steps were made of.
+        """
+        state, n_epochs = self.state, self.state.epochs
+        curves = state.loss_curve, state.validation_scores, state.validation_losses
+        lengths = [len(curve) for curve in curves]
+        try:
+            self._run()
+            self._record(self._steps.loss())
+        finally:
+            if state.epochs == n_epochs:
+                for curve, length in zip(curves, lengths, strict=True):
+                    del curve[length:]
+
+    def _run(self):
         state, steps = self.state, self._steps_of_epoch()
         state.write_model(self._start)
         self._draw_order()
@@ -39,9 +54,6 @@ class Trainer:
         finally:
             state.steps += steps.n_done
             self.store()
-        state.samples_seen += int(steps.lengths.sum())
-        state.epochs += 1
-        self._record(steps.loss())
 
     def _steps_of_epoch(self):
         """Return steps on batches of the size that this epoch has."""
@@ -76,10 +88,11 @@ class Trainer:
             scores, losses = self._scoring(model[0]).measure(*model)
             state.validation_scores.append(scores)
             state.validation_losses.append(losses)
-        self._count_no_improvement(model)
-        rates = self.options.schedule.after_epoch(state.learning_rate, state.base_rate, state.samples_seen)
-        state.learning_rate = rates
-        self._stop_on_plateau()
+        seen = state.samples_seen + int(self._steps.lengths.sum())
+        new = {"epochs": state.epochs + 1, "samples_seen": seen, **self._improvement(model)}
+        new["learning_rate"] = self.options.schedule.after_epoch(state.learning_rate, state.base_rate, seen).copy()
+        self._stop_on_plateau(new)
+        vars(state).update(new)  # at once: Ctrl-C finds all of it or nothing
 
     def _scoring(self, theta):
         if self._scores is None:
@@ -115,34 +128,34 @@ class Trainer:
         if live.average is not None:
             live.average[...] = bring(state.average)
 
-    def _count_no_improvement(self, model):
+    def _improvement(self, model):
+        """Return what changes in the state by the last score or loss: the best so far, and for how long it has been."""
         state, options = self.state, self.options
         if options.early_stopping:
             score = -state.validation_losses[-1] if options.monitors_loss else state.validation_scores[-1]
-            stale, better = (
-                ~(score >= state.best_score + options.tol),
-                score > state.best_score,
-            )  # NaN is no improvement
-            state.best_score = np.where(better, score, state.best_score)
-            state.best[better] = np.concatenate(model, axis=1)[better]
+            stale = ~(score >= state.best_score + options.tol)  # NaN is no improvement
+            better = score > state.best_score
+            new = {"best_score": np.where(better, score, state.best_score)}
+            if better.any():
+                new["best"] = np.where(better[:, None], np.concatenate(model, axis=1), state.best)
         else:
             loss = state.loss_curve[-1]
             stale = loss > state.best_loss - options.tol
-            state.best_loss = np.fmin(loss, state.best_loss)
-        state.no_improvement = np.where(stale, state.no_improvement + 1, 0)
+            new = {"best_loss": np.fmin(loss, state.best_loss)}
+        return new | {"no_improvement": np.where(stale, state.no_improvement + 1, 0)}
 
-    def _stop_on_plateau(self):
-        state = self.state
+    def _stop_on_plateau(self, new):
+        """Mark the models that have waited for too long, or lower their learning rate in what is ``new``."""
         self.message = ""
-        waited = (state.no_improvement > self.options.n_iter_no_change) & ~self.stopped
+        waited = (new["no_improvement"] > self.options.n_iter_no_change) & ~self.stopped
         for k in waited.nonzero()[0]:
-            rate = self.options.schedule.after_plateau(state.learning_rate[k])
+            rate = self.options.schedule.after_plateau(new["learning_rate"][k])
             self.message = self._plateau_message(rate)
             if rate is None:
                 self.stopped[k] = True
             else:
-                state.learning_rate[k] = rate
-                state.no_improvement[k] = 0
+                new["learning_rate"][k] = rate
+                new["no_improvement"][k] = 0
 
     def _plateau_message(self, rate):
         options = self.options

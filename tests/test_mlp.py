@@ -1,6 +1,7 @@
 """The estimators' own behaviour: targets, validation, stopping, divergence, interruption, bad input."""
 
 import re
+import sys
 import tracemalloc
 
 import numpy as np
@@ -265,12 +266,31 @@ def test_validation_rows_may_be_sparse():
     assert dense.validation_scores_ == sparse.validation_scores_
 
 
-def test_scores_on_other_validation_rows_are_not_compared():
+@pytest.mark.parametrize(
+    "rows, labels",
+    [(X[30:], y[30:]), (X[-50:], y[-50:]), (X[:50], (y[:50] + 1) % 3), (scipy.sparse.csr_array(X[50:100]), y[50:100])],
+    ids=["more", "as many", "other labels", "sparse"],
+)
+def test_scores_on_other_validation_rows_are_not_compared(rows, labels):
     model = quick(early_stopping=True, warm_start=True).fit(X, y, X_val=X[:50], y_val=y[:50])
     model._state.best_score[:] = 2  # what no score of the other rows can reach
-    model.fit(X, y, X_val=X[30:], y_val=y[30:])
+    model.fit(X, y, X_val=rows, y_val=labels)
     assert len(model.validation_scores_) == model.n_iter_ == 5
-    assert model.best_validation_score_ == max(model.validation_scores_) == model.score(X[30:], y[30:])
+    assert model.best_validation_score_ == max(model.validation_scores_) == model.score(rows, labels)
+
+
+def test_scores_on_the_same_validation_rows_are_compared():
+    model = quick(early_stopping=True, warm_start=True).fit(X, y, X_val=X[:50], y_val=y[:50])
+    model._state.best_score[:] = 2
+    model.fit(X, y, X_val=X[:50].copy(), y_val=y[:50].copy())
+    assert len(model.validation_scores_) == 10 and model.best_validation_score_ == max(model.validation_scores_)
+    assert model._state.best_score == 2
+
+
+def test_another_fraction_is_split_anew():
+    model = quick(early_stopping=True, warm_start=True, validation_fraction=0.5).fit(X, y)
+    assert len(model.set_params(validation_fraction=0.2).fit(X, y)._state.validation_rows[0]) == len(X) // 5
+    assert model.best_validation_score_ == max(model.validation_scores_[-5:])
 
 
 @pytest.mark.parametrize("strange", [None, 1])
@@ -356,6 +376,52 @@ def test_an_interrupted_model_is_usable(monkeypatch):
         model = quick(max_iter=50).fit(X, y)
     assert model.n_iter_ == 3
     np.testing.assert_array_equal(model.predict(X), quick(max_iter=3).fit(X, y).predict(X))
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"early_stopping": True}, {"learning_rate": "adaptive", "solver": "sgd"}], ids=str
+)
+def test_wherever_training_is_interrupted_its_record_fits_together(parameters):
+    """Ctrl-C before any line of the code that records an epoch."""
+    n_lines = lines_of_training(lambda: quick(max_iter=3, **parameters).fit(X, y), stop_at=None)
+    assert n_lines > 60
+    for number in range(n_lines):
+        model = quick(max_iter=3, warm_start=True, **parameters)
+        with pytest.warns(UserWarning, match="Training interrupted by user"):
+            lines_of_training(lambda model=model: model.fit(X, y), stop_at=number)
+        assert_record_fits(model)
+        assert_record_fits(model.fit(X, y))
+
+
+def lines_of_training(fit, stop_at):
+    """Return how many lines of training.py a fit runs; interrupt it before one of them."""
+    seen = 0
+
+    def trace(frame, event, argument):
+        nonlocal seen
+        if not frame.f_code.co_filename.endswith("sknn/training.py"):
+            return None
+        if event == "line":
+            seen += 1
+            if seen - 1 == stop_at:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        fit()
+    finally:
+        sys.settrace(None)
+    return seen
+
+
+def assert_record_fits(model):
+    state = model._state
+    assert len(model.loss_curve_) == state.epochs
+    if model.early_stopping:
+        assert len(model.validation_scores_) == len(model.validation_loss_curve_) == state.epochs
+        assert state.best_score == max(model.validation_scores_, default=-np.inf)
 
 
 # ---- meta-estimators ----------------------------------------------------------------------

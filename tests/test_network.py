@@ -1,6 +1,7 @@
 """Networks: where parameters lie, and passes against plain formulas, differences and PyTorch."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sknn import inference
-from sknn.activations import ACTIVATIONS
+from sknn.activations import ACTIVATIONS, Maxout
 from sknn.inference import ChunkedPass
 from sknn.network import pack
 from tests.helpers import BACKENDS, LOSSES, Pass, make_network, plain_layers, random_targets, slope
@@ -234,6 +235,12 @@ def outputs_case(activation="relu", n_models=3, dtype=float, n_rows=N_ROWS):
     return network, theta, rng.standard_normal((n_rows, N_FEATURES)).astype(dtype)
 
 
+def set_chunk(monkeypatch, rows):
+    """Have chunks of so many rows where the widest layer has six units."""
+    monkeypatch.setattr(inference, "CHUNK_ELEMENTS", int(rows * 6))
+    monkeypatch.setattr(inference, "LEAST_ROWS", 1)
+
+
 def outputs_of(backend, network, theta, X, rows=None):
     statistics = network.initial_statistics(len(theta), theta.dtype)
     views = network.layout.views(theta), network.statistics_layout.views(statistics)
@@ -262,7 +269,7 @@ def test_chunks_are_joined(chunk, n_streams, form, backend, monkeypatch):
     network, theta, X = outputs_case()
     rows = None if n_streams is None else np.random.default_rng(1).integers(N_ROWS, size=(n_streams, 7))
     seen = [np.arange(N_ROWS)] * 3 if rows is None else np.broadcast_to(rows, (3, 7))
-    monkeypatch.setattr(inference, "CHUNK_ELEMENTS", chunk * 6)  # of the widest layer, which has six units
+    set_chunk(monkeypatch, chunk)
     outputs = outputs_of(backend, network, theta, form(X), rows)
     expected = [plain_layers(network, row, X[chosen])[-1] for row, chosen in zip(theta, seen, strict=True)]
     np.testing.assert_allclose(outputs, expected, rtol=1e-12, atol=1e-13)
@@ -275,7 +282,7 @@ def test_chunks_are_joined(chunk, n_streams, form, backend, monkeypatch):
 def test_outputs_follow_the_parameters(chunk, rows, form, backend, monkeypatch):
     """A pass is made once and asked again after each epoch."""
     network, theta, X = outputs_case(n_models=1)
-    monkeypatch.setattr(inference, "CHUNK_ELEMENTS", chunk * 6)
+    set_chunk(monkeypatch, chunk)
     passage = ChunkedPass(backend, network, network.layout.views(theta), [{}] * 3, form(X), rows)
     passage.outputs()
     theta *= 2
@@ -284,10 +291,32 @@ def test_outputs_follow_the_parameters(chunk, rows, form, backend, monkeypatch):
 
 
 def test_a_layer_wider_than_a_chunk_goes_row_by_row(monkeypatch):
-    monkeypatch.setattr(inference, "CHUNK_ELEMENTS", 1)
+    set_chunk(monkeypatch, 1 / 6)
     network, theta, X = outputs_case(n_models=1)
     outputs = outputs_of(BACKENDS["cpu"], network, theta, X)
     np.testing.assert_allclose(outputs[0], plain_layers(network, theta[0], X)[-1], rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "widths, form, gathers, rows",
+    [
+        ((2**20, 100, 10), np.asarray, False, 10_485),  # a view of X needs no buffer
+        ((2**20, 100, 10), scipy.sparse.csr_array, True, 10_485),
+        ((4096, 100, 10), np.asarray, True, 256),
+        ((2**20, 100, 10), np.asarray, True, 128),
+        ((10, 2**20, 10), np.asarray, False, 128),
+    ],
+)
+def test_chunks_are_bounded_by_what_needs_a_buffer(widths, form, gathers, rows):
+    X = form(np.empty((1, widths[0]), np.float32))
+    assert inference.most_rows(make_network(widths, "relu"), X, gathers) == rows
+
+
+def test_units_of_several_pieces_count_as_often():
+    X, widths = np.empty((1, 10)), (10, 2**11, 10)
+    plain = make_network(widths, "relu")
+    pieces = replace(plain, activations=(Maxout(pieces=4),))
+    assert inference.most_rows(plain, X) == 4 * inference.most_rows(pieces, X)
 
 
 @settings(max_examples=30)

@@ -621,6 +621,7 @@ RUNNING = BatchNorm(), BatchNorm(position="post")
 def test_exact_statistics_are_those_of_all_rows(chunk, form, weighted, monkeypatch):
     if chunk:
         monkeypatch.setattr(inference, "CHUNK_ELEMENTS", chunk)
+        monkeypatch.setattr(inference, "LEAST_ROWS", 1)
     weight = np.random.default_rng(0).uniform(0, 3, 150) * (np.arange(150) % 5 > 0) if weighted else None
     model = fitted(form(X), norm=EXACT, activation="tanh", sample_weight=weight)
     outputs = assert_exact(model, EXACT, X, weight)
@@ -678,6 +679,7 @@ def test_after_recalibration_a_batch_has_the_weight_of_momentum():
 def test_recalibration_of_sparse_rows_in_chunks(monkeypatch):
     model = fitted(norm=RUNNING, activation="tanh")
     monkeypatch.setattr(inference, "CHUNK_ELEMENTS", 12 * 7)
+    monkeypatch.setattr(inference, "LEAST_ROWS", 1)
     model.recalibrate_norm(scipy.sparse.csr_array(X[:50]))
     assert_exact(model, RUNNING, X[:50])
 

@@ -35,7 +35,8 @@ Microseconds a training step, lower is better: median of {rounds} rounds, {dtype
 """
 
 
-ALL = ",".join(LIBRARIES)
+# What a saved page has: in double precision the plain peers are enough.
+PEERS = {"float32": ",".join(LIBRARIES), "float64": "sknn,sklearn,torch"}
 
 
 class Network(NamedTuple):
@@ -115,9 +116,11 @@ def parse(arguments):
     """Return the options of the command line."""
     parser = option_parser("cpu", __doc__)
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="float64: cpu-float64.md")
-    parser.add_argument("--libraries", default=ALL, help="separated by commas")
+    parser.add_argument("--libraries", help="separated by commas; default: all, or sknn,sklearn,torch in float64")
     parser.add_argument("--networks", default="", help="such as 64-64-10,20-32-10; default: all")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.libraries = options.libraries or PEERS[options.dtype]
+    return options
 
 
 def choose_networks(names):
@@ -132,7 +135,7 @@ def choose_networks(names):
 def main(arguments):
     """Measure, print the table, and save the page where asked."""
     options = parse(arguments)
-    refuse_part(options, networks="", libraries=ALL)
+    refuse_part(options, networks="", libraries=PEERS[options.dtype])
     asked = options.libraries.split(",")
     libraries = choose_libraries(asked)
     networks = choose_networks(options.networks.split(",") if options.networks else [])

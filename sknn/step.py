@@ -44,19 +44,16 @@ class Tables(NamedTuple):
 
 
 class Ahead(NamedTuple):
-    """Step sizes ``(steps, models)`` of ``n_epochs`` to come from a state on, while its learning rate stays."""
+    """Step sizes ``(steps, models)`` of some epochs from number ``first`` on, while the learning rate stays."""
 
-    steps: int
-    epochs: int
+    first: int
     n_epochs: int
     learning_rate: bytes
     sizes: tuple
 
-    def covers(self, state, n_steps):
-        """Whether the next epoch of ``state``, of ``n_steps`` steps, is among these."""
-        epoch = state.epochs - self.epochs
-        is_next = 0 <= epoch < self.n_epochs and state.steps == self.steps + epoch * n_steps
-        return is_next and state.learning_rate.tobytes() == self.learning_rate
+    def covers(self, state):
+        """Whether the next epoch of ``state`` is among these."""
+        return state.epochs < self.first + self.n_epochs and state.learning_rate.tobytes() == self.learning_rate
 
 
 class Shared(NamedTuple):
@@ -219,9 +216,9 @@ class Steps:
     def _sizes(self, state):
         """Return rates, second rates and shrinkage of the next epoch's steps, or None each."""
         n_steps = len(self.lengths)
-        if self._ahead is None or not self._ahead.covers(state, n_steps):
+        if self._ahead is None or not self._ahead.covers(state):
             self._ahead = self._look_ahead(state, max(1, STEPS_AHEAD // n_steps))
-        first = (state.epochs - self._ahead.epochs) * n_steps
+        first = (state.epochs - self._ahead.first) * n_steps
         return [None if sizes is None else sizes[first : first + n_steps] for sizes in self._ahead.sizes]
 
     def _look_ahead(self, state, n_epochs):
@@ -234,7 +231,7 @@ class Steps:
         if self.options.decouples_decay:
             shrinkage = np.maximum(1 - learning_rates * self.options.alpha, 0)
         sizes = rates, second_rates, shrinkage
-        return Ahead(state.steps, state.epochs, n_epochs, state.learning_rate.tobytes(), sizes)
+        return Ahead(state.epochs, n_epochs, state.learning_rate.tobytes(), sizes)
 
     def _learning_rates(self, state, numbers):
         """Return the learning rate of steps to come, for each model.

@@ -27,7 +27,7 @@ float32, median of {rounds} rounds. Written by
 {table}
 
 - In the same fit of {epochs} epochs: the median over the epochs of the time in the calls.
-- What comes on top of the forward pass is the loss, the link, and the comparison of the labels, most of it fixed.
+- What comes on top of the forward pass is the loss, the link, and the comparison of the labels.
 """
 
 

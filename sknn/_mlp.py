@@ -167,11 +167,7 @@ class BaseMLP(DescribedNetwork, CallbackSupportMixin, BackendMixin, BaseEstimato
         class_weights = self._class_weights(targets, y, sample_weight, incremental)
         sample_weight = by_class(sample_weight, class_weights, targets, y)
         network = self._make_network(X.shape[1], targets)
-        if fresh and self.freeze_norm and network.statistics_layout.size:
-            raise ValueError(
-                "freeze_norm must be False in a first fit, which has no running statistics yet; got True. Fit first, "
-                "then go on with freeze_norm=True by warm_start=True or partial_fit."
-            )
+        self._check_frozen(network, fresh)
         options = self._make_options(network, incremental)
         validation = self._check_validation(backend, X_val, y_val, targets, dtype, class_weights)
         X = by_row(_to_backend(backend, X))
@@ -195,6 +191,13 @@ class BaseMLP(DescribedNetwork, CallbackSupportMixin, BackendMixin, BaseEstimato
             self._adapt_to_data(backend, network, state, data)
         max_iter = 1 if incremental else self.max_iter
         return Job(backend, network, targets, options, state, data, max_iter, told, state.epochs)
+
+    def _check_frozen(self, network, fresh):
+        if fresh and self.freeze_norm and network.statistics_layout.size:
+            raise ValueError(
+                "freeze_norm must be False in a first fit, which has no running statistics yet; got True. Fit first, "
+                "then go on with freeze_norm=True by warm_start=True or partial_fit."
+            )
 
     def _check_data(self, X, y, fresh):
         if self.dtype is not None:

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from .backend.philox import keeps
+from .network import run
 from .stages import transposed
 
 COPIED = 2**26  # bytes of rows up to which a copy of another layout is no matter
@@ -158,8 +159,7 @@ class MovingBatch:
             self._current = whole_batch(self._backend, self._X[first : first + self._n_rows])
             return
         self._clock[1] = first
-        for call in self._draw:
-            call()
+        run(self._draw)
 
     def project(self, W, z):
         """Return the call of z = x @ W."""

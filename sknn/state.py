@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from .batches import is_sparse
 from .optimizers import Optimizer
 from .schedules import BatchSchedule, Constant, Schedule
 
-N_COMPARED = 1024  # validation rows, evenly spread, by which others are told from them
+N_COMPARED = 128  # validation rows, evenly spread, by which others are told from them
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ class Validation:
     def fingerprint(self, backend):
         """Return what tells these rows from others: a checksum of targets and weights, and of some rows of X."""
         probe = self.X[:: max(1, len(self.y) // N_COMPARED)]
-        rows = probe.toarray() if hasattr(probe, "toarray") else backend.to_host(probe)
-        parts = rows, self.y, np.ones(0) if self.sample_weight is None else self.sample_weight
+        rows = (probe.data, probe.indices, probe.indptr) if is_sparse(probe) else (backend.to_host(probe),)
+        parts = *rows, self.y, np.ones(0) if self.sample_weight is None else self.sample_weight
         return len(self.y), *(zlib.crc32(np.ascontiguousarray(part)) for part in parts)
 
 

@@ -19,6 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from sknn import MLPClassifier, MLPRegressor
+from sknn.backend import cpu
+from sknn.state import Validation
 from sknn.training import Trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -277,6 +279,15 @@ def test_scores_on_other_validation_rows_are_not_compared(rows, labels):
     model.fit(X, y, X_val=rows, y_val=labels)
     assert len(model.validation_scores_) == model.n_iter_ == 5
     assert model.best_validation_score_ == max(model.validation_scores_) == model.score(rows, labels)
+
+
+def test_wide_sparse_validation_rows_are_told_apart_as_they_are():
+    """Dense, these 1000 rows of a hashing vectoriser would take 8 GB."""
+    rows = scipy.sparse.random_array((1000, 2**20), density=1e-6, format="csr", random_state=0)
+    other = rows.copy()
+    other.data += 1
+    marks = [Validation(X, np.zeros((1000, 1)), None).fingerprint(cpu.Backend()) for X in (rows, rows.copy(), other)]
+    assert marks[0] == marks[1] != marks[2]
 
 
 def test_scores_on_the_same_validation_rows_are_compared():

@@ -29,7 +29,7 @@ class Loss(Block):
 
     def numbers(self):
         """Return the fields, for fused kernels."""
-        return ()
+        return tuple(vars(self).values())
 
     def objective_factor(self, n_outputs):
         """By what the gradient belongs to the value: gradient = factor * d value / dz."""
@@ -64,9 +64,6 @@ class SoftmaxLogLoss(Loss):
             aim += self.label_smoothing * z.mean(axis=-1)
         return (xp.log(norm) + top)[..., 0] - aim
 
-    def numbers(self):
-        return (self.label_smoothing,)
-
     def link(self, xp, z):
         z -= z.max(axis=-1, keepdims=True)
         xp.exp(z, out=z)
@@ -93,9 +90,6 @@ class BinaryLogLoss(Loss):
         y = (1 - self.label_smoothing) * y + self.label_smoothing / 2
         dz[...] = xp.where(z >= 0, 1, decay) / (1 + decay) - y
         return (xp.maximum(z, 0) - y * z + xp.log1p(decay)).sum(axis=-1)
-
-    def numbers(self):
-        return (self.label_smoothing,)
 
     def link(self, xp, z):
         link_logistic(xp, z)
@@ -160,10 +154,6 @@ class SquaredError(RegressionLoss):
 
     def link(self, xp, z):
         pass
-
-    def numbers(self):
-        """Return the fields, for fused kernels."""
-        return ()
 
     def objective_factor(self, n_outputs):
         return n_outputs

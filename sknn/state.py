@@ -306,7 +306,7 @@ class State:
 
         return replace(
             self,
-            slots=self.slots[:, models],
+            slots=self.slots.take(models, axis=1),
             streams=[copy.deepcopy(self.streams[s]) for s in streams],
             loss_curve=[loss[models] for loss in self.loss_curve],
             validation_scores=[score[models] for score in self.validation_scores],

@@ -22,8 +22,9 @@ from sknn.losses import (
 from sknn.network import Network, run
 from sknn.network import Pass as Passage
 from sknn.stages import Training
+from tests import simulator
 
-BACKENDS = {"reference": reference.Backend(np), "cpu": cpu.Backend()}
+BACKENDS = {"reference": reference.Backend(np), "cpu": cpu.Backend(), "cuda": simulator.Backend()}
 LOSSES = {
     "softmax_log_loss": SoftmaxLogLoss(),
     "binary_log_loss": BinaryLogLoss(),

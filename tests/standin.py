@@ -5,6 +5,7 @@ two differ it is the stricter one: it has no ``__array_function__``, so ``numpy.
 """
 
 import contextlib
+import functools
 import os
 import sys
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ import scipy.special
 
 from sknn import backend
 from sknn.backend import cuda
+from tests import simulator
 
 FUNCTIONS = """
     abs absolute add all amax amin any arange argmax argmin argsort atleast_2d bincount broadcast_arrays broadcast_to
@@ -63,6 +65,10 @@ class ndarray:
     def flags(self):
         flags = self._host.flags  # without writeable, which is NumPy's alone
         return SimpleNamespace(c_contiguous=flags.c_contiguous, f_contiguous=flags.f_contiguous, owndata=flags.owndata)
+
+    @property
+    def data(self):
+        return SimpleNamespace(ptr=self._host.ctypes.data)
 
     def get(self):
         return self._host.copy()
@@ -184,13 +190,29 @@ def asnumpy(values):
     return values.get() if isinstance(values, ndarray) else np.asarray(values)
 
 
+def _pointer(argument):
+    if not isinstance(argument, ndarray):
+        raise TypeError(f"Unsupported type {type(argument)}")
+    return argument.data.ptr
+
+
 class _Module:
-    """The namespace of the cupy module."""
+    """The namespace of the cupy module; its kernels are simulated."""
 
     ndarray = ndarray
     array, asarray, asnumpy = staticmethod(array), staticmethod(asarray), staticmethod(asnumpy)
     linalg = SimpleNamespace(**{name: _on_device(name, getattr(np.linalg, name)) for name in ("eigh", "qr", "svd")})
-    cuda = SimpleNamespace(runtime=SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=CUDARuntimeError))
+    RawModule = staticmethod(functools.partial(simulator.RawModule, pointer=_pointer))
+    cuda = SimpleNamespace(
+        cublas=simulator.cublas,
+        get_cublas_handle=simulator.get_cublas_handle,
+        runtime=SimpleNamespace(
+            getDeviceCount=lambda: 1,
+            CUDARuntimeError=CUDARuntimeError,
+            CUDA_R_32F=simulator.cublas.CUDA_R_32F,
+            CUDA_R_64F=simulator.cublas.CUDA_R_64F,
+        ),
+    )
 
     def __getattr__(self, name):
         if name in CONSTANTS:

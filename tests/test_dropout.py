@@ -9,7 +9,7 @@ from sklearn.datasets import load_iris
 from sklearn.preprocessing import scale
 
 from sknn import MLPClassifier, MLPRegressor
-from sknn.backend import _loops, cpu, reference
+from sknn.backend import _loops
 from sknn.backend.philox import philox
 from sknn.stages import Noise
 from tests.helpers import BACKENDS
@@ -112,15 +112,16 @@ def test_fused_kernels_are_their_definitions(shape, shared, n_models, dtype):
     d = rng.standard_normal((n_models, *shape)).astype(dtype)
     for stream in range(3):
         found = []
-        for backend in (reference.Backend(np), cpu.Backend()):
+        for backend in BACKENDS.values():
             noise, gradient = make_noise(n_models), d.copy()
             keep, out = dropped(backend, x, noise, stream)
             backend.dropout_backward(gradient, noise, stream, keep)
             assert out.dtype == dtype
             found.append((keep, out, gradient))
-        np.testing.assert_array_equal(found[0][0], found[1][0])
-        for ours, theirs in zip(found[1][1:], found[0][1:], strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=3 * np.finfo(dtype).eps)
+        for kept, *numbers in found[1:]:
+            np.testing.assert_array_equal(kept, found[0][0])
+            for ours, theirs in zip(numbers, found[0][1:], strict=True):
+                np.testing.assert_allclose(ours, theirs, rtol=3 * np.finfo(dtype).eps)
 
 
 @each_backend

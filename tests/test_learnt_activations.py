@@ -12,7 +12,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sknn import MLPClassifier, MLPRegressor
 from sknn.activations import Maxout, PReLU
-from sknn.backend import cpu, reference
 from sknn.normalization import BatchNorm
 from tests.helpers import BACKENDS, make_network
 
@@ -108,13 +107,14 @@ def test_fused_kernels_are_their_definitions(pieces, n_models, dtype):
     z, dy = rng.integers(-3, 3, (n_models, 7, 4 * pieces)).astype(dtype), rng.standard_normal((n_models, 7, 4))
     z[:, 0, 1] = np.nan
     found = []
-    for backend in (reference.Backend(np), cpu.Backend()):
+    for backend in BACKENDS.values():
         choice, out = maxed(backend, z, pieces)
         dz = np.empty_like(z)
         backend.maxout_backward(dy.astype(dtype), choice, dz)
         found.append((choice, out, dz))
-    for ours, theirs in zip(*found, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    for each in zip(*found, strict=True):
+        for other in each[1:]:
+            np.testing.assert_array_equal(other, each[0])
 
 
 def test_a_network_of_maxout_units_is_pytorchs():

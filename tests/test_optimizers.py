@@ -63,6 +63,7 @@ def move(backend, optimizers, theta, rates, gradient=gradient, alpha=0.0, scale=
     hyper = np.array([optimizer.hyper() for optimizer in optimizers], dtype)
     scales = np.full(rates.shape, scale, dtype)
     second = second_rates(optimizers, rates)
+    second = None if second is None else second.astype(dtype)
     losses = np.zeros(rates.shape)
     tables = Tables(np.zeros(2, np.int64), None, scales, rates.astype(dtype), losses, second)
     alpha, path = np.full(n_models, alpha, dtype), [theta.copy()]

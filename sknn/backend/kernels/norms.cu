@@ -1,0 +1,123 @@
+// Normalisation by the rows of a batch, which `bounds` cut into parts with moments (models, parts, units) of their own.
+
+// Block (x, y, z): some units, a model, a part. Weighted mean, biased variance and one over the standard deviation.
+extern "C" __global__ void batch_moments(const real* x, const real* weight, int weight_stride, const long long* bounds,
+                                         real eps, real* mean, real* variance, real* inverse, int n_rows, int n_units)
+{
+    int unit = blockIdx.x * COLUMNS + threadIdx.x, part = blockIdx.z;
+    int first = (int)bounds[part], last = unit < n_units ? (int)bounds[part + 1] : first;
+    const real* values = x + of_model((long long)n_rows * n_units) + unit;
+    const real* weights = weight + of_model(weight_stride);
+    real total = 0, sum = 0, squares = 0;
+    for (int row = first + threadIdx.y; row < last; row += LANES) {
+        total += weights[row];
+        sum += weights[row] * values[(long long)row * n_units];
+    }
+    total = lane_sum(total);
+    real share = 1 / (total > 0 ? total : real(1)), center = lane_sum(sum) * share;
+    for (int row = first + threadIdx.y; row < last; row += LANES) {
+        real deviation = values[(long long)row * n_units] - center;
+        squares += weights[row] * deviation * deviation;
+    }
+    real spread = lane_sum(squares) * share;
+    if (threadIdx.y > 0 || unit >= n_units) return;
+    long long at = (of_model(gridDim.z) + part) * n_units + unit;
+    mean[at] = center;
+    variance[at] = spread;
+    inverse[at] = 1 / sqrt(spread + eps);
+}
+
+// A block a model: running moments move on by the parts of a batch, one after the other.
+extern "C" __global__ void track_moments(const real* mean, const real* variance, const real* weight, int weight_stride,
+                                         const long long* bounds, int n_parts, real momentum, real* means,
+                                         int means_stride, real* variances, int variances_stride, real* updates,
+                                         int updates_stride, int n_units)
+{
+    const real* weights = weight + of_model(weight_stride);
+    real seen = updates[of_model(updates_stride)];
+    for (int part = 0; part < n_parts; ++part) {
+        double sum = 0;
+        for (int row = (int)bounds[part] + threadIdx.x; row < bounds[part + 1]; row += blockDim.x) sum += weights[row];
+        real total = (real)block_sum(sum);
+        if (!(total > 0)) continue;
+        seen += 1;
+        real newest = 1 / seen, rate = momentum > newest ? momentum : newest;
+        real correction = total >= 2 ? total / (total - 1) : real(1);
+        for (int unit = threadIdx.x; unit < n_units; unit += blockDim.x) {
+            long long from = (of_model(n_parts) + part) * n_units + unit;
+            real* center = means + of_model(means_stride) + unit;
+            real* spread = variances + of_model(variances_stride) + unit;
+            *center += rate * (mean[from] - *center);
+            *spread += rate * (correction * variance[from] - *spread);
+        }
+    }
+    if (threadIdx.x == 0) updates[of_model(updates_stride)] = seen;
+}
+
+// x = (x - mean) * inverse in each part; y = gain * x. Strides are those between models; inverse is contiguous.
+extern "C" __global__ void standardize(real* x, const real* mean, int mean_stride, const real* inverse,
+                                       const real* gain, int gain_stride, const long long* bounds, int n_parts, real* y,
+                                       int n_rows, int n_units)
+{
+    long long i = thread_number();
+    if (i >= (long long)n_rows * n_units) return;
+    int row = (int)((unsigned)i / n_units), unit = (int)((unsigned)i % n_units), part = 0;
+    while (part + 1 < n_parts && row >= bounds[part + 1]) ++part;
+    long long at = of_model((long long)n_rows * n_units) + i;
+    real center = mean[of_model(mean_stride) + (long long)part * n_units + unit];
+    real standard = (x[at] - center) * inverse[(of_model(n_parts) + part) * n_units + unit];
+    x[at] = standard;
+    y[at] = gain[of_model(gain_stride) + unit] * standard;
+}
+
+// d, the gradient on gain * x, becomes that on what was standardised to x by its batch: see reference.py.
+extern "C" __global__ void standardize_backward(real* d, const real* x, const real* inverse, const real* gain,
+                                                int gain_stride, const real* weight, int weight_stride,
+                                                const long long* bounds, int n_parts, real* d_gain, int d_gain_stride,
+                                                int n_rows, int n_units)
+{
+    int unit = blockIdx.x * COLUMNS + threadIdx.x;
+    bool is_unit = unit < n_units;
+    const real* weights = weight + of_model(weight_stride);
+    long long first_row = of_model(n_rows);
+    real gain_sum = 0;
+    for (int part = 0; part < n_parts; ++part) {
+        int first = (int)bounds[part], last = is_unit ? (int)bounds[part + 1] : first;
+        real total = 0, sum = 0, along = 0;
+        for (int row = first + threadIdx.y; row < last; row += LANES) {
+            long long at = (first_row + row) * n_units + unit;
+            total += weights[row];
+            sum += d[at];
+            along += d[at] * x[at];
+        }
+        total = lane_sum(total);
+        sum = lane_sum(sum);
+        along = lane_sum(along);
+        gain_sum += along;
+        if (!is_unit) continue;
+        real share = 1 / (total > 0 ? total : real(1));
+        real factor = gain[of_model(gain_stride) + unit] * inverse[(of_model(n_parts) + part) * n_units + unit];
+        for (int row = first + threadIdx.y; row < last; row += LANES) {
+            long long at = (first_row + row) * n_units + unit;
+            d[at] = (d[at] - weights[row] * share * (sum + x[at] * along)) * factor;
+        }
+    }
+    if (threadIdx.y == 0 && is_unit) d_gain[of_model(d_gain_stride) + unit] = gain_sum;
+}
+
+// The same where moments are fixed.
+extern "C" __global__ void scale_backward(real* d, const real* x, const real* inverse, const real* gain,
+                                          int gain_stride, real* d_gain, int d_gain_stride, int n_rows, int n_units)
+{
+    int unit = blockIdx.x * COLUMNS + threadIdx.x;
+    bool is_unit = unit < n_units;
+    real along = 0;
+    real factor = is_unit ? gain[of_model(gain_stride) + unit] * inverse[of_model(n_units) + unit] : real(0);
+    for (int row = threadIdx.y; row < n_rows && is_unit; row += LANES) {
+        long long at = (of_model(n_rows) + row) * n_units + unit;
+        along += d[at] * x[at];
+        d[at] *= factor;
+    }
+    along = lane_sum(along);
+    if (threadIdx.y == 0 && is_unit) d_gain[of_model(d_gain_stride) + unit] = along;
+}

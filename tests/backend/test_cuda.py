@@ -1,0 +1,361 @@
+"""CUDA kernels without a GPU: compiled for GPUs, their arithmetic to the bit, plans as a graph would run them.
+
+That each equals its definition is in test_overrides.py, and in the tests of what it is for.
+"""
+
+import ctypes
+import re
+
+import numpy as np
+import pytest
+
+from sknn.activations import ACTIVATIONS, ELU, GELU, LeakyReLU
+from sknn.backend import _kernels, _launches
+from sknn.optimizers import OPTIMIZERS
+from tests import simulator
+from tests.backend.nvrtc import compiled
+from tests.helpers import LOSSES
+from tests.simulator import cublas, recorder
+from tests.test_training import SCENARIOS, train
+
+each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+KERNELS = simulator.KERNEL.findall(_kernels.source())
+# Kernels for single precision that need double precision for a few numbers: sums over many rows, and what dropout
+# and averages share with the reference to the bit.
+WITH_DOUBLES = {
+    *("softmax_loss", "elementwise_loss", "add_up", "update", "add_l1", "sum_of_squares", "shorten", "average"),
+    *("track_moments", "chunk_moments", "merge_chunks", "dropout", "dropout_backward"),
+}
+
+
+# ---- compiled for GPUs ------------------------------------------------------------------
+
+
+@each_dtype
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+def test_kernels_compile_without_spills(architecture, dtype):
+    options = *_kernels.options(dtype), f"-arch={architecture}", "--ptxas-options=-v"
+    done = compiled(_kernels.source(), *options)
+    assert done.succeeded, done.log
+    assert "warning" not in done.log
+    assert set(re.findall(r"entry function '(\w+)'", done.log)) == set(KERNELS)
+    spilled = [int(n) for n in re.findall(r"(\d+) bytes spill", done.log)]
+    assert len(spilled) == 2 * len(KERNELS) and not any(spilled)
+
+
+def test_a_spill_would_be_seen():
+    hungry = 'extern "C" __global__ void __launch_bounds__(1024, 2) hungry(float* x) {\n  float y[200];\n'
+    hungry += "  for (int i = 0; i < 200; ++i) y[i] = x[i * 7];\n  for (int j = 0; j < 9; ++j) {\n"
+    hungry += "  #pragma unroll\n  for (int i = 0; i < 200; ++i) y[i] = y[i] * y[(i * 3 + 1) % 200] + x[i];\n  }\n"
+    hungry += "  for (int i = 0; i < 200; ++i) x[i] = y[i];\n}"
+    log = compiled(hungry, "-arch=sm_90", "--ptxas-options=-v").log
+    assert any(int(n) for n in re.findall(r"(\d+) bytes spill", log))
+
+
+def test_an_error_would_be_seen():
+    done = compiled(_kernels.source().replace("return", "retrun", 1), *_kernels.options(np.float32), "-arch=sm_90")
+    assert not done.succeeded and "retrun" in done.log
+
+
+def test_single_precision_needs_no_double_precision():
+    done = compiled(_kernels.source(), *_kernels.options(np.float32), "-arch=compute_90")
+    entries = dict(re.findall(r"\.entry (\w+)\((.*?)(?=\.entry|\Z)", done.ptx, re.DOTALL))
+    assert {name for name, text in entries.items() if ".f64" in text} == WITH_DOUBLES
+
+
+# ---- arithmetic of one element ----------------------------------------------------------
+
+ELEMENTS = """
+extern "C" real one_activation(int kind, real z, real a, real b) { return activation(kind, z, a, b); }
+extern "C" real one_slope(int kind, real v, real a, real b) { return activation_slope(kind, v, a, b); }
+extern "C" void one_philox(unsigned* counter, unsigned* key) { philox(counter, key[0], key[1]); }
+extern "C" real one_update(int kind, real w, real g, real* s, const real* h, real rate, real second_rate)
+{
+    return updated(kind, w, g, s, h, rate, second_rate);
+}
+"""
+EXACT = {"identity", "relu", "leaky_relu"}  # without a function that libraries round in their own ways
+COMPARED = [*ACTIVATIONS.values(), LeakyReLU(0.3), ELU(0.5), GELU("tanh")]
+SERVED = [block for block in COMPARED if block.kernel in _kernels.numbers_of("Activation")]
+
+
+def elements(dtype):
+    """Return the functions of elements.h, compiled for this machine, and the C type of their numbers."""
+    header = (_kernels.FOLDER / "elements.h").read_text()
+    define = _kernels.options(dtype)[1]
+    math = "#include <cmath>\nusing namespace std;\n"
+    library = simulator.compile_source(math + header + ELEMENTS, define, "-Wno-unused-function")
+    real = ctypes.c_float if dtype == np.float32 else ctypes.c_double
+    for name in ("one_activation", "one_slope", "one_update"):
+        getattr(library, name).restype = real
+    return library, real
+
+
+@each_dtype
+@pytest.mark.parametrize("activation", SERVED, ids=repr)
+def test_activations_are_the_references(activation, dtype):
+    library, real = elements(dtype)
+    kind, numbers = _kernels.numbers_of("Activation")[activation.kernel], _launches.two(activation.numbers())
+    z = np.concatenate([np.linspace(-30, 30, 601), [np.inf, -np.inf, np.nan, 1e6, -1e6]]).astype(dtype)
+    y, slope = np.empty_like(z), np.ones_like(z)
+    with np.errstate(all="ignore"):
+        activation.forward(np, z.copy(), y)
+        activation.backward(np, slope, z, y)
+    given = y if activation.in_place else z
+
+    def each(function, values):
+        return np.array([function(kind, real(v), *map(real, numbers)) for v in values], dtype)
+
+    found, found_slope = each(library.one_activation, z), each(library.one_slope, given)
+    if activation.kernel in EXACT:
+        np.testing.assert_array_equal(found, y)
+        np.testing.assert_array_equal(found_slope, slope)
+    else:
+        eps = np.finfo(dtype).eps
+        np.testing.assert_allclose(found, y, rtol=8 * eps, atol=16 * eps)  # 1 + tanh and 1 + erf cancel
+        np.testing.assert_allclose(found_slope, slope, rtol=32 * eps, atol=32 * eps)
+
+
+@pytest.mark.parametrize(
+    "counter, key, words",
+    [
+        ([0] * 4, [0] * 2, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+        ([2**32 - 1] * 4, [2**32 - 1] * 2, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+        (
+            [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
+            [0xA4093822, 0x299F31D0],
+            "d16cfe09 94fdcceb 5001e420 24126ea1",
+        ),
+    ],
+    ids=["zeros", "ones", "pi"],
+)
+def test_known_answers_of_philox(counter, key, words):
+    """The test vectors of the authors' library, Random123 (kat_vectors)."""
+    library, _ = elements(np.float32)
+    counter, key = np.array(counter, np.uint32), np.array(key, np.uint32)
+    library.one_philox(*(ctypes.c_void_p(array.ctypes.data) for array in (counter, key)))
+    assert " ".join(f"{word:08x}" for word in counter) == words
+
+
+@each_dtype
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_are_the_references_to_the_bit(name, dtype):
+    optimizer, (library, real) = OPTIMIZERS[name](), elements(dtype)
+    kind, rng = _kernels.numbers_of("Optimizer")[optimizer.kernel], np.random.default_rng(0)
+    hyper, n = np.array([optimizer.hyper()], dtype), 50
+    theta, slots = rng.standard_normal((1, n)).astype(dtype), np.zeros((optimizer.n_slots, 1, n), dtype)
+    own, own_slots = theta.copy(), slots.copy()
+    for _ in range(5):
+        grad = rng.standard_normal((1, n)).astype(dtype)
+        rates = rng.random((2, 1, 1)).astype(dtype)
+        for i in range(n):
+            memory = own_slots[:, 0, i].copy()
+            given = (ctypes.c_void_p(array.ctypes.data) for array in (memory, hyper))
+            own[0, i] = library.one_update(kind, real(own[0, i]), real(grad[0, i]), *given, *map(real, rates[:, 0, 0]))
+            own_slots[:, 0, i] = memory
+        optimizer.update(np, theta, grad.copy(), slots, hyper, *rates)
+        np.testing.assert_array_equal(own, theta)
+        np.testing.assert_array_equal(own_slots, slots)
+
+
+def test_building_blocks_that_kernels_know_are_building_blocks():
+    """Names of the enumerations are those of building blocks, so that none is left behind by a change of name."""
+    assert set(_kernels.numbers_of("Activation")) == {block.kernel for block in COMPARED} - {"prelu", "maxout"}
+    assert set(_kernels.numbers_of("Loss")) == {loss.kernel for loss in LOSSES.values()}
+    assert set(_kernels.numbers_of("Optimizer")) == {cls.kernel for cls in OPTIMIZERS.values()}
+    links = {f"link_{loss.link_name}" for loss in LOSSES.values()}
+    assert set(_kernels.numbers_of("Link")) == links
+
+
+def test_kernels_have_numbers_for_all_slots():
+    most = int(re.search(r"MOST_SLOTS = (\d+)", _kernels.source()).group(1))
+    assert max(cls.n_slots for cls in OPTIMIZERS.values()) == most
+    sizes = {name: int(re.search(rf"\b{name} = (\d+)", _kernels.source()).group(1)) for name in ("COLUMNS", "LANES")}
+    assert sizes == {"COLUMNS": _launches.COLUMNS, "LANES": _launches.LANES}
+
+
+# ---- what launches are given ------------------------------------------------------------
+
+
+def test_arrays_that_are_not_contiguous_are_refused():
+    kernels = _kernels.Kernels(simulator.NumPyWithKernels(), np.float32)
+    with pytest.raises(ValueError, match="must be contiguous"):
+        kernels.launch("advance", (1,), (1,), np.zeros(6, np.int64)[::2], 1)
+    with pytest.raises(ValueError, match="side by side"):
+        _kernels.PerModel(np.zeros((2, 3, 4)).swapaxes(1, 2)).expand()
+
+
+@pytest.mark.parametrize("n_models, expected", [(1, 0), (3, 20)])
+def test_numbers_between_models(n_models, expected):
+    flat = np.zeros((n_models, 20))
+    assert _kernels.PerModel(flat[:, 3:9].reshape(n_models, 2, 3)).expand()[1] == expected
+
+
+def test_sizes_that_are_too_large_are_refused():
+    kernels = _kernels.Kernels(simulator.NumPyWithKernels(), np.float32)
+    with pytest.raises(OverflowError):
+        kernels.launch("advance", (1,), (1,), np.zeros(3, np.int64), 2**31)
+
+
+# ---- products ---------------------------------------------------------------------------
+
+
+@each_dtype
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 5, 3), (4, 1, 3), (4, 5, 1), (4, 5, 3)], ids=str)
+@pytest.mark.parametrize("layout", ["plain", "a turned", "b turned", "both turned", "weights in theta"])
+def test_products_of_all_layouts(layout, shape, dtype):
+    rng, (rows, inner, columns) = np.random.default_rng(0), shape
+    a, b = rng.standard_normal((1, rows, inner)), rng.standard_normal((3, inner, columns))
+    a, b = a.astype(dtype), b.astype(dtype)
+    if layout in ("a turned", "both turned"):
+        a = a.swapaxes(1, 2).copy().swapaxes(1, 2)
+    if layout in ("b turned", "both turned"):
+        b = b.swapaxes(1, 2).copy().swapaxes(1, 2)
+    if layout == "weights in theta":
+        theta = np.zeros((3, b[0].size + 7), dtype)
+        theta[:, 4:-3] = b.reshape(3, -1)
+        b = theta[:, 4:-3].reshape(b.shape)
+        assert np.shares_memory(b, theta)
+    out = np.full((3, rows, columns), np.nan, dtype)
+    simulator.Backend().matmul(a, b, out)
+    np.testing.assert_allclose(out, a @ b, rtol=20 * np.finfo(dtype).eps, atol=20 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("precision, digits", [("float32", 1e-6), ("tf32", 5e-4), ("bfloat16", 4e-3)])
+def test_precision_is_how_single_precision_is_multiplied(precision, digits):
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(1, 2, (2, 1, 30, 30))
+    backend, out = simulator.Backend(precision), np.empty((1, 30, 30), np.float32)
+    backend.matmul(a.astype(np.float32), b.astype(np.float32), out)
+    error = np.abs(out / (a @ b) - 1).max()
+    assert digits / 100 < error < digits
+    exact = np.empty((1, 30, 30))
+    backend.matmul(a, b, exact)
+    np.testing.assert_allclose(exact, a @ b, rtol=1e-14)
+
+
+def test_rounding_is_to_nearest_even():
+    """Of the stand-in for tensor cores: bfloat16 has 8 significant bits."""
+    values = np.array([1, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20, np.inf, np.nan, -1 - 2**-9], np.float32)
+    expected = np.array([1, 1, 1 + 2**-6, 1 + 2**-7, np.inf, np.nan, -1], np.float32)
+    np.testing.assert_array_equal(cublas.rounded(values, 16), expected)
+
+
+# ---- plans as a graph would run them ----------------------------------------------------
+
+NOT_CAPTURED = {  # by the kernel of the reference that is in the way, or as SciPy multiplies
+    "dropout, sparse": "_cut",
+    "sparse": "_cut",
+    "weight norm": "_cut",
+    "learnt activations": "bias_activation",
+    "batch renorm": "renorm",
+    "layer norm": "standardize_groups",
+    "group norm": "standardize_groups",
+}
+
+
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in NOT_CAPTURED])
+def test_what_is_captured_trains_as_what_is_not(name):
+    """Numbers of the step, learning rates, seeds and losses are read where they change, and nothing is allocated."""
+    captured, called = (
+        train(SCENARIOS[name], backend, True, [0, 1, 2]) for backend in (recorder.Backend(), simulator.Backend())
+    )
+    for mine, other in zip(captured, called, strict=True):
+        for field in ("theta", "statistics", "slots", "loss_curve", "validation_scores"):
+            np.testing.assert_array_equal(getattr(mine, field), getattr(other, field), err_msg=field)
+
+
+@pytest.mark.parametrize("name", NOT_CAPTURED)
+def test_what_is_not_captured_is_known(name):
+    with pytest.raises(recorder.NotCapturable, match=NOT_CAPTURED[name]):
+        train(SCENARIOS[name], recorder.Backend(), True, [0, 1, 2])
+
+
+def test_a_scalar_that_is_baked_in_would_be_seen():
+    backend, clock, step = recorder.Backend(), np.zeros(3, np.int64), [np.int32(5)]
+    kernels = _kernels.Kernels(backend.xp, np.float32)
+    graph = backend.prepare([kernels.launch("advance", (1,), (1,), clock, step[0])])
+    step[0] = np.int32(7)
+    graph.run(3)
+    assert clock.tolist() == [3, 15, 0]
+
+
+def test_an_allocation_while_replaying_is_refused():
+    backend = recorder.Backend()
+    graph = backend.prepare([])
+    graph._calls.append(lambda: backend.xp.empty(3))
+    with pytest.raises(AttributeError):
+        graph.run(1)
+    assert backend.xp is not None
+
+
+# ---- the simulator sees what a GPU would not say ----------------------------------------
+
+MISTAKES = """
+extern "C" __global__ void parts_way(int* x)
+{
+    if (threadIdx.x < 3) x[threadIdx.x] = __shfl_xor_sync(0xFFFFFFFFu, 1, 1);
+}
+extern "C" __global__ void leaves_early(int* x)
+{
+    if (threadIdx.x >= 32) return;
+    __syncthreads();
+}
+extern "C" __global__ void no_barrier(int* x)
+{
+    __shared__ int shared[64];
+    shared[threadIdx.x] = threadIdx.x;
+    x[threadIdx.x] = shared[63 - threadIdx.x];
+}
+extern "C" __global__ void turned(int* x)
+{
+    __shared__ int shared[64];
+    shared[threadIdx.x] = threadIdx.x;
+    __syncthreads();
+    x[threadIdx.x] = shared[63 - threadIdx.x];
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def mistakes():
+    return simulator.NumPyWithKernels().RawModule(code=MISTAKES)
+
+
+@pytest.mark.parametrize("name, message", [("parts_way", "part ways"), ("leaves_early", "end before a barrier")])
+def test_threads_must_meet(mistakes, name, message):
+    with pytest.raises(ValueError, match=message):
+        mistakes.get_function(name)((1,), (64,), (np.zeros(64, np.int32),))
+
+
+def test_a_missing_barrier_is_seen(mistakes):
+    found = {name: np.full(64, -1, np.int32) for name in ("no_barrier", "turned")}
+    for name, array in found.items():
+        mistakes.get_function(name)((1,), (64,), (array,))
+    np.testing.assert_array_equal(found["turned"], np.arange(64)[::-1])
+    assert (found["no_barrier"] != found["turned"]).any()
+
+
+@pytest.mark.parametrize(
+    "arguments, error, message",
+    [
+        ((np.zeros(64, np.int64),), ValueError, r"argument 0 must be i4\*; got i8\*"),
+        ((np.int32(1),), ValueError, r"argument 0 must be i4\*; got i4"),
+        ((), ValueError, "must have 1 arguments; got 0"),
+        ((1,), TypeError, "arrays and NumPy's numbers; got 1"),
+    ],
+)
+def test_wrong_arguments_are_refused(mistakes, arguments, error, message):
+    with pytest.raises(error, match=message):
+        mistakes.get_function("turned")((1,), (64,), arguments)
+
+
+@pytest.mark.parametrize("grid, block", [((1,), (2048,)), ((0,), (32,)), ((1, 2**16), (32,))])
+def test_sizes_that_a_gpu_refuses_are_refused(mistakes, grid, block):
+    with pytest.raises(ValueError, match="too large|empty"):
+        mistakes.get_function("turned")(grid, block, (np.zeros(64, np.int32),))
+
+
+def test_a_source_that_does_not_compile_is_refused():
+    with pytest.raises(RuntimeError, match="refused the source"):
+        simulator.compile_source("this is no source")

@@ -1,0 +1,51 @@
+"""What a CUDA graph does to a training step, on NumPy arrays: it is captured once and replayed as it was.
+
+Capturing freezes scalars and the places of buffers. While it is replayed nothing can be allocated or read by the host,
+as the array module is out of reach; what a plan consists of besides launches is refused.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from tests import simulator
+
+
+class NotCapturable(Exception):
+    """A plan has a call that is no launch."""
+
+
+class Graph:
+    """Calls that were captured."""
+
+    def __init__(self, backend, calls):
+        self._backend, self._calls = backend, calls
+
+    def run(self, times):
+        """Replay the calls some times."""
+        array_module, self._backend.xp = self._backend.xp, None
+        try:
+            for _ in range(times):
+                for call in self._calls:
+                    call()
+        finally:
+            self._backend.xp = array_module
+
+
+class Backend(simulator.Backend):
+    """The CUDA backend on NumPy arrays, whose plans are captured."""
+
+    def prepare(self, plan):
+        return Graph(self, [self._frozen(call) for call in super().prepare(plan).plan])
+
+    def _frozen(self, call):
+        method = getattr(call, "func", call)
+        owner = getattr(method, "__self__", None)
+        if isinstance(owner, simulator.RawModule):
+            return owner.frozen(*call.args)
+        is_product = getattr(method, "__name__", "") == "_multiply"
+        is_ufunc = isinstance(method, np.ufunc) and "out" in call.keywords
+        is_fill = isinstance(owner, np.ndarray) and method.__name__ == "fill"
+        if is_product or is_ufunc or is_fill or method is np.copyto:
+            return partial(method, *call.args, **call.keywords)
+        raise NotCapturable(f"{method.__name__} is no launch")

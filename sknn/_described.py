@@ -71,6 +71,7 @@ RULES = {
     "monitor": scorer("score", "loss"),
     "backend": one_of(None, *BACKENDS),
     "dtype": one_of(None, "float32", "float64"),
+    "precision": one_of("float32", "tf32", "bfloat16"),
 }
 AUTO_BATCH_SIZE = 200
 

@@ -32,7 +32,7 @@ class BackendMixin:
         if name is None:
             name = configured_backend(self._carried_scope)
         check_backend_name(name)
-        return get_backend(name, X)
+        return get_backend(name, X, getattr(self, "precision", "float32"))
 
     def __sklearn_clone__(self):
         clone = super().__sklearn_clone__()
@@ -51,17 +51,18 @@ class BackendMixin:
 
 
 @contextmanager
-def unchanged_on_error(estimator):
-    """Give the estimator back as it was if the block raises."""
+def unchanged_on_error(estimator, concerns=lambda error: True):
+    """Give the estimator back as it was if the block raises an error that this concerns."""
     before = dict(vars(estimator))
     streams = [(stream, stream.get_state()) for stream in _random_streams(estimator)]
     try:
         yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        for stream, position in streams:
-            stream.set_state(position)
+    except BaseException as error:
+        if concerns(error):
+            vars(estimator).clear()
+            vars(estimator).update(before)
+            for stream, position in streams:
+                stream.set_state(position)
         raise
 
 

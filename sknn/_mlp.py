@@ -76,6 +76,7 @@ class Job:
     max_iter: int
     told: dict | None
     first_epoch: int
+    has_begun: bool = False
     stopped: bool = False
     met_rule: bool = False
 
@@ -130,13 +131,21 @@ class BaseMLP(DescribedNetwork, CallbackSupportMixin, BackendMixin, BaseEstimato
         return self._fit(X, y, sample_weight, X_val, y_val)
 
     def _fit(self, X, y, sample_weight, X_val=None, y_val=None, *, incremental=False, classes=None):
-        with unchanged_on_error(self):
+        job = None
+
+        def has_not_trained(error):
+            is_at_start = job is None or not job.has_begun
+            return is_at_start or (isinstance(error, MemoryError) and job.n_iter == 0)
+
+        with unchanged_on_error(self, has_not_trained):
             check_parameters(self, self._rules)
             self._refuse_for_lbfgs()
-            job = self._prepare(X, y, sample_weight, X_val, y_val, incremental, classes)
-            self._publish_shape(job)
-            self._try_monitor(job)
-        self._train(job)
+            backend = self._get_backend(X)
+            with backend.explained_lack():
+                job = self._prepare(backend, X, y, sample_weight, X_val, y_val, incremental, classes)
+                self._publish_shape(job)
+                self._try_monitor(job)
+                self._train(job)
         return self
 
     def _try_monitor(self, job):
@@ -154,12 +163,12 @@ class BaseMLP(DescribedNetwork, CallbackSupportMixin, BackendMixin, BaseEstimato
 
     # ---- from parameters and data to a job ----------------------------------------------
 
-    def _prepare(self, X, y, sample_weight, X_val, y_val, incremental, classes):
+    def _prepare(self, backend, X, y, sample_weight, X_val, y_val, incremental, classes):
         fresh = not (hasattr(self, "coefs_") and (incremental or self.warm_start))
         told = None if incremental else callback_data(X, y, sample_weight)
-        backend = self._get_backend(X)
         X, y = self._check_data(X, y, fresh)
         dtype = np.dtype(str(X.dtype))
+        self._check_precision(backend, dtype)
         targets = self._find_targets(y, fresh, incremental, classes)
         targets.check(y, "y")
         shown_y, y = y, targets.encode(y, dtype)
@@ -191,6 +200,20 @@ class BaseMLP(DescribedNetwork, CallbackSupportMixin, BackendMixin, BaseEstimato
             self._adapt_to_data(backend, network, state, data)
         max_iter = 1 if incremental else self.max_iter
         return Job(backend, network, targets, options, state, data, max_iter, told, state.epochs)
+
+    def _check_precision(self, backend, dtype):
+        if self.precision == "float32":
+            return
+        if backend.name != "cupy":
+            raise ValueError(
+                f"precision must be 'float32' where NumPy computes; got {self.precision!r}, which asks for a GPU's "
+                "tensor cores. Set backend='cupy', or give X as a CuPy array."
+            )
+        if dtype != np.float32:
+            raise ValueError(
+                f"precision must be 'float32' for data in {dtype}; got {self.precision!r}, which is how float32 is "
+                "multiplied. Set dtype='float32', or give X in float32."
+            )
 
     def _check_frozen(self, network, fresh):
         if fresh and self.freeze_norm and network.statistics_layout.size:
@@ -321,6 +344,7 @@ class BaseMLP(DescribedNetwork, CallbackSupportMixin, BackendMixin, BaseEstimato
         def attributes():
             return shown(job.network, *(part.copy() for part in job.state.last))
 
+        job.has_begun = True
         tasks = FitTasks(self, job.told, job.max_iter, attributes)
         train = self._train_lbfgs if self.solver == "lbfgs" else self._train_epochs
         try:
@@ -384,10 +408,9 @@ class BaseMLP(DescribedNetwork, CallbackSupportMixin, BackendMixin, BaseEstimato
         backend, dtype, state = self._get_backend(X), self.coefs_[0].dtype, self._state
         checked = check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr", ensure_min_samples=2)
         sample_weight = check_sample_weight(sample_weight, checked, dtype)
-        views, _ = self._views(backend)
-        statistics = population_statistics(
-            backend, self._network, views, state.served[1], _to_backend(backend, checked), sample_weight
-        )
+        with backend.explained_lack():
+            (views, _), rows = self._views(backend), _to_backend(backend, checked)
+            statistics = population_statistics(backend, self._network, views, state.served[1], rows, sample_weight)
         state.adopt(self._shown_theta())
         state.recalibrate(statistics)
         vars(self).update(shown(self._network, *state.served))
@@ -493,9 +516,10 @@ class BaseMLP(DescribedNetwork, CallbackSupportMixin, BackendMixin, BaseEstimato
         if not hasattr(self, "coefs_"):  # asked first, as the check takes an eighth of the time of one row
             check_is_fitted(self)
         backend, dtype = self._get_backend(X), self.coefs_[0].dtype
-        X = _to_backend(backend, check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr"))
-        outputs = raw_outputs(backend, self._network, *self._views(backend), X)
-        backend.link(self._network.loss, outputs)
+        with backend.explained_lack():
+            X = _to_backend(backend, check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr"))
+            outputs = raw_outputs(backend, self._network, *self._views(backend), X)
+            backend.link(self._network.loss, outputs)
         return backend, outputs[0]
 
     def _views(self, backend):
@@ -548,7 +572,8 @@ def _check_split_weights(sample_weight, state):
 
 def _to_backend(backend, X):
     if not is_sparse(X):
-        return backend.asarray(X if backend.name == "cupy" else to_numpy(X))
+        X = X if backend.name == "cupy" else to_numpy(X)
+        return backend.asarray(X) if backend.has_room(X.nbytes) else X
     if backend.name == "cupy":
         raise ValueError("sparse X must be computed with backend='numpy'; got backend='cupy'.")
     return X

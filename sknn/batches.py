@@ -146,20 +146,23 @@ class MovingBatch:
     """Some rows of X that lie together, or of those that ``rows (streams, n)`` numbers: others for each pass."""
 
     def __init__(self, backend, X, n_rows, rows=None):
-        self._backend, self._X, self._n_rows = backend, X, n_rows
+        self._backend, self._X, self._n_rows, self._rows = backend, X, n_rows, rows
         self._current, self._draw = None, None
-        if rows is not None:
+        if rows is not None and (is_sparse(X) or backend.holds(X)):
             self._clock = backend.xp.zeros(3, np.int64)
             self._current = drawn_batch(backend, X, n_rows, backend.asarray(rows), self._clock)
             self._draw = self._current.draw()
 
     def move_to(self, first):
         """Go to the rows from number ``first`` on."""
-        if self._draw is None:
-            self._current = whole_batch(self._backend, self._X[first : first + self._n_rows])
-            return
-        self._clock[1] = first
-        run(self._draw)
+        chosen = slice(first, first + self._n_rows)
+        if self._draw is not None:
+            self._clock[1] = first
+            run(self._draw)
+        elif self._rows is None:
+            self._current = whole_batch(self._backend, self._X[chosen])
+        else:
+            self._current = DenseBatch(self._backend, self._backend.asarray(self._X[self._rows[:, chosen]]))
 
     def project(self, W, z):
         """Return the call of z = x @ W."""
@@ -167,5 +170,5 @@ class MovingBatch:
 
 
 def whole_batch(backend, X):
-    """Return all rows of X as one batch, shared by all models of a stack, without a copy."""
-    return SparseBatch([X]) if is_sparse(X) else DenseBatch(backend, X[None])
+    """Return all rows of X as one batch, shared by all models of a stack; a copy only where they lie elsewhere."""
+    return SparseBatch([X]) if is_sparse(X) else DenseBatch(backend, backend.asarray(X)[None])

@@ -8,7 +8,6 @@ from .batches import MovingBatch, is_sparse, whole_batch
 from .network import Pass, run
 from .stages import Training
 
-CHUNK_ELEMENTS = 2**20  # of the widest buffer: 4 MB in float32
 LEAST_ROWS = 128  # of a chunk, however wide they are: no more than a batch
 
 
@@ -18,7 +17,7 @@ def raw_outputs(backend, network, parameters, statistics, X):
     ``parameters`` and ``statistics`` have the views of each layer where the backend computes, as `Layout` gives them.
     """
     n_rows = X.shape[0]
-    if n_rows > most_rows(network, X):
+    if n_rows > most_rows(backend, network, X):
         return ChunkedPass(backend, network, parameters, statistics, X).outputs()
     # a few rows are not worth what a pass by chunks sets up: a tenth of the time of one row
     passage = Pass(backend, network, whole_batch(backend, X), n_rows, parameters, statistics)
@@ -26,12 +25,12 @@ def raw_outputs(backend, network, parameters, statistics, X):
     return passage.outputs.value
 
 
-def most_rows(network, X, gathers=False):
-    """Return of how many rows of X a chunk may be; what ``gathers`` them needs a buffer for them, too."""
+def most_rows(backend, network, X, gathers=False):
+    """Return of how many rows of X a chunk may be; what ``gathers`` or moves them needs a buffer for them, too."""
     widest = max(layer.width for layer in network.layers)
-    if gathers and not is_sparse(X):
+    if not is_sparse(X) and (gathers or not backend.holds(X)):
         widest = max(widest, X.shape[1])
-    return max(LEAST_ROWS, CHUNK_ELEMENTS // widest)
+    return max(LEAST_ROWS, backend.chunk_elements // widest)
 
 
 class ChunkedPass:
@@ -39,7 +38,7 @@ class ChunkedPass:
 
     def __init__(self, backend, network, parameters, statistics, X, rows=None):
         self.n_rows = X.shape[0] if rows is None else rows.shape[1]
-        n_chunks = -(-self.n_rows // most_rows(network, X, gathers=rows is not None))
+        n_chunks = -(-self.n_rows // most_rows(backend, network, X, gathers=rows is not None))
         self._size = -(-self.n_rows // n_chunks)
         self._made_of = backend, network, parameters, statistics
         self._rows = X, rows

@@ -143,7 +143,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     dtype : {"float32", "float64"} or None, default=None
         Float type to compute in; None follows X.
     backend : {"auto", "numpy", "cupy"} or None, default=None
-        Where to compute; None asks ``set_config``, then ``SKNN_BACKEND``; "auto" is where X lives.
+        Where to compute; None asks ``set_config``, then ``SKNN_BACKEND``; "auto" is where X lives. Rows that do not fit
+        the GPU's memory stay on the host and are brought in pieces.
+    precision : {"float32", "tf32", "bfloat16"}, default="float32"
+        How a GPU multiplies float32 data: in full, or by tensor cores that round what is multiplied to 11 or 8
+        significant bits. Parameters, sums and all else are float32.
 
     Attributes
     ----------
@@ -253,6 +257,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         class_weight: dict | str | None = None,
         label_smoothing: float = 0.0,
         dtype: str | None = None,
+        precision: str = "float32",
         backend: str | None = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -294,6 +299,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
         self.dtype = dtype
+        self.precision = precision
         self.backend = backend
 
     def _find_targets(self, y, fresh, incremental, classes):
@@ -571,7 +577,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     dtype : {"float32", "float64"} or None, default=None
         Float type to compute in; None follows X.
     backend : {"auto", "numpy", "cupy"} or None, default=None
-        Where to compute; None asks ``set_config``, then ``SKNN_BACKEND``; "auto" is where X lives.
+        Where to compute; None asks ``set_config``, then ``SKNN_BACKEND``; "auto" is where X lives. Rows that do not fit
+        the GPU's memory stay on the host and are brought in pieces.
+    precision : {"float32", "tf32", "bfloat16"}, default="float32"
+        How a GPU multiplies float32 data: in full, or by tensor cores that round what is multiplied to 11 or 8
+        significant bits. Parameters, sums and all else are float32.
 
     Attributes
     ----------
@@ -670,6 +680,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ema_decay: float | None = None,
         monitor: str | Callable = "score",
         dtype: str | None = None,
+        precision: str = "float32",
         backend: str | None = None,
     ) -> None:
         self.loss = loss
@@ -708,6 +719,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.ema_decay = ema_decay
         self.monitor = monitor
         self.dtype = dtype
+        self.precision = precision
         self.backend = backend
 
     def _find_targets(self, y, fresh, incremental, classes):

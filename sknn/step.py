@@ -12,6 +12,7 @@ from .batches import drawn_batch
 from .network import Pass
 from .normalization import WeightNorm
 from .stages import Noise, Training
+from .streaming import training_rows
 
 STEPS_AHEAD = 1024  # whose sizes are worked out at once
 
@@ -76,6 +77,7 @@ class Steps:
         self.lengths = batch_lengths(state.order.shape[1], batch_size, network.mixes_rows)
         self._share = self.lengths / self.lengths.sum()
         self.tables, self._ahead = self._allocate_tables(state), None
+        self._rows = training_rows(backend, data.X, self.tables.order, self.lengths)
         self._plans = self._make_plans(state)
 
     # ---- plans --------------------------------------------------------------------------
@@ -95,10 +97,12 @@ class Steps:
         )
 
     def _make_plans(self, state):
-        """Return (prepared plan, how often it runs) for batches of one length after the other."""
+        """Return (prepared plan, how often it runs) for each run of batches of one length, piece by piece."""
         shared, prepare = self._shared_arrays(state), self.backend.prepare
-        runs = [(int(n_rows), len(list(run))) for n_rows, run in groupby(self.lengths)]
-        return [(prepare(self._step_plan(n_rows, shared)), times) for n_rows, times in runs]
+        plans = {n_rows: prepare(self._step_plan(n_rows, shared)) for n_rows in dict.fromkeys(self.lengths.tolist())}
+        return [
+            [(plans[int(n_rows)], len(list(run))) for n_rows, run in groupby(lengths)] for lengths in self._rows.pieces
+        ]
 
     def _shared_arrays(self, state):
         bring, dtype = self.backend.asarray, state.theta.dtype
@@ -122,7 +126,7 @@ class Steps:
         """Return the kernel calls of one training step on ``n_rows`` rows."""
         backend, network, tables, live = self.backend, self.network, self.tables, self.live
         layout, noise, dropped = network.layout, shared.noise, self.options.dropped
-        drawn = backend, self.data.X, n_rows, tables.order, tables.clock
+        drawn = backend, self._rows.table, n_rows, self._rows.order, tables.clock
         batch = drawn_batch(*drawn, noise if 0 in dropped else None)
         targets, weight, draw = self._drawn_targets(n_rows, shared)
         training = Training(layout.views(shared.grad), weight, noise, dropped, self.options.freezes_norms)
@@ -206,6 +210,7 @@ class Steps:
         tables.clock[:2] = 0
         tables.clock[2] = state.steps
         tables.order[...] = bring(state.order)
+        self._rows.follow(state.order)
         dtype = state.theta.dtype
         if self.data.sample_weight is not None:
             tables.scale[...] = bring(self._scales(state), dtype)
@@ -258,8 +263,9 @@ class Steps:
         """Run the epoch's steps."""
         # overflow on the way to divergence is seen and reported at the end of the epoch
         with np.errstate(over="ignore", invalid="ignore"):
-            for plan, times in self._plans:
-                plan.run(times)
+            for piece in self._rows:
+                for plan, times in self._plans[piece]:
+                    plan.run(times)
 
     @property
     def n_done(self):

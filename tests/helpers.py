@@ -6,8 +6,9 @@ from functools import partial
 import numpy as np
 from scipy.special import expit, ndtr
 
+from sknn import inference
 from sknn.activations import ACTIVATIONS
-from sknn.backend import cpu, reference
+from sknn.backend import cpu, cuda, reference
 from sknn.batches import whole_batch
 from sknn.initializers import Auto
 from sknn.losses import (
@@ -69,6 +70,13 @@ def random_targets(loss, rng, shape, dtype=float):
     if isinstance(loss, Poisson):
         return rng.poisson(1.0, shape).astype(dtype)
     return rng.standard_normal(shape).astype(dtype)
+
+
+def set_chunk_elements(monkeypatch, elements):
+    """Have predictions made in chunks of so many numbers, however few rows these are."""
+    for backend in (reference.Backend, cuda.Backend):
+        monkeypatch.setattr(backend, "chunk_elements", elements)
+    monkeypatch.setattr(inference, "LEAST_ROWS", 1)
 
 
 def make_network(widths, activation="relu", loss="softmax_log_loss"):

@@ -73,6 +73,12 @@ class ndarray:
     def get(self):
         return self._host.copy()
 
+    def set(self, values, stream=None):
+        """Copy from the host; on a stream of its own as late as can be, so that what does not wait for it is seen."""
+        assert type(values) is np.ndarray and values.shape == self.shape and values.dtype == self.dtype
+        copy = functools.partial(np.copyto, self._host, values)
+        copy() if stream is None else stream.add(copy)
+
     def fill(self, value):
         self[...] = value
 
@@ -169,6 +175,7 @@ def _on_device(name, function):
             raise TypeError(f"{name}() got an unexpected keyword argument {refused.pop()!r}")
         with np.errstate(all="ignore"):
             result = function(*map(_to_host, args), **{key: _to_host(value) for key, value in options.items()})
+        memory.check(result)
         out = options.get("out")
         return _to_device(result) if out is None else out
 
@@ -177,7 +184,7 @@ def _on_device(name, function):
 
 def array(values, dtype=None):
     """Return a new array on the device."""
-    return ndarray(np.array(asnumpy(values), dtype))
+    return ndarray(memory.check(np.array(asnumpy(values), dtype)))
 
 
 def asarray(values, dtype=None):
@@ -188,6 +195,76 @@ def asarray(values, dtype=None):
 def asnumpy(values):
     """Return ``values`` as a NumPy array."""
     return values.get() if isinstance(values, ndarray) else np.asarray(values)
+
+
+# ---- memory and streams -------------------------------------------------------------------
+
+
+class OutOfMemoryError(MemoryError):
+    """What CuPy raises where memory lacks."""
+
+
+class Stream:
+    """What is added is done when it is waited for; the stream of all else does it at once."""
+
+    def __init__(self, non_blocking):
+        self._left = []
+
+    def add(self, work):
+        self._left.append(work)
+
+    def wait_event(self, event):
+        self.add(event.synchronize)
+
+    def synchronize(self, before=None):
+        while self._left:
+            work = self._left.pop(0)
+            if work is before:
+                return
+            work()
+
+
+class CurrentStream:
+    """The stream in which everything is done at once."""
+
+    def add(self, work):
+        work()
+
+    def wait_event(self, event):
+        event.synchronize()
+
+
+class Event:
+    """A mark in a stream."""
+
+    def __init__(self, disable_timing):
+        self._stream = None
+
+    def record(self, stream):
+        self._stream, self._mark = stream, lambda: None
+        stream.add(self._mark)
+
+    def synchronize(self):
+        if isinstance(self._stream, Stream) and self._mark in self._stream._left:
+            self._stream.synchronize(self._mark)
+
+
+class Memory:
+    """How much memory the device has; what is allocated is not counted, but asked for."""
+
+    def __init__(self):
+        self.free, self.largest = 2**40, 2**40
+
+    def info(self):
+        return self.free, 2**40
+
+    def check(self, result):
+        if isinstance(result, np.ndarray) and result.nbytes > self.largest:
+            raise OutOfMemoryError(f"Out of memory allocating {result.nbytes:,} bytes (allocated so far: 0 bytes).")
+        return result
+
+
+memory = Memory()
 
 
 def _pointer(argument):
@@ -211,8 +288,17 @@ class _Module:
             CUDARuntimeError=CUDARuntimeError,
             CUDA_R_32F=simulator.cublas.CUDA_R_32F,
             CUDA_R_64F=simulator.cublas.CUDA_R_64F,
+            memGetInfo=memory.info,
         ),
+        memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        get_current_stream=CurrentStream,
+        Stream=Stream,
+        Event=Event,
     )
+
+    @staticmethod
+    def get_default_memory_pool():
+        return SimpleNamespace(free_bytes=lambda: 0, free_all_blocks=lambda: None)
 
     def __getattr__(self, name):
         if name in CONSTANTS:
@@ -223,6 +309,7 @@ class _Module:
 
 
 cupy = _Module()
+cupyx = SimpleNamespace(empty_pinned=np.empty)
 cupyx_scipy = SimpleNamespace(special=SimpleNamespace(erf=_on_device("erf", scipy.special.erf)))
 
 
@@ -233,9 +320,10 @@ def installed():
     try:
         with mock.patch.object(cuda, "import_cupy", lambda: cupy):
             # not by mock.patch.dict, which would forget all modules that are imported meanwhile
-            sys.modules.update({"cupyx": SimpleNamespace(), "cupyx.scipy": cupyx_scipy})
+            sys.modules.update({"cupyx": cupyx, "cupyx.scipy": cupyx_scipy})
             yield cupy
     finally:
+        memory.__init__()
         sys.modules.pop("cupyx", None)
         sys.modules.pop("cupyx.scipy", None)
         backend._cupy_backend.cache_clear()

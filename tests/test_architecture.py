@@ -18,7 +18,7 @@ STOREYS = {
     "rules": {"_parameters"},
     "backend": {"backend"},
     "blocks": {"activations", "initializers", "losses", "normalization", "optimizers", "schedules"},
-    "network": {"stages", "network", "batches", "inference"},
+    "network": {"stages", "network", "batches", "streaming", "inference"},
     "training": {"state", "scoring", "step", "training", "lbfgs"},
     "door": {"_callbacks", "_config", "_estimator", "_versions"},
     "estimators": {"mlp", "_mlp", "_described", "_targets"},

@@ -13,7 +13,16 @@ from sknn import inference
 from sknn.activations import ACTIVATIONS, Maxout
 from sknn.inference import ChunkedPass
 from sknn.network import pack
-from tests.helpers import BACKENDS, LOSSES, Pass, make_network, plain_layers, random_targets, slope
+from tests.helpers import (
+    BACKENDS,
+    LOSSES,
+    Pass,
+    make_network,
+    plain_layers,
+    random_targets,
+    set_chunk_elements,
+    slope,
+)
 
 N_ROWS, N_FEATURES, N_OUTPUTS = 7, 5, 3
 HIDDEN = [(), (4,), (6, 4)]
@@ -237,8 +246,7 @@ def outputs_case(activation="relu", n_models=3, dtype=float, n_rows=N_ROWS):
 
 def set_chunk(monkeypatch, rows):
     """Have chunks of so many rows where the widest layer has six units."""
-    monkeypatch.setattr(inference, "CHUNK_ELEMENTS", int(rows * 6))
-    monkeypatch.setattr(inference, "LEAST_ROWS", 1)
+    set_chunk_elements(monkeypatch, int(rows * 6))
 
 
 def outputs_of(backend, network, theta, X, rows=None):
@@ -309,14 +317,14 @@ def test_a_layer_wider_than_a_chunk_goes_row_by_row(monkeypatch):
 )
 def test_chunks_are_bounded_by_what_needs_a_buffer(widths, form, gathers, rows):
     X = form(np.empty((1, widths[0]), np.float32))
-    assert inference.most_rows(make_network(widths, "relu"), X, gathers) == rows
+    assert inference.most_rows(BACKENDS["cpu"], make_network(widths, "relu"), X, gathers) == rows
 
 
 def test_units_of_several_pieces_count_as_often():
     X, widths = np.empty((1, 10)), (10, 2**11, 10)
     plain = make_network(widths, "relu")
     pieces = replace(plain, activations=(Maxout(pieces=4),))
-    assert inference.most_rows(plain, X) == 4 * inference.most_rows(pieces, X)
+    assert inference.most_rows(BACKENDS["cpu"], plain, X) == 4 * inference.most_rows(BACKENDS["cpu"], pieces, X)
 
 
 @settings(max_examples=30)

@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sknn import MLPClassifier, MLPRegressor, inference
+from sknn import MLPClassifier, MLPRegressor
 from sknn.activations import ACTIVATIONS
 from sknn.inference import raw_outputs
 from sknn.network import run
@@ -23,7 +23,7 @@ from sknn.optimizers import SGD
 from sknn.stages import Noise
 from sknn.step import batch_lengths
 from sknn.training import Trainer
-from tests.helpers import BACKENDS, make_network
+from tests.helpers import BACKENDS, make_network, set_chunk_elements
 from tests.test_network import assert_gradient, make_case
 from tests.test_training import make_data, make_options, make_state
 
@@ -622,8 +622,7 @@ RUNNING = BatchNorm(), BatchNorm(position="post")
 @pytest.mark.parametrize("chunk", [None, 12 * 23], ids=["whole", "chunks of 23 rows"])
 def test_exact_statistics_are_those_of_all_rows(chunk, form, weighted, monkeypatch):
     if chunk:
-        monkeypatch.setattr(inference, "CHUNK_ELEMENTS", chunk)
-        monkeypatch.setattr(inference, "LEAST_ROWS", 1)
+        set_chunk_elements(monkeypatch, chunk)
     weight = np.random.default_rng(0).uniform(0, 3, 150) * (np.arange(150) % 5 > 0) if weighted else None
     model = fitted(form(X), norm=EXACT, activation="tanh", sample_weight=weight)
     outputs = assert_exact(model, EXACT, X, weight)
@@ -680,8 +679,7 @@ def test_after_recalibration_a_batch_has_the_weight_of_momentum():
 
 def test_recalibration_of_sparse_rows_in_chunks(monkeypatch):
     model = fitted(norm=RUNNING, activation="tanh")
-    monkeypatch.setattr(inference, "CHUNK_ELEMENTS", 12 * 7)
-    monkeypatch.setattr(inference, "LEAST_ROWS", 1)
+    set_chunk_elements(monkeypatch, 12 * 7)
     model.recalibrate_norm(scipy.sparse.csr_array(X[:50]))
     assert_exact(model, RUNNING, X[:50])
 

@@ -21,11 +21,11 @@ def has_numba() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
-def get_backend(name, X=None):
-    """Return the backend called ``name``; ``"auto"`` is where X lives."""
+def get_backend(name, X=None, precision="float32"):
+    """Return the backend called ``name``; ``"auto"`` is where X lives. A GPU multiplies float32 in a ``precision``."""
     if name == "auto":
         name = "cupy" if is_device_array(X) else "numpy"
-    return _cupy_backend() if name == "cupy" else _numpy_backend()
+    return _cupy_backend(precision) if name == "cupy" else _numpy_backend()
 
 
 @functools.cache
@@ -48,10 +48,10 @@ def _import_fused_kernels():
 
 
 @functools.cache
-def _cupy_backend():
+def _cupy_backend(precision):
     from . import cuda
 
-    return cuda.Backend(cuda.import_cupy())
+    return cuda.Backend(cuda.import_cupy(), precision)
 
 
 def to_numpy(array):

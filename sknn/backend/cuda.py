@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -10,6 +11,7 @@ from . import _launches, reference
 from ._kernels import Kernels
 from ._products import Products
 
+SHARE_OF_DATA = 0.6  # of free memory; the rest is for parameters, what optimisers keep of them, and buffers
 INSTALL_LINE = "pip install sknn[gpu-cuda12] (or sknn[gpu-cuda13] for CUDA 13)"
 
 
@@ -17,15 +19,45 @@ class Backend(reference.Backend):
     """The reference kernels on CuPy, those that `_launches` describes replaced by launches."""
 
     name = "cupy"
-    block_elements = 2**24  # a launch costs more than a block of a CPU's cache has work
+    block_elements = chunk_elements = 2**24  # a launch costs more than a block of a CPU's cache has work
 
     def __init__(self, xp, precision="float32"):
         super().__init__(xp)
         self.product = Products(xp, precision, self.pointer).call
         self._kernels = cache(lambda dtype: Kernels(xp, dtype))
 
+    # ---- arrays at the door -------------------------------------------------------------
+
     def to_host(self, array):
         return self.xp.asnumpy(array)
+
+    def holds(self, array):
+        return isinstance(array, self.xp.ndarray)
+
+    def has_room(self, n_bytes):
+        return n_bytes <= SHARE_OF_DATA * self._free_bytes()
+
+    def _free_bytes(self):
+        free, _ = self.xp.cuda.runtime.memGetInfo()
+        return free + self.xp.get_default_memory_pool().free_bytes()
+
+    @contextmanager
+    def explained_lack(self):
+        try:
+            yield
+        except self.xp.cuda.memory.OutOfMemoryError as error:
+            self.xp.get_default_memory_pool().free_all_blocks()
+            raise MemoryError(
+                f"backend='cupy' ran out of memory on the GPU, of which {self._free_bytes() / 2**20:.0f} MiB are free "
+                f"now: {error} Use float32 and not float64, a smaller batch_size or smaller layers, free what else is "
+                "on the GPU, or choose backend='numpy'."
+            ) from error
+
+    def ring(self, shape, dtype):
+        """Return buffers along the first axis, one of which is filled while the other one is used."""
+        return Ring(self.xp, shape, dtype)
+
+    # ---- kernels and plans --------------------------------------------------------------
 
     @staticmethod
     def pointer(array):
@@ -59,6 +91,40 @@ class Backend(reference.Backend):
         for launch in _launches.column_moments(self, X, weight, out):
             launch()
         return tuple(out)
+
+
+class Ring:
+    """Buffers on the device, which are filled from pinned memory on a stream of its own."""
+
+    def __init__(self, xp, shape, dtype):
+        from cupyx import empty_pinned
+
+        cuda = xp.cuda
+        self.table = xp.empty(shape, dtype)
+        self._pinned = [empty_pinned(shape[1:], dtype) for _ in range(len(self.table))]
+        self._current, self._stream = cuda.get_current_stream, cuda.Stream(non_blocking=True)
+        self._copied, self._used = ([cuda.Event(disable_timing=True) for _ in self._pinned] for _ in range(2))
+        for event in self._used:  # by what had this memory before
+            event.record(self._current())
+
+    def fill(self, number, gather):
+        """Let ``gather(out)`` fill a buffer on the host, and begin to copy it as soon as it is no longer used."""
+        self._copied[number].synchronize()  # before what was copied the last time is overwritten
+        gather(self._pinned[number])
+        self._stream.wait_event(self._used[number])
+        self.table[number].set(self._pinned[number], stream=self._stream)
+        self._copied[number].record(self._stream)
+
+    @contextmanager
+    def using(self, number):
+        """Let what is launched within wait until a buffer is filled."""
+        self._current().wait_event(self._copied[number])
+        yield
+        self._used[number].record(self._current())
+
+    def settle(self):
+        """Wait until nothing is being copied, so that the memory can serve others."""
+        self._stream.synchronize()
 
 
 def _launching(name):

@@ -33,6 +33,7 @@ class Backend:
     """Kernels over the arrays of one array module ``xp`` (numpy, or cupy)."""
 
     name = "numpy"
+    chunk_elements = 2**20  # of the widest buffer of a prediction: 4 MB in float32
 
     def __init__(self, xp):
         self.xp = xp
@@ -46,6 +47,18 @@ class Backend:
     def to_host(self, array):
         """Return ``array`` as a NumPy array."""
         return array
+
+    def holds(self, array):
+        """Return whether a dense array lies where this backend computes."""
+        return True
+
+    def has_room(self, n_bytes):
+        """Return whether data of this size can be kept where this backend computes, and what it takes be worked on."""
+        return True
+
+    def explained_lack(self):
+        """Return a context in which a lack of memory is explained."""
+        return nullcontext()
 
     # ---- plans --------------------------------------------------------------------------
 

@@ -33,7 +33,10 @@ COMPARED_ELSEWHERE = {
     *("scale_backward", "standardize_groups", "standardize_groups_backward"),
     *("average", "maxout", "maxout_backward"),  # tests/test_stopping.py, tests/test_learnt_activations.py
 }
-OF_THE_DEVICE = {"name", "block_elements", "to_host", "pointer", "launch", "bounds"}
+OF_THE_DEVICE = {  # tests/test_memory.py, test_cuda.py
+    *("name", "block_elements", "chunk_elements", "to_host", "holds", "has_room", "explained_lack", "ring"),
+    *("pointer", "launch", "bounds"),
+}
 FUSED = {name: backend for name, backend in BACKENDS.items() if name != "reference"}
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 each_stack = pytest.mark.parametrize("n_models", [1, 3])

@@ -1,0 +1,185 @@
+"""A GPU's memory: rows that it cannot hold, and what is said where it lacks. A stand-in plays CuPy's part."""
+
+import numpy as np
+import pytest
+
+from sknn import MLPClassifier, MLPRegressor, streaming
+from sknn.backend import cuda, get_backend
+from sknn.batches import drawn_batch
+from sknn.network import run
+from sknn.normalization import BatchNorm
+from sknn.training import Trainer
+from tests import standin
+from tests.helpers import set_chunk_elements
+from tests.test_backend_parity import assert_equal, fitted_values, outputs
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+rng = np.random.RandomState(0)
+X = rng.standard_normal((203, 5))
+y = (X[:, 0] + 0.3 * rng.standard_normal(203) > 0).astype(int)
+
+
+@pytest.fixture
+def cupy():
+    with standin.installed() as module:
+        yield module
+
+
+@pytest.fixture
+def no_room(cupy, monkeypatch):
+    """A device that has room for what training needs, but not for X, of which 60 rows are brought at once."""
+    standin.memory.free = X[:100].nbytes
+    standin.memory.largest = X[:202].nbytes
+    monkeypatch.setattr(streaming, "STREAMED", X[:60].nbytes)
+    set_chunk_elements(monkeypatch, 6 * 50)
+
+
+# ---- rows that do not fit ---------------------------------------------------------------
+
+PARAMETERS = [
+    {"batch_size": 10},
+    {"batch_size": 7},  # batches that are no divisor of a piece, with a rest
+    {"batch_size": 60},
+    {"batch_size": 90},  # more than is brought at once
+    {"batch_size": 16, "shuffle": False},
+    {"batch_size": 16, "input_dropout": 0.3, "dropout": 0.2},
+    {"batch_size": 16, "early_stopping": True},
+    {"batch_size": 29, "norm": BatchNorm()},  # the last batch of one row joins the one before
+    {"batch_size": 16, "norm": BatchNorm(statistics="exact"), "early_stopping": True},
+    {"batch_size": 16, "solver": "sgd", "learning_rate": "adaptive"},
+    {"batch_size": 16, "monitor": "neg_log_loss", "early_stopping": True},
+]
+
+
+@pytest.mark.parametrize("parameters", PARAMETERS, ids=str)
+def test_rows_that_do_not_fit_train_as_those_that_do(no_room, parameters):
+    common = {"hidden_layer_sizes": (6,), "max_iter": 3, "random_state": 0, **parameters}
+    streamed = MLPClassifier(backend="cupy", **common).fit(X, y)
+    assert not get_backend("cupy").has_room(X.nbytes)
+    standin.memory.__init__()
+    held = MLPClassifier(backend="cupy", **common).fit(X, y)
+    ours, theirs = fitted_values(streamed), fitted_values(held)
+    for name in theirs:
+        assert_equal(ours[name], theirs[name], 1e-12, name)
+
+
+@pytest.mark.parametrize("parameters", [{"batch_size": 203}, {"batch_size": 16, "init": "lsuv"}], ids=str)
+def test_as_many_rows_as_a_step_needs_may_be_all(no_room, parameters):
+    standin.memory.largest = 2**40
+    test_rows_that_do_not_fit_train_as_those_that_do(no_room, parameters)
+
+
+def test_streamed_and_weighted_with_rows_to_validate_on(no_room):
+    weight = rng.randint(0, 3, 203).astype(float)
+    common = {"hidden_layer_sizes": (6,), "max_iter": 3, "random_state": 0, "batch_size": 16}
+    streamed = MLPRegressor(backend="cupy", **common).fit(X, X[:, 1], weight, X[::2], X[::2, 1])
+    held = MLPRegressor(backend="numpy", **common).fit(X, X[:, 1], weight, X[::2], X[::2, 1])
+    for name, value in fitted_values(held).items():
+        assert_equal(fitted_values(streamed)[name], value, 1e-9, name)
+
+
+def test_predictions_of_rows_that_do_not_fit(no_room, monkeypatch):
+    set_chunk_elements(monkeypatch, 6 * 17)
+    model = MLPClassifier((6,), max_iter=3, random_state=0, batch_size=20).fit(X, y)
+    expected = outputs(model, X)
+    for method, said in outputs(model.set_params(backend="cupy"), X).items():
+        np.testing.assert_allclose(said, expected[method], rtol=1e-9, err_msg=method)
+
+
+def test_training_goes_on_where_it_was(no_room):
+    """partial_fit and warm starts follow the state, whose rows were brought in pieces."""
+    common = {"hidden_layer_sizes": (6,), "random_state": 0, "batch_size": 16, "warm_start": True, "backend": "cupy"}
+    twice, once = MLPClassifier(max_iter=2, **common), MLPClassifier(max_iter=4, **common)
+    twice.fit(X, y).fit(X, y)
+    assert_equal(twice.coefs_, once.fit(X, y).coefs_, 0, "coefs_")
+
+
+def test_rows_of_several_models_that_do_not_fit(no_room):
+    """Models with batches of their own draw from one table."""
+    backend, lengths = get_backend("cupy"), np.array([10] * 5 + [3])
+    order = np.stack([np.random.RandomState(s).permutation(203)[:53] for s in range(3)])
+    source = streaming.StreamedRows(backend, X, 3, lengths)
+    clock = backend.xp.zeros(3, np.int64)
+    source.follow(order)
+    seen = []
+    for number in source:
+        for n_rows in source.pieces[number].tolist():
+            batch = drawn_batch(backend, source.table, n_rows, source.order, clock)
+            run(batch.draw())
+            seen.append(batch.x.get())
+            backend.advance(clock, n_rows)
+    assert len(source.pieces) == 3
+    np.testing.assert_array_equal(np.concatenate(seen, axis=1), X[order])
+
+
+@pytest.mark.parametrize("what", ["wait_event", "synchronize"])
+def test_what_is_not_waited_for_would_be_seen(no_room, what, monkeypatch):
+    """The stand-in copies as late as can be."""
+    kind = standin.CurrentStream if what == "wait_event" else standin.Event
+    common = {"hidden_layer_sizes": (6,), "max_iter": 1, "random_state": 0, "batch_size": 16, "backend": "cupy"}
+    right = MLPClassifier(**common).fit(X, y).coefs_[0]
+    monkeypatch.setattr(kind, what, lambda *_: None)
+    monkeypatch.setattr(streaming.np, "empty", np.zeros)
+    wrong = MLPClassifier(**common).fit(X, y).coefs_[0]
+    assert not np.allclose(right, wrong)
+
+
+def test_rows_on_the_device_stay_there(cupy):
+    rows = cupy.asarray(X)
+    standin.memory.free = 100
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cuda.Backend, "ring", None)
+        MLPClassifier((6,), max_iter=1, batch_size=50, random_state=0).fit(rows, y)
+
+
+# ---- where memory lacks -----------------------------------------------------------------
+
+
+def fresh(**parameters):
+    return MLPClassifier((6,), max_iter=2, random_state=0, backend="cupy", **parameters)
+
+
+def test_a_lack_is_explained_and_leaves_no_trace(cupy):
+    model = fresh(solver="lbfgs")
+    standin.memory.free, standin.memory.largest = 2**20, X[:150].nbytes
+    with pytest.raises(
+        MemoryError, match="ran out of memory on the GPU, of which 1 MiB are free now: Out of memory all"
+    ):
+        model.fit(X, y)
+    assert vars(model).keys() == vars(fresh(solver="lbfgs")).keys()
+    standin.memory.__init__()
+    assert model.fit(X, y).score(X, y) > 0.5
+
+
+def test_a_lack_leaves_a_fitted_model_as_it_was(cupy):
+    model = fresh(warm_start=True).fit(X, y)
+    before, coefs = dict(vars(model)), model.coefs_[0].copy()
+    said = model.predict_proba(X)
+    standin.memory.largest = 100
+    for lacking in (model.fit, model.partial_fit):
+        with pytest.raises(MemoryError, match="batch_size"):
+            lacking(X, y)
+    with pytest.raises(MemoryError):
+        model.predict(X)
+    assert vars(model) == before
+    standin.memory.__init__()
+    np.testing.assert_array_equal(model.coefs_[0], coefs)
+    np.testing.assert_array_equal(model.predict_proba(X), said)
+    assert model.fit(X, y).n_iter_ == 2
+
+
+def test_a_lack_later_on_keeps_what_was_trained(cupy):
+    epoch, done = Trainer.epoch, []
+
+    def lacking(self):
+        if len(done) == 2:
+            raise standin.OutOfMemoryError("Out of memory allocating 5 bytes.")
+        done.append(epoch(self))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "epoch", lacking)
+        model = fresh().set_params(max_iter=5)
+        with pytest.raises(MemoryError, match="allocating 5 bytes"):
+            model.fit(X, y)
+    assert model.n_iter_ == 2 and len(model.loss_curve_) == 2
+    assert np.isfinite(model.predict_proba(X)).all()

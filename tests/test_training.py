@@ -538,12 +538,13 @@ def test_a_step_allocates_nothing_big(loss, optimizer):
 def test_one_plan_serves_every_step_of_every_epoch():
     trainer = big_trainer()
     steps = trainer._steps_of_epoch()
-    plans, calls = steps._plans, [list(loop.plan) for loop, _ in steps._plans[0]]
+    (plans,) = steps._plans
+    calls = [list(loop.plan) for loop, _ in plans]
     buffers = [[id(value) for value in getattr(call, "args", ())] for plan in calls for call in plan]
     assert [times for _, times in plans] == [3, 1]
     for _ in range(3):
         trainer.epoch()
-    assert trainer._steps_of_epoch() is steps and steps._plans is plans
+    assert trainer._steps_of_epoch() is steps and steps._plans[0] is plans
     assert [list(loop.plan) for loop, _ in plans] == calls
     assert [[id(value) for value in getattr(call, "args", ())] for plan in calls for call in plan] == buffers
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from .batches import is_sparse
@@ -52,24 +54,14 @@ class StreamedRows:
 
     def __iter__(self):
         """Yield the number of each piece when its rows are there; while it is used, the next one is brought."""
-        try:
-            self._bring(0)
-            for number in range(len(self.pieces)):
-                with self._ring.using(number % 2):
-                    yield number
-                if number + 1 < len(self.pieces):
-                    self._bring(number + 1)
-        finally:
-            self._ring.settle()
+        gathers = [partial(self._gather, number) for number in range(len(self.pieces))]
+        for number, _ in enumerate(self._ring.stream(gathers)):
+            yield number
 
-    def _bring(self, number):
+    def _gather(self, number, out):
         rows = self._order[:, self._starts[number] : self._starts[number + 1]]
-
-        def gather(out):
-            for numbers, gathered in zip(rows, out, strict=True):
-                self._X.take(numbers, axis=0, out=gathered[: len(numbers)], mode="clip")  # another mode would copy
-
-        self._ring.fill(number % 2, gather)
+        for numbers, gathered in zip(rows, out, strict=True):
+            self._X.take(numbers, axis=0, out=gathered[: len(numbers)], mode="clip")  # another mode would copy
 
 
 def _pieces(lengths, most_rows):

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from sknn import MLPClassifier, MLPRegressor, streaming
 from sknn.backend import cuda, get_backend
 from sknn.batches import drawn_batch
 from sknn.network import run
 from sknn.normalization import BatchNorm
+from sknn.preprocessing import PCA, ZCA, InstanceNormalizer, MinMaxScaler, StandardScaler, ZeroCenterer, _door
 from sknn.training import Trainer
 from tests import standin
 from tests.helpers import set_chunk_elements
@@ -130,6 +132,77 @@ def test_rows_on_the_device_stay_there(cupy):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cuda.Backend, "ring", None)
         MLPClassifier((6,), max_iter=1, batch_size=50, random_state=0).fit(rows, y)
+
+
+# ---- transformers -----------------------------------------------------------------------
+
+TABLE = rng.standard_normal((203, 12)) * np.arange(1, 13) + 5
+TRANSFORMERS = [
+    *(ZeroCenterer(), ZeroCenterer(per="sample"), StandardScaler(), MinMaxScaler((-1, 1))),
+    *(PCA(3), PCA(3, whiten=True), PCA(3, svd_solver="randomized", n_oversamples=2, random_state=0), ZCA(eps=0.1)),
+]
+OF_IMAGES = [InstanceNormalizer(), ZeroCenterer(per="channel"), StandardScaler(per="image")]
+
+
+@pytest.fixture
+def little_room(no_room, monkeypatch):
+    standin.memory.free = TABLE[:50].nbytes
+    standin.memory.largest = TABLE[:90].nbytes
+    monkeypatch.setattr(_door, "MOVED_ELEMENTS", TABLE[:40].size)
+
+
+def assert_alike(transformer, rows):
+    """A transformer of rows that do not fit says what it says where they do, on the host."""
+    found, expected = (clone(transformer).set_params(backend=name) for name in ("cupy", "numpy"))
+    said, known = found.fit_transform(rows), expected.fit_transform(rows)
+    assert type(said) is np.ndarray and said.dtype == known.dtype
+    np.testing.assert_allclose(said, known, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found.transform(rows), known, rtol=1e-9, atol=1e-9)
+    for name, value in vars(expected).items():
+        if name.endswith("_") and isinstance(value, np.ndarray):
+            np.testing.assert_allclose(getattr(found, name), value, rtol=1e-9, atol=1e-12, err_msg=name)
+    if hasattr(found, "inverse_transform"):
+        np.testing.assert_allclose(found.inverse_transform(said), expected.inverse_transform(known), 1e-9, 1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int32], ids=["float64", "int32"])
+@pytest.mark.parametrize("transformer", TRANSFORMERS, ids=str)
+def test_tables_that_do_not_fit(little_room, transformer, dtype):
+    assert_alike(transformer, TABLE.astype(dtype))
+
+
+@pytest.mark.parametrize("transformer", OF_IMAGES, ids=str)
+def test_images_that_do_not_fit(little_room, transformer):
+    assert_alike(transformer, TABLE.reshape(203, 2, 2, 3))
+
+
+def test_rows_that_do_not_fit_are_scaled_in_place(little_room):
+    rows = TABLE.copy()
+    assert StandardScaler(copy=False, backend="cupy").fit_transform(rows) is rows
+    np.testing.assert_allclose(rows, StandardScaler().fit_transform(TABLE), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_rows_that_do_not_fit_are_looked_through(little_room, bad):
+    rows = TABLE.copy()
+    rows[170, 3] = bad
+    for transformer in (PCA(2, backend="cupy"), ZCA(backend="cupy")):
+        with pytest.raises(ValueError, match="NaN" if np.isnan(bad) else "infinity"):
+            transformer.fit(rows)
+    with pytest.raises(ValueError, match="infinity"):
+        StandardScaler(backend="cupy").fit(np.where(np.isnan(rows), np.inf, rows))
+
+
+def test_a_transformer_that_lacks_memory_stays_as_it_was(little_room):
+    transformer = PCA(3, svd_solver="full", backend="cupy")
+    with pytest.raises(MemoryError, match="ran out of memory on the GPU"):
+        transformer.fit(TABLE)
+    assert not hasattr(transformer, "components_")
+    standin.memory.__init__()
+    assert transformer.fit(TABLE).transform(TABLE).shape == (203, 3)
+    standin.memory.largest = 1000
+    with pytest.raises(MemoryError, match="ran out of memory on the GPU"):
+        transformer.transform(TABLE)
 
 
 # ---- where memory lacks -----------------------------------------------------------------

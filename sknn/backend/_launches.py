@@ -270,11 +270,25 @@ def _by_column(device, name, x, *statistics):
     return [device.launch(x.dtype, name, *elements(x.size), x, *statistics, x.shape[1], x.size)]
 
 
+def _chunks(n_rows, n_columns):
+    """Return how many tiles of columns and how many chunks of rows blocks are made for."""
+    n_tiles = ceil_div(n_columns, COLUMNS)
+    return n_tiles, max(1, min(ceil_div(n_rows, 8 * LANES), MOST_BLOCKS // n_tiles))
+
+
+def column_extremes(device, X):
+    """Return the launch that finds the extremes of chunks of rows, and where: ``(chunks, 2, columns)``."""
+    xp, (n_rows, n_columns) = device.xp, X.shape
+    n_tiles, n_chunks = _chunks(n_rows, n_columns)
+    parts = xp.empty((n_chunks, 2, n_columns), X.dtype)
+    given = Matrix(X), float("inf"), parts, xp.int64(n_rows), n_columns
+    return device.launch(X.dtype, "chunk_extremes", (n_tiles, n_chunks), (COLUMNS, LANES), *given), parts
+
+
 def column_moments(device, X, weight, out):
     """Chunks of rows, then the chunks together; ``out (4, columns)`` gets what the reference returns."""
     xp, (n_rows, n_columns) = device.xp, X.shape
-    n_tiles = ceil_div(n_columns, COLUMNS)
-    n_chunks = max(1, min(ceil_div(n_rows, 8 * LANES), MOST_BLOCKS // n_tiles))
+    n_tiles, n_chunks = _chunks(n_rows, n_columns)
     parts = xp.empty((n_chunks, 4, n_columns), xp.float64)
     weighed = (parts, False) if weight is None else (weight, True)
     given = Matrix(X), *weighed, parts, xp.int64(n_rows), n_columns

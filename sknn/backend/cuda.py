@@ -19,7 +19,9 @@ class Backend(reference.Backend):
     """The reference kernels on CuPy, those that `_launches` describes replaced by launches."""
 
     name = "cupy"
-    block_elements = chunk_elements = 2**24  # a launch costs more than a block of a CPU's cache has work
+    # a launch costs more than a block of a CPU's cache has work
+    block_elements = chunk_elements = product_elements = 2**24
+    segment_elements = 2**40
 
     def __init__(self, xp, precision="float32"):
         super().__init__(xp)
@@ -54,7 +56,6 @@ class Backend(reference.Backend):
             ) from error
 
     def ring(self, shape, dtype):
-        """Return buffers along the first axis, one of which is filled while the other one is used."""
         return Ring(self.xp, shape, dtype)
 
     # ---- kernels and plans --------------------------------------------------------------
@@ -90,7 +91,15 @@ class Backend(reference.Backend):
         out = self.xp.empty((4, X.shape[1]), np.float64)
         for launch in _launches.column_moments(self, X, weight, out):
             launch()
-        return tuple(out)
+        return tuple(self.to_host(out))  # as one copy
+
+    def column_extremes(self, X):
+        if X.dtype.kind != "f":
+            return super().column_extremes(X)
+        launch, parts = _launches.column_extremes(self, X)
+        launch()
+        low, high = parts[:, 0].min(axis=0), parts[:, 1].max(axis=0)
+        return low.astype(np.float64), high.astype(np.float64)
 
 
 class Ring:
@@ -107,7 +116,7 @@ class Ring:
         for event in self._used:  # by what had this memory before
             event.record(self._current())
 
-    def fill(self, number, gather):
+    def _fill(self, number, gather):
         """Let ``gather(out)`` fill a buffer on the host, and begin to copy it as soon as it is no longer used."""
         self._copied[number].synchronize()  # before what was copied the last time is overwritten
         gather(self._pinned[number])
@@ -116,15 +125,24 @@ class Ring:
         self._copied[number].record(self._stream)
 
     @contextmanager
-    def using(self, number):
+    def _using(self, number):
         """Let what is launched within wait until a buffer is filled."""
         self._current().wait_event(self._copied[number])
         yield
         self._used[number].record(self._current())
 
-    def settle(self):
-        """Wait until nothing is being copied, so that the memory can serve others."""
-        self._stream.synchronize()
+    def stream(self, gathers):
+        """Yield a buffer for each of ``gathers``, filled by it; the next one is on its way meanwhile."""
+        n = len(self._pinned)
+        try:
+            self._fill(0, gathers[0])
+            for i in range(len(gathers)):
+                if i + 1 < len(gathers):
+                    self._fill((i + 1) % n, gathers[i + 1])
+                with self._using(i % n):
+                    yield self.table[i % n]
+        finally:
+            self._stream.synchronize()  # or the memory would be written to when it serves others
 
 
 def _launching(name):

@@ -60,6 +60,14 @@ class Backend:
         """Return a context in which a lack of memory is explained."""
         return nullcontext()
 
+    def ring(self, shape, dtype):
+        """Return buffers along the first axis, one of which is filled while another one is used.
+
+        For data that does not lie where this backend computes: ``table`` has the buffers, and ``stream(gathers)``
+        yields one for each of these functions, which fill it on the host.
+        """
+        raise NotImplementedError
+
     # ---- plans --------------------------------------------------------------------------
 
     def prepare(self, plan):
@@ -307,6 +315,8 @@ class Backend:
     # the features of one group share their statistics. Statistics are float64; NaN is a missing value.
 
     block_elements = 2**18  # of rows that are worked on together, so that they stay in a core's cache
+    product_elements = 2**17  # at least, of rows that are centred and multiplied together
+    segment_elements = 2**21  # of rows that a thread takes; whatever the threads, so that sums are the same
 
     def run(self, work, pieces):
         """Return what ``work`` makes of each piece, in their order."""

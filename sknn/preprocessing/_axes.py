@@ -9,14 +9,14 @@ from scipy.linalg import lu
 from scipy.sparse.linalg import LinearOperator, svds
 from scipy.special import gammaln
 
-from ._door import map_products
+from ._door import LOOKED_ELEMENTS, map_products
 from ._moments import finite_moments
 from ._scatter import Spectrum, rounding_of_squares, with_signs
 
 
 def exact_axes(rows):
     """Return the spectrum of rows from the singular values of the centred rows, which are float64."""
-    backend, X = rows.backend, rows.X
+    backend, X = rows.backend, rows.flat(slice(None))
     xp, moments = backend.xp, finite_moments(rows)
     centered = xp.empty(X.shape)
     backend.center(X, backend.asarray(moments.mean), centered)
@@ -39,7 +39,7 @@ def randomized_axes(rows, n_axes, n_oversamples, n_iter, normalizer, random_stat
     moments, xp = finite_moments(rows), backend.xp
 
     def times(directions):
-        return map_products(rows, np.float64, backend.asarray(moments.mean), directions)
+        return backend.asarray(map_products(rows, np.float64, backend.asarray(moments.mean), directions))
 
     def transposed_times(images):
         return _transposed_times(rows, moments.mean, images)
@@ -61,13 +61,13 @@ def _transposed_times(rows, mean, images):
     """Return ``(X - mean)^T images`` in float64."""
     backend, mean = rows.backend, rows.backend.asarray(mean)
 
-    def work(piece):
-        centered = backend.xp.empty(rows.X[piece].shape)
-        backend.center(rows.X[piece], mean, centered)
-        return centered.T @ images[piece]
+    def work(block, piece):
+        centered = backend.xp.empty(block.shape)
+        backend.center(block, mean, centered)
+        return centered.T @ backend.asarray(images[piece])
 
     with backend.one_blas_thread():
-        return reduce(backend.xp.add, backend.run(work, rows.pieces()))
+        return reduce(backend.xp.add, rows.over_pieces(work, max(LOOKED_ELEMENTS, backend.product_elements)))
 
 
 def lanczos_axes(rows, n_axes, tol, random_state):

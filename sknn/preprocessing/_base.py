@@ -86,8 +86,9 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
         with unchanged_on_error(self):
             check_parameters(self, self._rules)
             backend = self._get_backend(X)
-            rows = to_backend(backend, self._check(self, X, reset=reset, **self._fit_options()))
-            (learn or self._learn)(rows, check_sample_weight(sample_weight, rows.X, np.float64), reset)
+            with backend.explained_lack():
+                rows = to_backend(backend, self._check(self, X, reset=reset, **self._fit_options()))
+                (learn or self._learn)(rows, check_sample_weight(sample_weight, rows.X, np.float64), reset)
         return self
 
     def _fit_options(self):
@@ -236,10 +237,11 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
 
     def _map(self, X, checked, copy, make_steps):
         check_parameters(self, self._rules)  # which may have changed since fit, if that was called
-        rows = to_backend(self._get_backend(checked), checked)
-        dtype = float_type_of(checked, self.dtype)
-        steps = make_steps(rows, self._groups(rows), precision_of(checked, dtype))
-        return like(X, map_rows(rows, steps, dtype, in_place=not copy))
+        backend, dtype = self._get_backend(checked), float_type_of(checked, self.dtype)
+        with backend.explained_lack():
+            rows = to_backend(backend, checked)
+            steps = make_steps(rows, self._groups(rows), precision_of(checked, dtype))
+            return like(X, map_rows(rows, steps, dtype, in_place=not copy))
 
     def _groups(self, rows, reset=False):
         """Return which features of the rows share statistics, after a look at their shape."""

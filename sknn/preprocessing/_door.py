@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -15,7 +16,8 @@ from ..backend import get_backend, is_device_array, to_numpy
 
 # What is computed on as it is; all else becomes float64. Kernels read integers without a float copy of them.
 KEPT = [np.dtype(name) for name in ("f8", "f4", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")]
-SEGMENT_ELEMENTS = 2**21  # of rows that a thread takes at a time; whatever the threads, so that sums are the same
+LOOKED_ELEMENTS = 2**21  # at least, of rows that are looked through at a time
+MOVED_ELEMENTS = 2**25  # of rows that are brought to the backend at a time
 PRODUCT_ELEMENTS = 2**19  # of rows that are multiplied at a time
 
 
@@ -31,18 +33,45 @@ class Rows:
         """Number of features of a row."""
         return prod(self.X.shape[1:])
 
-    def pieces(self, n_elements=SEGMENT_ELEMENTS):
+    @property
+    def are_held(self):
+        """Whether the rows lie where they are computed: a GPU may have no room for them."""
+        return issparse(self.X) or self.backend.holds(self.X)
+
+    def pieces(self, n_elements=None):
         """Return slices that cut the rows into pieces of at most ``n_elements``, or else of one row."""
+        n_elements = n_elements or self.backend.segment_elements
+        if not self.are_held:
+            n_elements = min(n_elements, MOVED_ELEMENTS)
         n_rows, size = self.X.shape[0], max(1, n_elements // self.n_features)
         return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
     def flat(self, piece):
-        """Return some rows as ``(rows, features)``; a copy only where images do not lie in one piece."""
-        return self.X[piece].reshape(-1, self.n_features)
+        """Return some rows as ``(rows, features)``; a copy only of those that lie elsewhere, or in several places."""
+        return self.backend.asarray(self.X[piece]).reshape(-1, self.n_features)
 
-    def over_pieces(self, work):
-        """Return what ``work`` makes of the pieces as flat rows, in their order."""
-        return self.backend.run(lambda piece: work(self.flat(piece)), self.pieces())
+    def over_pieces(self, work, n_elements=None):
+        """Return what ``work(block, piece)`` makes of the pieces as flat rows, in their order."""
+        pieces = self.pieces(n_elements)
+        if self.are_held:
+            return self.backend.run(lambda piece: work(self.flat(piece), piece), pieces)
+        return [work(*brought) for brought in self._brought(pieces)]
+
+    def look_through(self, refuse):
+        """Call ``refuse(backend, block)`` for all rows."""
+        size = max(LOOKED_ELEMENTS, self.backend.block_elements)
+        self.over_pieces(lambda block, _: refuse(self.backend, block), size)
+
+    def _brought(self, pieces):
+        """Yield the blocks of pieces of rows that lie elsewhere, with the pieces."""
+        rows = [piece.stop - piece.start for piece in pieces]
+        ring = self.backend.ring((min(2, len(pieces)), max(rows), *self.X.shape[1:]), self.X.dtype)
+        gathers = [partial(self._copy, piece) for piece in pieces]
+        for buffer, piece, n_rows in zip(ring.stream(gathers), pieces, rows, strict=True):
+            yield buffer[:n_rows].reshape(n_rows, -1), piece
+
+    def _copy(self, piece, out):
+        out[: piece.stop - piece.start] = self.X[piece]
 
 
 def check_rows(estimator, X, *, reset, allow_nan, accept_sparse=False, **options):
@@ -61,7 +90,8 @@ def _n_dimensions(X):
 def to_backend(backend, X):
     """Return checked rows where they are computed."""
     if not issparse(X):
-        return Rows(backend, backend.asarray(X if backend.name == "cupy" else to_numpy(X)))
+        X = X if backend.name == "cupy" else to_numpy(X)
+        return Rows(backend, backend.asarray(X) if backend.has_room(X.nbytes) else X)
     if backend.name == "cupy":
         raise ValueError("sparse X must be computed with backend='numpy'; got backend='cupy'.")
     return Rows(backend, X)
@@ -69,7 +99,7 @@ def to_backend(backend, X):
 
 def refuse_infinity(rows):
     """Raise ValueError if dense rows hold infinity."""
-    rows.over_pieces(lambda block: _refuse_infinity_in(rows.backend, block))
+    rows.look_through(_refuse_infinity_in)
 
 
 def _refuse_infinity_in(backend, block):
@@ -106,11 +136,12 @@ def map_rows(rows, steps, dtype, in_place):
     in_place = in_place and X.dtype == dtype
     if in_place:
         refuse_infinity(rows)  # before anything is written
-    out = X if in_place else backend.xp.empty_like(X, dtype=dtype, order="K" if X.ndim == 2 else "C")
-    is_native = precision_of(X, dtype) == dtype
+    home = backend.xp if rows.are_held else np
+    out = X if in_place else home.empty_like(X, dtype=dtype, order="K" if X.ndim == 2 else "C")
+    is_native = precision_of(X, dtype) == dtype and rows.are_held
 
     def work(piece):
-        source, target = X[piece], out[piece]
+        source, target = backend.asarray(X[piece]), out[piece]
         is_direct = is_native and target.flags.c_contiguous
         block = target if is_direct else backend.xp.empty(target.shape, precision_of(X, dtype))
         if block is not target or not in_place:
@@ -121,7 +152,7 @@ def map_rows(rows, steps, dtype, in_place):
         for step in steps:
             step(flat)
         if not is_direct:
-            target[...] = block
+            target[...] = block if rows.are_held else backend.to_host(block)
 
     backend.run(work, rows.pieces(backend.block_elements))
     return out
@@ -132,23 +163,23 @@ def map_products(rows, dtype, mean, weights, shift=None):
 
     ``mean``, ``weights`` and ``shift`` have the precision in which X is worked on.
     """
-    backend, X, xp = rows.backend, rows.X, rows.backend.xp
-    out = xp.empty((X.shape[0], weights.shape[1]), dtype)
+    backend, xp = rows.backend, rows.backend.xp
+    out = (xp if rows.are_held else np).empty((rows.X.shape[0], weights.shape[1]), dtype)
 
-    def work(piece):
-        block, target = X[piece], out[piece]
+    def work(block, piece):
         centered = xp.empty(block.shape, weights.dtype)
         backend.center(block, mean, centered)
         with np.errstate(over="ignore", invalid="ignore"):
-            target[...] = centered @ weights
+            made = centered @ weights
             if shift is not None:
-                target += shift
-            if not np.isfinite(float(target.sum(dtype=np.float64))):
+                made += shift
+            if not np.isfinite(float(made.sum(dtype=np.float64))):
                 refuse_unknown(backend, block)
+        out[piece] = made if rows.are_held else backend.to_host(made)
 
-    pieces = rows.pieces(PRODUCT_ELEMENTS)
-    with backend.one_blas_thread() if len(pieces) > 1 else nullcontext():
-        backend.run(work, pieces)
+    size = max(PRODUCT_ELEMENTS, backend.product_elements)
+    with backend.one_blas_thread() if len(rows.pieces(size)) > 1 else nullcontext():
+        rows.over_pieces(work, size)
     return out
 
 

@@ -36,20 +36,20 @@ def column_moments(rows, weight=None):
     backend = rows.backend
     weight = None if weight is None else backend.asarray(weight)
 
-    def segment_moments(piece):
+    def segment_moments(block, piece):
         part = None if weight is None else weight[piece]
         with np.errstate(over="ignore", invalid="ignore"):
-            return Moments(*map(backend.to_host, backend.column_moments(rows.flat(piece), part)))
+            return Moments(*map(backend.to_host, backend.column_moments(block, part)))
 
     with np.errstate(over="ignore", invalid="ignore"):
-        return reduce(merge, backend.run(segment_moments, rows.pieces()))
+        return reduce(merge, rows.over_pieces(segment_moments))
 
 
 def finite_moments(rows):
     """Return the moments of the columns of rows, none of which may hold NaN or infinity."""
     moments = column_moments(rows)
     if (moments.count < rows.X.shape[0]).any() or not np.isfinite(moments.mean).all():
-        rows.over_pieces(lambda block: refuse_unknown(rows.backend, block))
+        rows.look_through(refuse_unknown)
     return moments
 
 
@@ -61,7 +61,8 @@ def _sparse_moments(X, weight):
 
 def column_extremes(rows):
     """Return the least and the greatest value of each column of rows, with NaN left out; NaN where nothing is left."""
-    ends = rows.over_pieces(lambda block: map(rows.backend.to_host, rows.backend.column_extremes(block)))
+    backend = rows.backend
+    ends = rows.over_pieces(lambda block, _: [backend.to_host(end) for end in backend.column_extremes(block)])
     lows, highs = zip(*ends, strict=True)
     low, high = reduce(np.minimum, lows), reduce(np.maximum, highs)
     return np.where(low > high, np.nan, low), np.where(low > high, np.nan, high)

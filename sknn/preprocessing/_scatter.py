@@ -11,7 +11,7 @@ from scipy.sparse import issparse
 
 from ._moments import add, merge_means
 
-BLOCK_ELEMENTS, BLOCK_ROWS = 2**17, 1024  # at least, of what is centred and multiplied at a time
+BLOCK_ROWS = 1024  # at least, which are centred and multiplied at a time
 NARROW = 512  # features, up to which threads of ours share the rows better than those of BLAS share the products
 
 
@@ -39,9 +39,9 @@ class Spectrum(NamedTuple):
     rounding: float
 
 
-def _block_rows(n_features):
+def _block_rows(backend, n_features):
     """Return how many rows are centred and multiplied at a time."""
-    return max(BLOCK_ROWS, BLOCK_ELEMENTS // n_features)
+    return max(BLOCK_ROWS, backend.product_elements // n_features)
 
 
 def row_scatter(rows):
@@ -49,7 +49,7 @@ def row_scatter(rows):
     if issparse(rows.X):
         return _sparse_scatter(rows.X.astype(np.float64, copy=False))
     backend = rows.backend
-    parts = backend.run(lambda piece: _segment_scatter(backend, rows.flat(piece)), _segments(rows))
+    parts = rows.over_pieces(lambda block, _: _segment_scatter(backend, block), _segment_elements(rows))
     with np.errstate(over="ignore", invalid="ignore"):
         return reduce(merge, parts)
 
@@ -59,20 +59,20 @@ def blas_threads(rows):
 
     It also keeps idle threads of BLAS from spinning on them. Wide rows are one segment, whose products BLAS shares.
     """
-    is_shared = not issparse(rows.X) and len(_segments(rows)) > 1
+    is_shared = not issparse(rows.X) and len(rows.pieces(_segment_elements(rows))) > 1
     return rows.backend.one_blas_thread() if is_shared else nullcontext()
 
 
-def _segments(rows):
+def _segment_elements(rows):
     (n_rows, n_features) = rows.X.shape
-    size = n_rows if n_features > NARROW else max(16 * _block_rows(n_features), n_rows // 32)
-    return rows.pieces(size * n_features)
+    size = n_rows if n_features > NARROW else max(16 * _block_rows(rows.backend, n_features), n_rows // 32)
+    return size * n_features
 
 
 def _segment_scatter(backend, X):
     """Return the scatter of one segment of rows, summed about the mean of its first block."""
     xp, (n_rows, n_features) = backend.xp, X.shape
-    size = _block_rows(n_features)
+    size = _block_rows(backend, n_features)
     with np.errstate(over="ignore", invalid="ignore"):
         start = X[:size].mean(axis=0, dtype=xp.float64)
         drift, products = xp.zeros(n_features), xp.zeros((n_features, n_features))

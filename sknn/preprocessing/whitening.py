@@ -77,7 +77,7 @@ class AxesTransformer(RowTransformer):
         return scatter
 
     def _refuse_rows(self, rows):
-        rows.over_pieces(lambda block: refuse_unknown(rows.backend, block))
+        rows.look_through(refuse_unknown)
         raise ValueError("the products of X do not fit float64: X holds too large numbers. Scale it down.")
 
     def _select(self, spectrum, n_components):
@@ -100,13 +100,15 @@ class AxesTransformer(RowTransformer):
         """Return ``(X - mean) weights + shift``, worked out in ``precision`` or what X and ``dtype`` ask for."""
         check_parameters(self, self._rules)
         backend = self._get_backend(checked)
-        rows, dtype = to_backend(backend, checked), float_type_of(checked, dtype or self.dtype)
+        dtype = float_type_of(checked, dtype or self.dtype)
         precision = np.dtype(precision or precision_of(checked, dtype))
         mean, weights = mean.astype(precision), weights.astype(precision)
-        if issparse(checked):
-            return (checked @ weights - mean @ weights).astype(dtype, copy=False)
-        shift = None if shift is None else backend.asarray(shift, precision)
-        return like(X, map_products(rows, dtype, backend.asarray(mean), backend.asarray(weights), shift))
+        with backend.explained_lack():
+            rows = to_backend(backend, checked)
+            if issparse(checked):
+                return (checked @ weights - mean @ weights).astype(dtype, copy=False)
+            shift = None if shift is None else backend.asarray(shift, precision)
+            return like(X, map_products(rows, dtype, backend.asarray(mean), backend.asarray(weights), shift))
 
     def _smallest_seen(self):
         return min(self.n_samples_, self.n_features_in_)

@@ -261,9 +261,9 @@ def test_partial_fit_goes_on_from_fit_and_fit_starts_anew():
 @pytest.mark.parametrize("n_segments", [1, 3, 40])
 def test_segments_are_one_scatter(n_segments, monkeypatch):
     X = table(n_rows=5000)
-    monkeypatch.setattr(_scatter, "_segments", lambda rows: rows.pieces(X.size // n_segments))
+    monkeypatch.setattr(_scatter, "_segment_elements", lambda rows: X.size // n_segments)
     monkeypatch.setattr(_scatter, "BLOCK_ROWS", 64)
-    monkeypatch.setattr(_scatter, "BLOCK_ELEMENTS", 64 * 8)
+    monkeypatch.setattr(reference.Backend, "product_elements", 64 * 8)
     np.testing.assert_allclose(ZCA().fit(X)._scatter.products, 4999 * np.cov(X.T), rtol=1e-11, atol=1e-9)
 
 

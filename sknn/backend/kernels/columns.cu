@@ -103,6 +103,35 @@ extern "C" __global__ void merge_chunks(const double* parts, int n_chunks, doubl
     out[3 * n_columns + column] = own.squares;
 }
 
+// The least and the greatest of two, NaN apart.
+__device__ __forceinline__ void widen(real* low, real* high, real least, real greatest)
+{
+    *low = least < *low ? least : *low;
+    *high = greatest > *high ? greatest : *high;
+}
+
+// The least and the greatest value of each column, NaN apart, of a chunk of rows; they start at an end's opposite.
+extern "C" __global__ void chunk_extremes(const real* X, long long row_stride, long long column_stride, real infinity,
+                                          real* parts, long long n_rows, int n_columns)
+{
+    __shared__ real ends[2][LANES][COLUMNS];
+    int column = blockIdx.x * COLUMNS + threadIdx.x;
+    long long first = (n_rows + gridDim.y - 1) / gridDim.y * blockIdx.y;
+    long long last = (n_rows + gridDim.y - 1) / gridDim.y * (blockIdx.y + 1);
+    real low = infinity, high = -infinity;
+    for (long long row = first + threadIdx.y; row < last && row < n_rows && column < n_columns; row += LANES) {
+        real value = X[row * row_stride + column * column_stride];
+        widen(&low, &high, value, value);
+    }
+    ends[0][threadIdx.y][threadIdx.x] = low;
+    ends[1][threadIdx.y][threadIdx.x] = high;
+    __syncthreads();
+    if (threadIdx.y > 0 || column >= n_columns) return;
+    for (int lane = 1; lane < LANES; ++lane) widen(&low, &high, ends[0][lane][threadIdx.x], ends[1][lane][threadIdx.x]);
+    parts[(2LL * blockIdx.y) * n_columns + column] = low;
+    parts[(2LL * blockIdx.y + 1) * n_columns + column] = high;
+}
+
 // x = (x - shift) / scale
 extern "C" __global__ void shift_scale(real* x, const real* shift, const real* scale, int n_columns, int n)
 {

@@ -4,7 +4,7 @@ import importlib
 import sys
 from functools import partial
 
-PAGES = ("cpu", "parts", "transformers", "fit", "first", "scoring", "predict", "search", "scaling", "memory")
+PAGES = ("cpu", "gpu", "parts", "transformers", "fit", "first", "scoring", "predict", "search", "scaling", "memory")
 
 
 def page_of(name):

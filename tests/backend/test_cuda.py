@@ -4,11 +4,16 @@ That each equals its definition is in test_overrides.py, and in the tests of wha
 """
 
 import ctypes
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import sknn
 from sknn.activations import ACTIVATIONS, ELU, GELU, LeakyReLU
 from sknn.backend import _kernels, _launches
 from sknn.optimizers import OPTIMIZERS
@@ -287,6 +292,22 @@ def test_an_allocation_while_replaying_is_refused():
     with pytest.raises(AttributeError):
         graph.run(1)
     assert backend.xp is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", [None, "if (i >= n) return;=>if (i > n) return;"], ids=["none", "one"])
+def test_kernels_keep_to_their_arrays(change):
+    """By AddressSanitizer, which comes with the compiler; and it would see a bound that is one too large."""
+    compiler = os.environ.get("CXX", "c++")
+    asked = subprocess.run([compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    environment = {**os.environ, "LD_PRELOAD": asked.stdout.strip(), "PYTHONPATH": str(Path(sknn.__file__).parents[1])}
+    environment["ASAN_OPTIONS"] = "detect_leaks=0:detect_stack_use_after_return=0"
+    command = [sys.executable, "-W", "ignore", "-m", "tests.simulator.checked", *([change] if change else [])]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if change is None:
+        assert done.returncode == 0, done.stderr
+    else:
+        assert "heap-buffer-overflow" in done.stderr
 
 
 # ---- the simulator sees what a GPU would not say ----------------------------------------

@@ -34,7 +34,8 @@ COMPARED_ELSEWHERE = {
     *("average", "maxout", "maxout_backward"),  # tests/test_stopping.py, tests/test_learnt_activations.py
 }
 OF_THE_DEVICE = {  # tests/test_memory.py, test_cuda.py
-    *("name", "block_elements", "chunk_elements", "to_host", "holds", "has_room", "explained_lack", "ring"),
+    *("name", "block_elements", "chunk_elements", "product_elements", "segment_elements", "to_host"),
+    *("holds", "has_room", "explained_lack", "ring"),
     *("pointer", "launch", "bounds"),
 }
 FUSED = {name: backend for name, backend in BACKENDS.items() if name != "reference"}

@@ -209,6 +209,20 @@ def test_float32_stays_float32(task, solver, bring):
         np.testing.assert_allclose(mine, other, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
+@pytest.mark.parametrize("task", ["multiclass", "multilabel", "two outputs"])
+def test_float32_follows_the_cpu(task, activation, bring):
+    """To 1e-4 after 20 epochs, from the same random numbers."""
+    case = Case(task, {"activation": activation, "max_iter": 20, "dropout": 0.1, "solver": "adam"})
+    ours = case.fitted(lambda rows: bring(rows.astype(np.float32)), backend="cupy")
+    theirs = case.fitted(lambda rows: rows.astype(np.float32), backend="numpy")
+    assert ours.n_iter_ == theirs.n_iter_ == 20
+    for mine, other in zip(ours.coefs_ + ours.intercepts_, theirs.coefs_ + theirs.intercepts_, strict=True):
+        assert mine.dtype == np.float32
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-4)
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("there, back", [("numpy", "cupy"), ("cupy", "numpy")])
 def test_training_goes_on_on_the_other_backend(solver, there, back, bring, rtol):

@@ -1,8 +1,29 @@
-"""On a GPU: the tests of test_backend_parity.py once more, on CuPy itself."""
+"""On a GPU: tests of kernels, of parity and of memory once more, on CuPy itself."""
 
 import numpy as np
 import pytest
 
+from sknn import MLPClassifier, streaming
+from sknn.backend import cuda, get_backend
+from sknn.preprocessing import PCA, StandardScaler
+from tests import simulator
+from tests.backend import test_overrides
+from tests.backend.test_overrides import (  # noqa: F401
+    test_activation_backward,
+    test_activation_backward_far_out,
+    test_bias_activation,
+    test_bias_activation_far_out,
+    test_gather,
+    test_link,
+    test_loss_gradient,
+    test_loss_gradient_of_extreme_outputs,
+    test_loss_gradient_of_outputs_that_are_not_finite,
+    test_matmul,
+    test_scaling,
+    test_shrink,
+    test_update,
+)
+from tests.ferry import Ferried
 from tests.standin import real_cupy_or_skip
 from tests.test_backend_parity import (  # noqa: F401  pytest runs what is imported, on the fixtures of this module
     Case,
@@ -16,6 +37,7 @@ from tests.test_backend_parity import (  # noqa: F401  pytest runs what is impor
     test_bad_calls_are_refused_alike,
     test_bad_rows_are_refused_alike,
     test_classes_may_live_anywhere,
+    test_float32_follows_the_cpu,
     test_float32_stays_float32,
     test_folds_are_scored_on_rows_on_the_device,
     test_indicators_may_be_sparse,
@@ -42,6 +64,62 @@ def cupy():
 @pytest.fixture
 def rtol():
     return 1e-6
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fused_backend():
+    """The kernels on the GPU, for the tests that compare them with their definitions."""
+    test_overrides.compared_backend = Ferried(cuda.Backend(MODULE))
+
+
+def test_constants_are_those_of_the_stand_in():
+    names = [name for name in vars(simulator.cublas) if name.startswith("CUBLAS_")]
+    assert len(names) > 5
+    for name in names:
+        assert getattr(MODULE.cuda.cublas, name) == getattr(simulator.cublas, name)
+
+
+@pytest.mark.parametrize("precision, bits", [("float32", 22), ("tf32", 9), ("bfloat16", 6)])
+def test_precision_is_how_single_precision_is_multiplied(precision, bits):
+    a, b = np.random.default_rng(0).uniform(1, 2, (2, 1, 512, 512))
+    backend, out = cuda.Backend(MODULE, precision), MODULE.empty((1, 512, 512), MODULE.float32)
+    backend.matmul(MODULE.asarray(a, MODULE.float32), MODULE.asarray(b, MODULE.float32), out)
+    assert np.abs(out.get() / (a @ b) - 1).max() < 2.0**-bits
+
+
+def test_rows_that_do_not_fit_train_as_those_that_do(monkeypatch):
+    """By pinned memory and a stream of their own, in pieces that take turns."""
+    rows = np.random.default_rng(0).standard_normal((20_000, 64)).astype(np.float32)
+    labels = (rows[:, 0] > 0).astype(int)
+    model = MLPClassifier((64,), batch_size=100, max_iter=3, random_state=0, backend="cupy")
+    held = model.fit(rows, labels).coefs_
+    monkeypatch.setattr(cuda.Backend, "has_room", lambda self, n_bytes: False)
+    monkeypatch.setattr(streaming, "STREAMED", rows[:1000].nbytes)
+    for mine, other in zip(model.fit(rows, labels).coefs_, held, strict=True):
+        np.testing.assert_array_equal(mine, other)
+    for transformer in (StandardScaler(backend="cupy"), PCA(5, backend="cupy")):
+        expected = transformer.set_params(backend="numpy").fit_transform(rows)
+        found = transformer.set_params(backend="cupy").fit_transform(rows)
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_lack_of_memory_is_explained():
+    free, _ = MODULE.cuda.runtime.memGetInfo()
+    model = MLPClassifier((free // 400,), max_iter=1, backend="cupy", dtype="float32")
+    with pytest.raises(MemoryError, match="ran out of memory on the GPU"):
+        model.fit(X, np.arange(len(X)) % 3)
+    assert not hasattr(model, "coefs_")
+    assert model.set_params(hidden_layer_sizes=(10,)).fit(X, np.arange(len(X)) % 3).n_iter_ == 1
+
+
+def test_models_train_alike_twice():
+    """Sums are added up in the same order each time."""
+    labels = np.arange(len(X)) % 3
+    model = MLPClassifier((50, 20), norm="batch", dropout=0.2, max_iter=5, random_state=0, backend="cupy")
+    first = model.fit(X, labels).coefs_
+    for mine, other in zip(first, model.fit(X, labels).coefs_, strict=True):
+        np.testing.assert_array_equal(mine, other)
+    assert get_backend("cupy").name == "cupy"
 
 
 def test_many_rows_are_predicted_in_chunks(cupy, rtol):

@@ -15,10 +15,12 @@ import pytest
 
 import sknn
 from sknn.activations import ACTIVATIONS, ELU, GELU, LeakyReLU
-from sknn.backend import _kernels, _launches
+from sknn.backend import _kernels, _launches, cuda, reference
 from sknn.optimizers import OPTIMIZERS
-from tests import simulator
+from sknn.step import Tables
+from tests import simulator, standin
 from tests.backend.nvrtc import compiled
+from tests.ferry import Ferried
 from tests.helpers import LOSSES
 from tests.simulator import cublas, recorder
 from tests.test_training import SCENARIOS, train
@@ -200,6 +202,24 @@ def test_sizes_that_are_too_large_are_refused():
     kernels = _kernels.Kernels(simulator.NumPyWithKernels(), np.float32)
     with pytest.raises(OverflowError):
         kernels.launch("advance", (1,), (1,), np.zeros(3, np.int64), 2**31)
+
+
+def test_the_ferry_brings_arrays_to_a_device_and_back():
+    """As test_gpu.py compares kernels on a real one."""
+    with standin.installed() as cupy:
+        ferried, reference_backend = Ferried(cuda.Backend(cupy)), reference.Backend(np)
+        z, b = np.random.default_rng(0).standard_normal((2, 2, 3, 4))
+        b, found = np.ascontiguousarray(b[:, :1]), []
+        for backend in (ferried, reference_backend):
+            y = z.copy()
+            backend.bias_activation(y, b, ACTIVATIONS["tanh"], y)
+            tables = Tables(np.array([1, 0, 0]), None, np.ones((2, 2)), np.ones((2, 2)), np.zeros((2, 2)))
+            theta, grad, slots = y[:, 0].copy(), y[:, 1].copy(), np.zeros((2, 2, 4))
+            hyper = np.array([OPTIMIZERS["adam"]().hyper()] * 2)
+            backend.update(OPTIMIZERS["adam"](), theta, grad, slots, hyper, np.ones(2), 3, tables)
+            found.append((y, theta, slots, tables.loss))
+        for mine, other in zip(*found, strict=True):
+            np.testing.assert_allclose(mine, other, rtol=1e-12)
 
 
 # ---- products ---------------------------------------------------------------------------

@@ -1,0 +1,19 @@
+#!/bin/sh
+# Tests on a GPU, then the benchmark: benchmarks/gpu.sh FOLDER writes its log and page there.
+# PYTHON names the interpreter, which needs CuPy and what the tests need; PyTorch and cuML are compared with where there.
+set -eu
+cd "$(dirname "$0")/.."
+out=${1:?"usage: benchmarks/gpu.sh FOLDER"}
+python=${PYTHON:-python3}
+export PYTHONPATH="$PWD" SKNN_REQUIRE_GPU=1
+status=0
+"$python" -m pytest -q -m gpu -p no:cacheprovider tests/test_gpu.py > "$out/tests.log" 2>&1 || status=$?
+tail -n 40 "$out/tests.log"
+if command -v compute-sanitizer > /dev/null; then
+    code="from tests.test_gpu import test_models_train_alike_twice as fit; fit()"
+    compute-sanitizer --error-exitcode 1 "$python" -c "$code" > "$out/sanitizer.log" 2>&1 || status=$?
+    tail -n 5 "$out/sanitizer.log"
+fi
+"$python" -m benchmarks gpu --rounds "${ROUNDS:-3}" > "$out/gpu.md" 2> "$out/gpu.log" || status=$?
+cat "$out/gpu.md"
+exit "$status"

@@ -342,7 +342,7 @@ class BaseMLP(DescribedNetwork, CallbackSupportMixin, BackendMixin, BaseEstimato
 
     def _train(self, job):
         def attributes():
-            return shown(job.network, *(part.copy() for part in job.state.last))
+            return shown(job.network, *(np.array(job.backend.to_host(part)) for part in job.state.last))
 
         job.has_begun = True
         tasks = FitTasks(self, job.told, job.max_iter, attributes)
@@ -360,13 +360,16 @@ class BaseMLP(DescribedNetwork, CallbackSupportMixin, BackendMixin, BaseEstimato
 
     def _train_epochs(self, job, tasks):
         trainer = Trainer(job.backend, job.network, job.options, job.state, job.data)
-        for _ in range(job.max_iter):
-            tasks.begin()
-            trainer.epoch()
-            self._end_epoch(job, trainer.message)
-            job.met_rule = bool(trainer.stopped[0])
-            if tasks.end() or job.met_rule:
-                return
+        try:
+            for _ in range(job.max_iter):
+                tasks.begin()
+                trainer.epoch()
+                self._end_epoch(job, trainer.message)
+                job.met_rule = bool(trainer.stopped[0])
+                if tasks.end() or job.met_rule:
+                    return
+        finally:
+            trainer.store()
         if job.told is not None:
             warnings.warn(NOT_CONVERGED.format(job.max_iter), ConvergenceWarning, stacklevel=5)
 

@@ -33,24 +33,25 @@ class Scoring:
         return bring(self._targets), bring(weight, dtype), bring(scale, dtype), clock, gradient, losses
 
     def measure(self, theta, statistics):
-        """Return the score and the loss of each model, penalties apart; both parts of the models on the host."""
+        """Return the score and the loss of each model, penalties apart."""
         loss, outputs = self._network.loss, self._pass_of(theta, statistics).outputs()
         with np.errstate(over="ignore", invalid="ignore"):
             self._backend.loss_gradient(loss, outputs, *self._loss_arguments)
         losses = self._backend.to_host(self._loss_arguments[-1])[0].copy()
         if self._validation.judge is not None:
             rows = [slice(None)] if self._rows is None else self._rows
-            judged = zip(theta[:, None], statistics[:, None], itertools.cycle(rows), strict=False)
+            to_host = self._backend.to_host
+            judged = zip(to_host(theta)[:, None], to_host(statistics)[:, None], itertools.cycle(rows), strict=False)
             return np.array([self._validation.judge(*each) for each in judged]), losses
         self._backend.link(loss, outputs)
         predictions = enumerate(self._backend.to_host(outputs))
         return np.array([self._score(*each) for each in predictions]), losses
 
     def _pass_of(self, theta, statistics):
-        """Return a pass that reads these arrays; on a CPU the parameters are in the same one in each epoch."""
+        """Return a pass that reads these arrays; parameters are in the same one in each epoch, unless averaged."""
         if theta is not self._bound or statistics.size:  # a pass reads statistics when it is made
-            network, bring = self._network, self._backend.asarray
-            views = network.layout.views(bring(theta)), network.statistics_layout.views(bring(statistics))
+            network = self._network
+            views = network.layout.views(theta), network.statistics_layout.views(statistics)
             self._pass = ChunkedPass(self._backend, network, *views, self._validation.X, self._rows)
             self._bound = theta
         return self._pass

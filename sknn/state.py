@@ -104,6 +104,8 @@ class Validation:
 class State:
     """Everything that training carries from epoch to epoch, for a stack; NumPy arrays, so that it pickles anywhere.
 
+    While a `Trainer` is at work, what it changes lies where it computes.
+
     ``theta (models, P)`` is what is learnt, ``statistics (models, Q)`` what norms keep of the rows; ``good`` and
     ``best (models, P + Q)`` hold both. ``good`` is where the last epoch began whose every loss was finite: what a
     diverging model goes back to. ``exact`` are statistics worked out for prediction, apart from the running ones.
@@ -141,6 +143,12 @@ class State:
     loss_curve: list = field(default_factory=list)
     validation_scores: list = field(default_factory=list)
     validation_losses: list = field(default_factory=list)
+
+    def move(self, bring):
+        """Move what training changes by ``bring``: to where it is computed, or back to the host."""
+        for name in _MOVED:
+            value = getattr(self, name)
+            setattr(self, name, None if value is None else bring(value))
 
     def model(self):
         """Return a copy of parameters and statistics, beside each other."""
@@ -332,6 +340,7 @@ _PER_MODEL = (
     "keys",
 )
 _PER_STREAM = ("order", "validation_rows")
+_MOVED = ("theta", "statistics", "good", "slots", "best", "average")
 
 
 def split_rows(stream, n_rows, fraction, labels=None):

@@ -17,14 +17,14 @@ class Trainer:
         self.state, self.data = state, data
         self.stopped = np.zeros(len(state.theta), bool)
         self.message = ""
-        self._live = self._bring_state()
-        self._start = state.model()
+        self._start = backend.asarray(state.model())
+        state.move(backend.asarray)
+        self._live = Live(state.theta, state.statistics, state.slots, state.average)
         self._steps = self._scores = None
 
-    def _bring_state(self):
-        state, bring = self.state, self.backend.asarray
-        average = None if state.average is None else bring(state.average)
-        return Live(bring(state.theta), bring(state.statistics), bring(state.slots), average)
+    def store(self):
+        """Bring the state back to the host, when training ends or someone is to see it."""
+        self.state.move(self.backend.to_host)
 
     # ---- one epoch ----------------------------------------------------------------------
 
@@ -53,7 +53,6 @@ class Trainer:
             steps.run()
         finally:
             state.steps += steps.n_done
-            self.store()
 
     def _steps_of_epoch(self):
         """Return steps on batches of the size that this epoch has."""
@@ -62,12 +61,6 @@ class Trainer:
             described = self.backend, self.network, self.options, self.state, self.data
             self._steps = Steps(*described, self._live, size)
         return self._steps
-
-    def store(self):
-        """Bring the parameters and the optimiser's memory back into the state."""
-        state, live, to_host = self.state, self._live, self.backend.to_host
-        state.theta, state.statistics, state.slots = map(to_host, (live.theta, live.statistics, live.slots))
-        state.average = None if live.average is None else to_host(live.average)
 
     def _draw_order(self):
         state = self.state
@@ -104,15 +97,14 @@ class Trainer:
         """Return the model as it is served: norms may have statistics of all rows that are trained on."""
         if not self.options.exact_norms or not np.isfinite(theta).all():
             return theta, statistics
-        views, data = self.network.layout.views(self.backend.asarray(theta)), self.data
-        rows = self.state.order
-        exact = population_statistics(self.backend, self.network, views, statistics, data.X, data.sample_weight, rows)
-        return theta, exact
+        backend, data, rows = self.backend, self.data, self.state.order
+        described = backend, self.network, self.network.layout.views(theta), backend.to_host(statistics)
+        return theta, backend.asarray(population_statistics(*described, data.X, data.sample_weight, rows))
 
     def _find_divergence(self, loss):
         """Stop models whose loss or parameters are not finite, with the last parameters of finite loss."""
         state = self.state
-        bad = ~(np.isfinite(loss) & state.is_finite())
+        bad = ~(np.isfinite(loss) & self.backend.to_host(state.is_finite()))
         if not bad.any():
             state.good, self._start = self._start, state.good
             return
@@ -120,13 +112,6 @@ class Trainer:
         state.go_back(bad)
         state.diverged |= bad
         self.stopped |= bad
-        self._bring_back()
-
-    def _bring_back(self):
-        state, live, bring = self.state, self._live, self.backend.asarray
-        live.theta[...], live.statistics[...] = bring(state.theta), bring(state.statistics)
-        if live.average is not None:
-            live.average[...] = bring(state.average)
 
     def _improvement(self, model):
         """Return what changes in the state by the last score or loss: the best so far, and for how long it has been."""
@@ -137,7 +122,8 @@ class Trainer:
             better = score > state.best_score
             new = {"best_score": np.where(better, score, state.best_score)}
             if better.any():
-                new["best"] = np.where(better[:, None], np.concatenate(model, axis=1), state.best)
+                new["best"] = state.best.copy()
+                new["best"][better] = self.backend.xp.concatenate(model, axis=1)[better]
         else:
             loss = state.loss_curve[-1]
             stale = loss > state.best_loss - options.tol
@@ -177,6 +163,7 @@ def train_stack(backend, network, options, state, data, max_iter):
         trainer.epoch()
         if not trainer.stopped.any():
             continue
+        trainer.store()
         for k in np.flatnonzero(trainer.stopped):
             finished[left[k]] = trainer.state.take([k])
         going = np.flatnonzero(~trainer.stopped)
@@ -185,6 +172,7 @@ def train_stack(backend, network, options, state, data, max_iter):
             return finished
         options = options.take(going)
         trainer = Trainer(backend, network, options, trainer.state.take(going), data)
+    trainer.store()
     for k, model in enumerate(left):
         finished[model] = trainer.state.take([k])
     return finished

@@ -125,7 +125,7 @@ class RenormStage(BatchStage):
         # d gain = r sum(dy x-hat) + d sum(dy)
         xp, total = self.backend.xp, self.full_shift
         return [
-            partial(xp.sum, d, axis=-2, keepdims=True, out=total),
+            partial(self.backend.activation_backward, d, d, d, Identity(), total),  # which is the sum over the rows
             self._standardize_backward(d, self.full_gain),
             self._multiply(self.d_gain, self.r, self.d_gain),
             self._multiply(total, self.d, total),

@@ -19,8 +19,13 @@ from tests.backend.test_overrides import (  # noqa: F401
     test_loss_gradient_of_extreme_outputs,
     test_loss_gradient_of_outputs_that_are_not_finite,
     test_matmul,
+    test_maxout,
+    test_normalize_weights,
+    test_prelu,
+    test_renorm,
     test_scaling,
     test_shrink,
+    test_standardize_groups,
     test_update,
 )
 from tests.ferry import Ferried
@@ -69,7 +74,7 @@ def rtol():
 @pytest.fixture(scope="module", autouse=True)
 def fused_backend():
     """The kernels on the GPU, for the tests that compare them with their definitions."""
-    test_overrides.compared_backend = Ferried(cuda.Backend(MODULE))
+    test_overrides.compare(Ferried(cuda.Backend(MODULE)), test_overrides.MANY)
 
 
 def test_constants_are_those_of_the_stand_in():

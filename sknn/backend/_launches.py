@@ -74,16 +74,21 @@ def matmul(device, a, b, out):
 
 def bias_activation(device, z, b, activation, y):
     """A thread an element."""
+    n, units = z.shape[1] * z.shape[2], z.shape[2]
+    if activation.kernel == "bound_prelu":
+        slope = PerModel(activation.slope), activation.slope.shape[2] == 1
+        return [device.launch(z.dtype, "bias_prelu", *elements(n, len(z)), z, PerModel(b), *slope, y, n, units)]
     kind = numbers_of("Activation").get(activation.kernel)
     if kind is None:
         return None
-    n, units = z.shape[1] * z.shape[2], z.shape[2]
     numbers = kind, *two(activation.numbers())
     return [device.launch(z.dtype, "bias_activation", *elements(n, len(z)), z, PerModel(b), *numbers, y, n, units)]
 
 
 def activation_backward(device, dz, z, y, activation, db):
     """A tile a block, which adds up its columns."""
+    if activation.kernel == "bound_prelu":
+        return _prelu_backward(device, dz, z, activation, db)
     kind = numbers_of("Activation").get(activation.kernel)
     if kind is None:
         return None
@@ -92,6 +97,33 @@ def activation_backward(device, dz, z, y, activation, db):
     return [
         device.launch(dz.dtype, "activation_backward", *grid, dz, values, *numbers, PerModel(db), *dz.shape[1:]),
     ]
+
+
+def _prelu_backward(device, dz, z, activation, db):
+    """As for other activations; a slope that units share gets the sum of theirs."""
+    n_models, _, units = dz.shape
+    is_shared = activation.slope.shape[2] == 1
+    by_unit = device.xp.empty((n_models, 1, units), dz.dtype) if is_shared else activation.d_slope
+    slope = PerModel(activation.slope), is_shared, PerModel(by_unit)
+    launches = [
+        device.launch(dz.dtype, "prelu_backward", *tiles(units, n_models), dz, z, *slope, PerModel(db), *dz.shape[1:])
+    ]
+    if is_shared:
+        sums = PerModel(activation.d_slope)
+        launches.append(device.launch(dz.dtype, "total", (1, n_models), (THREADS,), by_unit, units, sums))
+    return launches
+
+
+def maxout(device, z, choice, y):
+    """A thread a unit."""
+    n, pieces = y.shape[1] * y.shape[2], z.shape[2] // y.shape[2]
+    return [device.launch(z.dtype, "maxout", *elements(n, len(z)), z, choice, y, n, pieces)]
+
+
+def maxout_backward(device, dy, choice, dz):
+    """A thread a unit."""
+    n, pieces = dy.shape[1] * dy.shape[2], dz.shape[2] // dy.shape[2]
+    return [device.launch(dz.dtype, "maxout_backward", *elements(n, len(dz)), dy, choice, dz, n, pieces)]
 
 
 def dropout(device, x, noise, stream, keep, out):
@@ -149,6 +181,47 @@ def scale_backward(device, d, x, inverse, gain, d_gain):
     n_models, n_rows, units = d.shape
     given = d, x, inverse, PerModel(gain), PerModel(d_gain)
     return [device.launch(d.dtype, "scale_backward", *tiles(units, n_models), *given, n_rows, units)]
+
+
+def renorm(device, mean, inverse, kept, norm, r, d):
+    """A thread a unit."""
+    n_models, _, units = mean.shape
+    running = [PerModel(kept[kind]) for kind in ("means", "variances", "updates")]
+    bounds = map(float, (norm.eps, norm.start_step, norm.r_end, norm.d_end, norm.r_max, norm.d_max))
+    return [
+        device.launch(mean.dtype, "renorm", *elements(units, n_models), mean, inverse, *running, *bounds, r, d, units)
+    ]
+
+
+def standardize_groups(device, x, eps, inverse, gain, y):
+    """A warp a group."""
+    n_models, n_rows, groups = inverse.shape
+    grid, sizes = warps(n_rows * groups, n_models), (n_rows, groups, x.shape[2])
+    return [device.launch(x.dtype, "standardize_groups", *grid, x, float(eps), inverse, PerModel(gain), y, *sizes)]
+
+
+def standardize_groups_backward(device, d, x, inverse, gain, d_gain):
+    """The gradient of the gain by tiles, then a warp a group."""
+    (n_models, n_rows, groups), units = inverse.shape, x.shape[2]
+    grid, given = warps(n_rows * groups, n_models), (d, x, inverse, PerModel(gain), n_rows, groups, units)
+    return [
+        device.launch(d.dtype, "gain_gradient", *tiles(units, n_models), d, x, PerModel(d_gain), n_rows, units),
+        device.launch(d.dtype, "standardize_groups_backward", *grid, *given),
+    ]
+
+
+def normalize_weights(device, v, gain, inverse, W):
+    """A tile a block."""
+    n_models, fan_in, units = v.shape
+    given = PerModel(v), PerModel(gain), inverse, W, fan_in, units
+    return [device.launch(v.dtype, "normalize_weights", *tiles(units, n_models), *given)]
+
+
+def normalize_weights_backward(device, dW, v, gain, inverse, dv, d_gain):
+    """A tile a block."""
+    n_models, fan_in, units = v.shape
+    given = dW, PerModel(v), PerModel(gain), inverse, PerModel(dv), PerModel(d_gain), fan_in, units
+    return [device.launch(v.dtype, "normalize_weights_backward", *tiles(units, n_models), *given)]
 
 
 # ---- loss and update --------------------------------------------------------------------

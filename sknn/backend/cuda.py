@@ -162,8 +162,10 @@ def _launching(name):
 
 
 LAUNCHED = (
-    *("gather", "advance", "matmul", "bias_activation", "activation_backward", "dropout", "dropout_backward"),
-    *("batch_moments", "track_moments", "standardize", "standardize_backward", "scale_backward"),
+    *("gather", "advance", "matmul", "bias_activation", "activation_backward", "maxout", "maxout_backward"),
+    *("dropout", "dropout_backward", "batch_moments", "track_moments", "standardize", "standardize_backward"),
+    *("scale_backward", "renorm", "standardize_groups", "standardize_groups_backward"),
+    *("normalize_weights", "normalize_weights_backward"),
     *("loss_gradient", "link", "update", "add_l1", "clip_norm", "limit_norms", "shrink", "average"),
     *("shift_scale", "scale_shift"),
 )

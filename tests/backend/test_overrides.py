@@ -1,13 +1,16 @@
 """Every kernel that a backend overrides equals its definition in the reference backend; those of CUDA by simulation."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sknn.activations import ACTIVATIONS, ELU, GELU, LeakyReLU
-from sknn.backend import cpu, cuda, reference
+from sknn.activations import ACTIVATIONS, ELU, GELU, BoundPReLU, LeakyReLU
+from sknn.backend import _launches, cpu, cuda, reference
+from sknn.normalization import BatchRenorm
 from sknn.optimizers import OPTIMIZERS, SGD, Adadelta, Adagrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSprop
 from sknn.step import Tables
 from tests.helpers import BACKENDS, ELEMENTWISE, LOSSES, losses_without_test, random_targets
@@ -22,7 +25,8 @@ COMPARED_OPTIMIZERS = [
 ]
 COMPARED = {
     *("gather", "matmul", "transpose", "bias_activation", "activation_backward", "loss_gradient", "link", "update"),
-    *("shift_scale", "scale_shift", "shrink"),
+    *("shift_scale", "scale_shift", "shrink", "renorm", "normalize_weights", "normalize_weights_backward"),
+    *("maxout", "maxout_backward", "standardize_groups", "standardize_groups_backward"),
 }
 COMPARED_ELSEWHERE = {
     *("run", "column_moments", "column_extremes", "group_moments", "has_infinity", "center", "one_blas_thread"),
@@ -30,8 +34,7 @@ COMPARED_ELSEWHERE = {
     *("clip_norm", "add_l1", "limit_norms"),  # tests/test_regularization.py
     *("dropout", "dropout_backward"),  # tests/test_dropout.py
     *("batch_moments", "track_moments", "standardize", "standardize_backward"),  # tests/test_normalization.py
-    *("scale_backward", "standardize_groups", "standardize_groups_backward"),
-    *("average", "maxout", "maxout_backward"),  # tests/test_stopping.py, tests/test_learnt_activations.py
+    *("scale_backward", "average"),  # tests/test_stopping.py
 }
 OF_THE_DEVICE = {  # tests/test_memory.py, test_cuda.py
     *("name", "block_elements", "chunk_elements", "product_elements", "segment_elements", "to_host"),
@@ -45,15 +48,35 @@ each_stream = pytest.mark.parametrize("shared", [True, False], ids=["shared", "o
 each_access = pytest.mark.parametrize("frozen", [False, True], ids=["writeable", "read_only"])
 each_poison = pytest.mark.parametrize("poison", [None, np.nan, np.inf, -np.inf], ids=str)
 each_activation = pytest.mark.parametrize("activation", COMPARED_ACTIVATIONS.values(), ids=COMPARED_ACTIVATIONS)
-ROWS, UNITS, MARGIN = 6, 5, 64
+MARGIN = 64
 
 
-@pytest.fixture(scope="module", params=FUSED, autouse=True)
+class Sizes(NamedTuple):
+    """Of what kernels are compared on."""
+
+    rows: int
+    units: int
+    parameters: int
+    decayed: int
+
+
+# Fused loops see a vector and a rest in few numbers; of a GPU there are to be several blocks each way, with a rest.
+FEW, MANY = Sizes(6, 5, 37, 30), Sizes(37, 70, 1500, 1100)
+
+
+@pytest.fixture(scope="module", params=[("cpu", FEW), ("cuda", FEW), ("cuda", MANY)], ids=str, autouse=True)
 def fused_backend(request):
-    """The backend that is compared with the definitions."""
-    global compared_backend
-    compared_backend = FUSED[request.param]
-    yield compared_backend
+    """The backend that is compared with the definitions, and on what."""
+    compare(FUSED[request.param[0]], request.param[1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_launches, "MOST_BLOCKS", 3)
+        yield
+
+
+def compare(backend, sizes):
+    """Compare a backend on some sizes from here on."""
+    global compared_backend, ROWS, UNITS, N_PARAMETERS, N_DECAYED
+    compared_backend, (ROWS, UNITS, N_PARAMETERS, N_DECAYED) = backend, sizes
 
 
 # ---- what is compared -------------------------------------------------------------------
@@ -260,6 +283,88 @@ def test_nan_outputs_are_treated_alike_by_both(activation, dtype):
     assert_same(call, dz, np.zeros((2, 1, UNITS), dtype))
 
 
+@each_poison
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "own"])
+@each_stack
+@each_dtype
+def test_prelu(dtype, n_models, shared, poison):
+    """With slopes for each unit or one for all; they and their gradients are views of a longer row."""
+    slope = np.abs(normal((n_models, 1, 1 if shared else UNITS), dtype, seed=3))
+    z, dz = poisoned(normal((n_models, ROWS, UNITS), dtype), poison), normal((n_models, ROWS, UNITS), dtype, seed=4)
+    b = in_theta(n_models, dtype)
+    z[:, 0] = -b[:, 0]
+    assert_same(lambda backend, z, y: backend.bias_activation(z, b, BoundPReLU(slope, None), y), z, np.zeros_like(z))
+
+    def backward(backend, dz, db, gradients):
+        d_slope = gradients[:, 3 : 3 + slope.shape[2]].reshape(slope.shape)
+        backend.activation_backward(dz, z, z, BoundPReLU(slope, d_slope), db)
+
+    assert_same(backward, dz, np.zeros_like(b), np.zeros((n_models, UNITS + 9), dtype), scale=ROWS * UNITS)
+
+
+@each_poison
+@each_stack
+@each_dtype
+def test_maxout(dtype, n_models, poison):
+    z = poisoned(np.round(normal((n_models, ROWS, 3 * UNITS), dtype)), poison)  # with some that are equal
+    choice, y = np.zeros((n_models, ROWS, UNITS), np.intp), np.zeros((n_models, ROWS, UNITS), dtype)
+    (choice, y), defined = results(lambda backend, choice, y: backend.maxout(z, choice, y), choice, y)
+    np.testing.assert_array_equal(choice, defined[0])
+    np.testing.assert_array_equal(y, defined[1])
+    assert_same(lambda backend, dz: backend.maxout_backward(y, choice, dz), np.zeros_like(z))
+
+
+@each_poison
+@pytest.mark.parametrize("n_groups", [1, 5])
+@each_stack
+@each_dtype
+def test_standardize_groups(dtype, n_models, n_groups, poison):
+    x, gain = poisoned(normal((n_models, ROWS, 10 * UNITS), dtype), poison), normal((n_models, 10 * UNITS), dtype)
+    gain, inverse = np.pad(gain, ((0, 0), (2, 3)))[:, None, 2:-3], np.zeros((n_models, ROWS, n_groups), dtype)
+
+    def forward(backend, x, inverse, y):
+        backend.standardize_groups(x, 1e-3, inverse, gain, y)
+
+    x, inverse, _ = assert_same(forward, x, inverse, np.zeros_like(x))
+    d, d_gain = normal(x.shape, dtype, seed=5), np.zeros_like(gain)
+
+    def backward(backend, d, d_gain):
+        backend.standardize_groups_backward(d, x, inverse, gain, d_gain)
+
+    assert_same(backward, d, d_gain, scale=10 * UNITS)
+
+
+@pytest.mark.parametrize("seen", [0, 4, 7, 25, 100])
+@each_stack
+@each_dtype
+def test_renorm(dtype, n_models, seen):
+    norm = BatchRenorm(r_max=1.5, d_max=0.7, start_step=4, r_end=20, d_end=30)
+    mean, inverse, means, variances = np.abs(normal((4, n_models, 1, UNITS), dtype)) + dtype(0.1)
+    kept = {"means": means, "variances": variances, "updates": np.full((n_models, 1, 1), seen, dtype)}
+    bounds = [np.zeros_like(mean) for _ in range(2)]
+    assert_same(lambda backend, r, d: backend.renorm(mean, inverse, kept, norm, r, d), *bounds)
+
+
+@each_poison
+@each_stack
+@each_dtype
+def test_normalize_weights(dtype, n_models, poison):
+    v, gain = poisoned(normal((n_models, ROWS, UNITS), dtype), poison), in_theta(n_models, dtype)
+    v[:, :, 1] = 0  # a unit without a direction
+    inverse, W = np.zeros((n_models, 1, UNITS), dtype), np.zeros_like(v)
+
+    def forward(backend, inverse, W):
+        backend.normalize_weights(v, gain, inverse, W)
+
+    inverse, _ = assert_same(forward, inverse, W)
+    dW, d_gain = normal(v.shape, dtype, seed=6), np.zeros_like(inverse)
+
+    def backward(backend, dv, d_gain):
+        backend.normalize_weights_backward(dW, v, gain, inverse, dv, d_gain)
+
+    assert_same(backward, np.zeros_like(v), d_gain, scale=ROWS)
+
+
 FAR_OUT = [0, 1, 20, 100, 1e3, 1e30, np.inf]
 
 
@@ -356,8 +461,6 @@ def test_link(loss, dtype, n_models, poison, size):
 
 
 # ---- updates ----------------------------------------------------------------------------
-
-N_PARAMETERS, N_DECAYED = 37, 30
 
 
 def update_case(optimizer, dtype, n_models, frozen):

@@ -78,3 +78,70 @@ extern "C" __global__ void dropout_backward(real* d, const double* rates, int n_
     long long at = of_model(n) + i;
     d[at] = dropped(d[at], keep[at], rates[of_model(n_streams) + stream]);
 }
+
+// ---- activations that learn, or choose -------------------------------------------------------
+
+// z += b; y = z, or slope * z below zero; a slope for each unit or one for all
+extern "C" __global__ void bias_prelu(real* z, const real* b, int b_stride, const real* slope, int slope_stride,
+                                      bool is_shared, real* y, int n, int n_units)
+{
+    long long i = thread_number();
+    if (i >= n) return;
+    int unit = (int)((unsigned)i % n_units);
+    long long at = of_model(n) + i;
+    real value = z[at] + b[of_model(b_stride) + unit];
+    z[at] = value;
+    y[at] = value > 0 ? value : value * slope[of_model(slope_stride) + (is_shared ? 0 : unit)];
+}
+
+// dz *= the derivative; db and, for each unit, d_slope = their sums over the rows
+extern "C" __global__ void prelu_backward(real* dz, const real* z, const real* slope, int slope_stride, bool is_shared,
+                                          real* d_slope, int d_slope_stride, real* db, int db_stride, int n_rows,
+                                          int n_units)
+{
+    int unit = blockIdx.x * COLUMNS + threadIdx.x;
+    bool is_unit = unit < n_units;
+    real own = is_unit ? slope[of_model(slope_stride) + (is_shared ? 0 : unit)] : real(0), sum = 0, below = 0;
+    for (int row = threadIdx.y; row < n_rows && is_unit; row += LANES) {
+        long long at = (of_model(n_rows) + row) * n_units + unit;
+        below += dz[at] * at_most(0, z[at]);
+        if (!(z[at] > 0)) dz[at] *= own;
+        sum += dz[at];
+    }
+    sum = lane_sum(sum);
+    below = lane_sum(below);
+    if (threadIdx.y > 0 || !is_unit) return;
+    db[of_model(db_stride) + unit] = sum;
+    d_slope[of_model(d_slope_stride) + unit] = below;
+}
+
+// total[model] = the sum of that model's n values
+extern "C" __global__ void total(const real* values, int n, real* sums, int sums_stride)
+{
+    double sum = 0;
+    for (int i = threadIdx.x; i < n; i += blockDim.x) sum += values[of_model(n) + i];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) sums[of_model(sums_stride)] = (real)sum;
+}
+
+// y = the greatest of n_pieces neighbours, NaN if one is; choice = its number, the first of equals
+extern "C" __global__ void maxout(const real* z, long long* choice, real* y, int n, int n_pieces)
+{
+    long long i = thread_number();
+    if (i >= n) return;
+    const real* pieces = z + (of_model(n) + i) * n_pieces;
+    int chosen = 0;
+    for (int piece = 1; piece < n_pieces; ++piece)
+        if (pieces[chosen] == pieces[chosen] && !(pieces[piece] <= pieces[chosen])) chosen = piece;
+    choice[of_model(n) + i] = chosen;
+    y[of_model(n) + i] = pieces[chosen];
+}
+
+// dz = dy where z was chosen, else 0
+extern "C" __global__ void maxout_backward(const real* dy, const long long* choice, real* dz, int n, int n_pieces)
+{
+    long long i = thread_number();
+    if (i >= n) return;
+    for (int piece = 0; piece < n_pieces; ++piece)
+        dz[(of_model(n) + i) * n_pieces + piece] = dy[of_model(n) + i] * (real)(piece == choice[of_model(n) + i]);
+}

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sknn.activations import BoundPReLU
 from sknn.stages import Noise
 from sknn.step import Tables
 
@@ -30,6 +31,8 @@ class Ferried:
             return type(value)(*(self._brought(part, pairs) for part in value))
         if isinstance(value, dict):
             return {key: self._brought(part, pairs) for key, part in value.items()}
+        if isinstance(value, BoundPReLU):
+            return BoundPReLU(self._brought(value.slope, pairs), self._brought(value.d_slope, pairs))
         if not isinstance(value, np.ndarray):
             return value
         pairs.append((value, self._backend.asarray(value)))

@@ -1,5 +1,6 @@
 # Everything runs in .venv, made on first use and kept: a stamp in it says what is installed there,
-# and a change of pyproject.toml installs again. Only make and Python >= 3.11 need to be there.
+# and a change of pyproject.toml installs again. Only make and Python >= 3.11 need to be there, and for
+# the tests a C++ compiler.
 
 PYTHON ?= python3
 VENV ?= .venv

@@ -68,7 +68,7 @@ def cupy():
 
 @pytest.fixture
 def rtol():
-    return 1e-6
+    return 1e-8
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -20,6 +20,20 @@ each_backend = pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKEND
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 X, y = load_iris(return_X_y=True)
 X = scale(X)
+# the test vectors of the authors' library, Random123 (kat_vectors)
+each_known_answer = pytest.mark.parametrize(
+    "counter, key, words",
+    [
+        ([0] * 4, [0] * 2, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+        ([2**32 - 1] * 4, [2**32 - 1] * 2, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+        (
+            [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
+            [0xA4093822, 0x299F31D0],
+            "d16cfe09 94fdcceb 5001e420 24126ea1",
+        ),
+    ],
+    ids=["zeros", "ones", "pi"],
+)
 RATES = np.array([[0.1, 0.5, 0.3], [0.0, 0.9, 0.2], [0.25, 0.0, 0.99]])
 
 
@@ -39,21 +53,8 @@ def dropped(backend, x, noise, stream):
 
 
 @pytest.mark.parametrize("function", [philox, _loops.philox_words.py_func], ids=["reference", "cpu"])
-@pytest.mark.parametrize(
-    "counter, key, words",
-    [
-        ([0] * 4, [0] * 2, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
-        ([2**32 - 1] * 4, [2**32 - 1] * 2, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
-        (
-            [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
-            [0xA4093822, 0x299F31D0],
-            "d16cfe09 94fdcceb 5001e420 24126ea1",
-        ),
-    ],
-    ids=["zeros", "ones", "pi"],
-)
+@each_known_answer
 def test_known_answers(counter, key, words, function):
-    """The test vectors of the authors' library, Random123 (kat_vectors)."""
     if function is philox:
         found = philox(counter, key)
     else:

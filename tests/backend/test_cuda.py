@@ -23,6 +23,7 @@ from tests.backend.nvrtc import compiled
 from tests.ferry import Ferried
 from tests.helpers import LOSSES
 from tests.simulator import cublas, recorder
+from tests.test_dropout import each_known_answer
 from tests.test_training import SCENARIOS, train
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -123,21 +124,8 @@ def test_activations_are_the_references(activation, dtype):
         np.testing.assert_allclose(found_slope, slope, rtol=32 * eps, atol=32 * eps)
 
 
-@pytest.mark.parametrize(
-    "counter, key, words",
-    [
-        ([0] * 4, [0] * 2, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
-        ([2**32 - 1] * 4, [2**32 - 1] * 2, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
-        (
-            [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
-            [0xA4093822, 0x299F31D0],
-            "d16cfe09 94fdcceb 5001e420 24126ea1",
-        ),
-    ],
-    ids=["zeros", "ones", "pi"],
-)
+@each_known_answer
 def test_known_answers_of_philox(counter, key, words):
-    """The test vectors of the authors' library, Random123 (kat_vectors)."""
     library, _ = elements(np.float32)
     counter, key = np.array(counter, np.uint32), np.array(key, np.uint32)
     library.one_philox(*(ctypes.c_void_p(array.ctypes.data) for array in (counter, key)))

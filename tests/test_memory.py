@@ -30,6 +30,7 @@ def cupy():
 @pytest.fixture
 def no_room(cupy, monkeypatch):
     """A device that has room for what training needs, but not for X, of which 60 rows are brought at once."""
+    monkeypatch.setattr(cuda, "LITTLE", 0)
     standin.memory.free = X[:100].nbytes
     standin.memory.largest = X[:202].nbytes
     monkeypatch.setattr(streaming, "STREAMED", X[:60].nbytes)

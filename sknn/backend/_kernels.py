@@ -76,14 +76,14 @@ class Kernels:
     def _passed(self, argument):
         if isinstance(argument, PerModel | Matrix):
             return argument.expand()
-        if isinstance(argument, np.generic):
+        if isinstance(argument, float | np.floating):
+            return (self._real(argument),)
+        if isinstance(argument, np.generic):  # an integer of a chosen width
             return (argument,)
         if isinstance(argument, bool):
             return (np.bool_(argument),)
         if isinstance(argument, int):
             return (np.int32(argument),)
-        if isinstance(argument, float):
-            return (self._real(argument),)
         if not argument.flags.c_contiguous:
             raise ValueError(f"an array must be contiguous; got strides {argument.strides} of shape {argument.shape}")
         return (argument,)

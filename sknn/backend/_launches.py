@@ -236,7 +236,8 @@ def loss_gradient(device, loss, z, y, weight, scale, clock, dz, losses):
     row_losses = device.xp.empty((n_models, n_rows), device.xp.float64)
     is_softmax = loss.kernel == "softmax_log_loss"
     name = "softmax_loss" if is_softmax else "elementwise_loss"
-    numbers = loss.numbers() if is_softmax else (kind, *two(loss.numbers()))
+    first, second = two(loss.numbers())
+    numbers = (first,) if is_softmax else (kind, first, second)
     batch = z, PerModel(y), PerModel(weight), scale, clock, *numbers, dz, row_losses, n_rows, n_outputs
     return [
         device.launch(z.dtype, name, *warps(n_rows, n_models), *batch),

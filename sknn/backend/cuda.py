@@ -12,6 +12,7 @@ from ._kernels import Kernels
 from ._products import Products
 
 SHARE_OF_DATA = 0.6  # of free memory; the rest is for parameters, what optimisers keep of them, and buffers
+LITTLE = 2**20  # bytes for which asking how much memory is free takes longer than bringing them
 INSTALL_LINE = "pip install sknn[gpu-cuda12] (or sknn[gpu-cuda13] for CUDA 13)"
 
 
@@ -37,7 +38,7 @@ class Backend(reference.Backend):
         return isinstance(array, self.xp.ndarray)
 
     def has_room(self, n_bytes):
-        return n_bytes <= SHARE_OF_DATA * self._free_bytes()
+        return n_bytes <= LITTLE or n_bytes <= SHARE_OF_DATA * self._free_bytes()
 
     def _free_bytes(self):
         free, _ = self.xp.cuda.runtime.memGetInfo()

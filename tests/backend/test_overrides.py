@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from sknn.activations import ACTIVATIONS, ELU, GELU, BoundPReLU, LeakyReLU
 from sknn.backend import _launches, cpu, cuda, reference
+from sknn.losses import Huber, Quantile, SoftmaxLogLoss
 from sknn.normalization import BatchRenorm
 from sknn.optimizers import OPTIMIZERS, SGD, Adadelta, Adagrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSprop
 from sknn.step import Tables
@@ -423,6 +424,15 @@ def test_loss_gradient(loss, dtype, n_models, shared, frozen):
     call, dz, losses = loss_case(loss, dtype, n_models, shared, frozen)
     _, losses = assert_same(call, dz, losses)
     np.testing.assert_array_equal(losses[[0, 2]], 9.0)  # only this step's entry is written
+
+
+@pytest.mark.parametrize(
+    "loss", [SoftmaxLogLoss(0), Huber(2), Huber(np.float64(0.3)), Quantile(np.float32(0.3))], ids=repr
+)
+@each_dtype
+def test_numbers_of_losses_may_have_other_types(loss, dtype):
+    call, dz, losses = loss_case(loss, dtype, 3, False, False)
+    assert_same(call, dz, losses)
 
 
 @pytest.mark.parametrize("size", [1e3, 1e30])

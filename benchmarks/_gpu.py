@@ -12,6 +12,7 @@ import json
 import statistics
 import sys
 import time
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -254,14 +255,14 @@ def torch_steps(steps, device, as_graph=False, compiled=False):
 
 
 def make_table(shape, scale):
-    """Return a table of mixed features, and classes that depend on the first one."""
+    """Return a table of mixed features."""
     rng = np.random.default_rng(0)
     n_rows, n_columns = int(shape[0] * scale), shape[1]
     mixing = rng.standard_normal((n_columns, n_columns), dtype=np.float32)
     X = np.empty((n_rows, n_columns), np.float32)
     for rows in np.array_split(X, max(1, n_rows // 100_000)):
         rows[...] = 3 + rng.standard_normal(rows.shape, dtype=np.float32) @ mixing
-    return X, np.digitize(X[:, 0], np.quantile(X[:, 0], np.arange(0.1, 1, 0.1)))
+    return X
 
 
 def mean_square(values):
@@ -276,7 +277,7 @@ def transformer_call(work, device, scale, package):
         module = {"sknn": module, "cuml": "cuml.decomposition"}.get(package, "sklearn.decomposition")
     parameters = {"n_components": 50, "whiten": True} if work.name == "PCA" else {}
     transformer = getattr(importlib.import_module(module), work.name)(**parameters)
-    X, _ = make_table(work.shape, scale)
+    X = make_table(work.shape, scale)
     rows = X if package == "sklearn" else array_module(device).asarray(X)
     milliseconds = call_time(device, lambda: transformer.fit(rows))
     learnt = transformer.explained_variance_ if work.name == "PCA" else transformer.var_
@@ -286,15 +287,14 @@ def transformer_call(work, device, scale, package):
 def fit_call(work, device, scale, backend):
     """Fit a classifier on rows on the host, to the end of 20 epochs."""
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.utils import estimator_html_repr  # noqa: F401  so that no import is timed
 
     from sknn import MLPClassifier
 
-    X, y = make_table(work.shape, scale)
+    X = make_table(work.shape, scale)
+    y = np.digitize(X[:, 0], np.quantile(X[:, 0], np.arange(0.1, 1, 0.1)))
     X /= np.abs(X).max()
     options = {"batch_size": 256, "max_iter": 20, "tol": 0.0, "n_iter_no_change": 10**9, "random_state": 0}
     model = MLPClassifier(SMALL[1:-1], backend=backend, **options)
-    warnings = importlib.import_module("warnings")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         milliseconds = call_time(device, lambda: model.fit(X, y))
@@ -303,8 +303,7 @@ def fit_call(work, device, scale, backend):
 
 def copy_call(work, device, scale):
     """Copy a table from one place of the device to another, half of which is reading: the floor of what reads it."""
-    X, _ = make_table(work.shape, scale)
-    rows = array_module(device).asarray(X)
+    rows = array_module(device).asarray(make_table(work.shape, scale))
     other = array_module(device).empty_like(rows)
     milliseconds = call_time(device, lambda: array_module(device).copyto(other, rows)) / 2
     return {"time": milliseconds, "result": 0.0}

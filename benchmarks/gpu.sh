@@ -1,6 +1,7 @@
 #!/bin/sh
 # Tests on a GPU, then the benchmark: benchmarks/gpu.sh FOLDER writes its log and page there.
 # PYTHON names the interpreter, which needs CuPy and what the tests need; PyTorch and cuML are compared with where there.
+# ONLY, a part of the names of works, and ROUNDS make it shorter.
 set -eu
 cd "$(dirname "$0")/.."
 out=${1:?"usage: benchmarks/gpu.sh FOLDER"}
@@ -14,6 +15,6 @@ if command -v compute-sanitizer > /dev/null; then
     compute-sanitizer --error-exitcode 1 "$python" -c "$code" > "$out/sanitizer.log" 2>&1 || status=$?
     tail -n 5 "$out/sanitizer.log"
 fi
-"$python" -m benchmarks gpu --rounds "${ROUNDS:-3}" > "$out/gpu.md" 2> "$out/gpu.log" || status=$?
+"$python" -m benchmarks gpu --rounds "${ROUNDS:-3}" --only "${ONLY:-}" > "$out/gpu.md" 2> "$out/gpu.log" || status=$?
 cat "$out/gpu.md"
 exit "$status"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import _calls, _steps, cpu
+from benchmarks import _calls, _gpu, _steps, cpu, gpu
 from benchmarks.__main__ import PAGES, page_of
 from benchmarks._pages import markdown_table, medians, ratio
 
@@ -28,6 +28,8 @@ def test_unknown_names_are_refused(page, arguments):
         ("transformers", "--only", "PCA"),
         ("transformers", "--scale", "0.5"),
         ("cpu", "--networks", "20-32-10"),
+        ("gpu", "--only", "PCA"),
+        ("gpu", "--device", "cpu"),
     ],
 )
 def test_a_part_of_a_page_is_not_saved(page, part, value):
@@ -69,3 +71,61 @@ def test_calls_agree_with_scikit_learn(task):
     mine, theirs = (_calls.main(spec | {"library": library}) for library in ("sknn", "sklearn"))
     np.testing.assert_allclose(mine["result"], theirs["result"], rtol=1e-3)
     assert mine["epochs"] == theirs["epochs"]
+
+
+# ---- the GPU's page, as far as it can be tried without one -------------------------------
+
+
+def on_the_cpu(library, work, scale=0.01):
+    return _gpu.main({"library": library, "work": work, "device": "cpu", "scale": scale})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("work", ["784-256-128-10, float32", "the same, 64 models"])
+def test_steps_of_a_gpu_are_those_of_pytorch(work, monkeypatch):
+    """The same work: models of both come to about the same loss, on a network that is small."""
+    pytest.importorskip("torch")
+    small = _gpu.WORKS[work]._replace(layers=(20, 32, 10), batch=32, batches=20, epochs=40)
+    monkeypatch.setitem(_gpu.WORKS, work, small._replace(n_models=min(small.n_models, 3)))
+    mine, theirs = (on_the_cpu(library, work, scale=1) for library in ("sknn", "PyTorch"))
+    assert mine["time"] > 0 and theirs["time"] > 0
+    assert mine["result"] == pytest.approx(0.79, abs=0.12)
+    assert theirs["result"] == pytest.approx(0.79, abs=0.12)
+
+
+def test_calls_of_a_gpu_do_the_work_of_their_peers():
+    for work, peer in [
+        ("StandardScaler.fit, 10,000,000 x 100", "scikit-learn"),
+        ("PCA(50, whiten).fit, 1,000,000 x 200", "scikit-learn"),
+    ]:
+        mine, theirs = (on_the_cpu(library, work, scale=0.002) for library in ("sknn", peer))
+        np.testing.assert_allclose(mine["result"], theirs["result"], rtol=1e-3)
+    mine, theirs = (on_the_cpu(library, "fit 60,000 x 784, 20 epochs") for library in ("sknn", "sknn on the CPU"))
+    assert mine["result"] == theirs["result"]
+    assert on_the_cpu("a read", "StandardScaler.fit, 10,000,000 x 100")["time"] > 0
+
+
+def test_the_page_of_a_gpu_says_what_was_not_measured(capsys, monkeypatch):
+    monkeypatch.setattr(gpu, "gpu_name", lambda: None)
+    gpu.main(["--rounds", "1"])
+    page = capsys.readouterr().out
+    assert "Not measured yet: no GPU was there" in page
+    lines = [line for line in page.splitlines() if line.startswith("|")]
+    assert len(lines) == 4 + sum(1 + len(row.peers) for row in (*gpu.STEPS, *gpu.CALLS))
+    assert all(gpu.NOT_MEASURED in line for line in lines if "----" not in line and "library" not in line)
+
+
+def test_lines_of_a_gpu_have_ratios():
+    row = gpu.Row("work", "1", "2", ("PyTorch", "graph"))
+    figures = {"sknn": {"time": 4.0, "result": 0.5}, "PyTorch": {"time": 10.0, "result": 0.25}, "graph": None}
+    assert gpu.lines_of(row, figures) == [
+        ["work", "sknn", "1", "2", "4", "1.00", "0.5"],
+        ["", "PyTorch", "", "", "10", "2.50", "0.25"],
+        ["", "graph", "", "", "not measured", "-", "-"],
+    ]
+
+
+def test_every_library_of_a_row_has_a_timer():
+    rows = (*gpu.STEPS, *gpu.CALLS)
+    assert {row.work for row in rows} == set(_gpu.WORKS)
+    assert {library for row in rows for library in ("sknn", *row.peers)} == set(_gpu.TIMERS)

@@ -283,7 +283,9 @@ def test_scores_on_other_validation_rows_are_not_compared(rows, labels):
 
 def test_wide_sparse_validation_rows_are_told_apart_as_they_are():
     """Dense, these 1000 rows of a hashing vectoriser would take 8 GB."""
-    rows = scipy.sparse.random_array((1000, 2**20), density=1e-6, format="csr", random_state=0)
+    rng = np.random.default_rng(0)
+    values, places = rng.random(2000), (rng.integers(1000, size=2000), rng.integers(2**20, size=2000))
+    rows = scipy.sparse.csr_array((values, places), shape=(1000, 2**20))
     other = rows.copy()
     other.data += 1
     marks = [Validation(X, np.zeros((1000, 1)), None).fingerprint(cpu.Backend()) for X in (rows, rows.copy(), other)]

@@ -3,8 +3,9 @@
 # PYTHON names the interpreter, which needs CuPy and what the tests need; PyTorch and cuML are compared with where there.
 # ONLY, a part of the names of works, and ROUNDS make it shorter.
 set -eu
+mkdir -p "${1:?"usage: benchmarks/gpu.sh FOLDER"}"
+out=$(cd "$1" && pwd)
 cd "$(dirname "$0")/.."
-out=${1:?"usage: benchmarks/gpu.sh FOLDER"}
 python=${PYTHON:-python3}
 export PYTHONPATH="$PWD" SKNN_REQUIRE_GPU=1
 status=0
@@ -12,8 +13,10 @@ status=0
 tail -n 40 "$out/tests.log"
 if command -v compute-sanitizer > /dev/null; then
     code="from tests.test_gpu import test_models_train_alike_twice as fit; fit()"
-    compute-sanitizer --error-exitcode 1 "$python" -c "$code" > "$out/sanitizer.log" 2>&1 || status=$?
-    tail -n 5 "$out/sanitizer.log"
+    for tool in memcheck racecheck synccheck initcheck; do
+        compute-sanitizer --tool "$tool" --error-exitcode 1 "$python" -c "$code" >> "$out/sanitizer.log" 2>&1 || status=$?
+    done
+    grep "ERROR SUMMARY\|RACECHECK SUMMARY" "$out/sanitizer.log" || true
 fi
 "$python" -m benchmarks gpu --rounds "${ROUNDS:-3}" --only "${ONLY:-}" > "$out/gpu.md" 2> "$out/gpu.log" || status=$?
 cat "$out/gpu.md"

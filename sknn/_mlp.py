@@ -31,9 +31,9 @@ from ._parameters import (
     check_parameters,
 )
 from ._targets import check_kinds
-from .backend import to_numpy
+from .backend import get_backend, to_numpy
 from .batches import by_row, is_sparse
-from .inference import adapted, population_statistics, raw_outputs
+from .inference import adapted, population_statistics, predictions
 from .network import PARAMETERS, RUNNING, Network, pack
 from .schedules import BatchSchedule
 from .state import Data, Options, State, Validation, split_rows
@@ -179,7 +179,7 @@ class BaseMLP(DescribedNetwork, CallbackSupportMixin, BackendMixin, BaseEstimato
         self._check_frozen(network, fresh)
         options = self._make_options(network, incremental)
         validation = self._check_validation(backend, X_val, y_val, targets, dtype, class_weights)
-        X = by_row(_to_backend(backend, X))
+        X = by_row(backend, _to_backend(backend, X))
         state = self._make_state(network, options, dtype, fresh)
         self._warn_of_ended_schedule(options, state)
         if self.solver == "lbfgs":
@@ -515,15 +515,14 @@ class BaseMLP(DescribedNetwork, CallbackSupportMixin, BackendMixin, BaseEstimato
     # ---- prediction ---------------------------------------------------------------------
 
     def _predictions(self, X):
-        """Return the backend and what it says of X after the output link, ``(n, outputs)``."""
+        """Return what is said of X after the output link, ``(n, outputs)``, with the backend of where it is."""
         if not hasattr(self, "coefs_"):  # asked first, as the check takes an eighth of the time of one row
             check_is_fitted(self)
         backend, dtype = self._get_backend(X), self.coefs_[0].dtype
         with backend.explained_lack():
             X = _to_backend(backend, check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr"))
-            outputs = raw_outputs(backend, self._network, *self._views(backend), X)
-            backend.link(self._network.loss, outputs)
-        return backend, outputs[0]
+            outputs = predictions(backend, self._network, *self._views(backend), X)[0]
+        return backend if backend.holds(outputs) else get_backend("numpy"), outputs
 
     def _views(self, backend):
         """Return what predictions are made with, by kind for each layer: the attributes, which may be the user's."""

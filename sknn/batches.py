@@ -22,9 +22,9 @@ def is_sparse(X):
     return hasattr(X, "tocsr")
 
 
-def by_row(X):
+def by_row(backend, X):
     """Return X row after row in memory, as a copy if that is small: rows are slow to gather from a table by column."""
-    if is_sparse(X) or X.flags.c_contiguous or X.nbytes > COPIED:
+    if is_sparse(X) or X.flags.c_contiguous or not (X.nbytes <= COPIED or backend.has_room_for_copy(X)):
         return X
     return X.copy(order="C")
 

@@ -25,6 +25,20 @@ def raw_outputs(backend, network, parameters, statistics, X):
     return passage.outputs.value
 
 
+def predictions(backend, network, parameters, statistics, X):
+    """Return what the output layer says behind the link, where X lies: what is made of many rows may be large, too."""
+    if is_sparse(X) or backend.holds(X):
+        outputs = raw_outputs(backend, network, parameters, statistics, X)
+        backend.link(network.loss, outputs)
+        return outputs
+    parts = []
+    for _, passage in ChunkedPass(backend, network, parameters, statistics, X):
+        run(passage.forward)
+        backend.link(network.loss, passage.outputs.value)
+        parts.append(np.array(backend.to_host(passage.outputs.value)))  # a copy, as buffers serve all chunks
+    return np.concatenate(parts, axis=1)
+
+
 def most_rows(backend, network, X, gathers=False):
     """Return of how many rows of X a chunk may be; what ``gathers`` or moves them needs a buffer for them, too."""
     widest = max(layer.width for layer in network.layers)

@@ -61,7 +61,10 @@ class StreamedRows:
     def _gather(self, number, out):
         rows = self._order[:, self._starts[number] : self._starts[number + 1]]
         for numbers, gathered in zip(rows, out, strict=True):
-            self._X.take(numbers, axis=0, out=gathered[: len(numbers)], mode="clip")  # another mode would copy
+            if self._X.flags.c_contiguous:
+                self._X.take(numbers, axis=0, out=gathered[: len(numbers)], mode="clip")  # another mode would copy
+            else:  # of which ``take`` would copy the whole
+                gathered[: len(numbers)] = self._X[numbers]
 
 
 def _pieces(lengths, most_rows):

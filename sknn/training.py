@@ -59,6 +59,7 @@ class Trainer:
         size = self.options.batch_size_in(self.state.epochs)
         if self._steps is None or size != self._steps.batch_size:
             described = self.backend, self.network, self.options, self.state, self.data
+            self._steps = None  # so that its buffers are free
             self._steps = Steps(*described, self._live, size)
         return self._steps
 

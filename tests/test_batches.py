@@ -101,7 +101,7 @@ def test_a_whole_batch_is_no_copy(form):
 def test_only_small_tables_by_column_are_copied(copied, form, monkeypatch):
     monkeypatch.setattr(batches, "COPIED", copied)
     X = form(some_rows())
-    laid_out = batches.by_row(X)
+    laid_out = batches.by_row(BACKENDS["cpu"], X)
     if form is np.asfortranarray and copied:
         assert laid_out.flags.c_contiguous and not X.flags.c_contiguous
         np.testing.assert_array_equal(laid_out, X)

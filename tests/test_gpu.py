@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from sknn import MLPClassifier, streaming
 from sknn.backend import cuda, get_backend
-from sknn.preprocessing import PCA, StandardScaler
+from sknn.preprocessing import PCA, ZCA, InstanceNormalizer, MinMaxScaler, StandardScaler, ZeroCenterer, _door
 from tests import simulator
 from tests.backend import test_overrides
 from tests.backend.test_overrides import (  # noqa: F401
@@ -23,9 +24,11 @@ from tests.backend.test_overrides import (  # noqa: F401
     test_normalize_weights,
     test_prelu,
     test_renorm,
+    test_scale_backward,
     test_scaling,
     test_shrink,
     test_standardize_groups,
+    test_track_moments,
     test_update,
 )
 from tests.ferry import Ferried
@@ -102,13 +105,58 @@ def test_rows_that_do_not_fit_train_as_those_that_do(monkeypatch):
     monkeypatch.setattr(streaming, "STREAMED", rows[:1000].nbytes)
     for mine, other in zip(model.fit(rows, labels).coefs_, held, strict=True):
         np.testing.assert_array_equal(mine, other)
-    for transformer in (StandardScaler(backend="cupy"), PCA(5, backend="cupy")):
-        expected = transformer.set_params(backend="numpy").fit_transform(rows)
-        found = transformer.set_params(backend="cupy").fit_transform(rows)
-        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+TRANSFORMERS = [
+    *(ZeroCenterer(), ZeroCenterer(per="sample"), StandardScaler(), MinMaxScaler((-1, 1)), PCA(3), PCA(3, whiten=True)),
+    *(PCA(3, svd_solver="full"), PCA(3, svd_solver="randomized", random_state=0), ZCA(eps=0.1)),
+]
+OF_IMAGES = [InstanceNormalizer(), ZeroCenterer(per="channel"), StandardScaler(per="image")]
+
+
+@pytest.mark.parametrize("place", ["device", "host", "host, in pieces"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+@pytest.mark.parametrize("transformer", [*TRANSFORMERS, *OF_IMAGES], ids=str)
+def test_transformers_are_those_of_the_cpu(transformer, dtype, place, monkeypatch):
+    if place == "host, in pieces":
+        monkeypatch.setattr(cuda.Backend, "has_room", lambda self, n_bytes: False)
+        monkeypatch.setattr(_door, "MOVED_ELEMENTS", 12_000)
+    rows = np.random.default_rng(0).uniform(0, 250, (5000, 12)) * np.linspace(0.5, 1, 12)
+    rows = rows.reshape(5000, 2, 2, 3).astype(dtype) if transformer in OF_IMAGES else rows.astype(dtype)
+    given = MODULE.asarray(rows) if place == "device" else rows
+    found, expected = (clone(transformer).set_params(backend=name) for name in ("cupy", "numpy"))
+    said, known = found.fit_transform(given), expected.fit_transform(rows)
+    said = said.get() if place == "device" else said
+    tolerance = 1e-9 if known.dtype == np.float64 else 1e-4
+    np.testing.assert_allclose(said, known, rtol=tolerance, atol=tolerance)
+    for name, value in vars(expected).items():
+        if name.endswith("_") and isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            np.testing.assert_allclose(getattr(found, name), value, rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"norm": "batch", "freeze_norm": True},
+        {"norm": "layer", "ema_decay": 0.9},
+        {"solver": "adamw", "clip_norm": 0.5, "l1": 0.01, "max_norm": 1.0},
+        {"batch_size": 2000, "activation": "prelu"},  # of which sums over rows are added up in chunks
+    ],
+    ids=str,
+)
+def test_what_few_networks_have(parameters):
+    rows = np.random.default_rng(0).standard_normal((3000, 20))
+    labels = rows[:, :4].argmax(axis=1)
+    common = {"hidden_layer_sizes": (40, 33), "max_iter": 3, "random_state": 0, "warm_start": True, "batch_size": 200}
+    found = {}
+    for backend in ("cupy", "numpy"):
+        model = MLPClassifier(backend=backend, **{**common, **parameters, "freeze_norm": False}).fit(rows, labels)
+        found[backend] = model.set_params(**{**common, **parameters}).fit(rows, labels).predict_proba(rows)
+    np.testing.assert_allclose(found["cupy"], found["numpy"], rtol=1e-7, atol=1e-9)
 
 
 def test_a_lack_of_memory_is_explained():
+    MODULE.get_default_memory_pool().free_all_blocks()
     free, _ = MODULE.cuda.runtime.memGetInfo()
     taken = MODULE.empty(free - 2**27, MODULE.uint8)
     rows, labels = np.zeros((200_000, 8), np.float32), np.arange(200_000) % 3

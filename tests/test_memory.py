@@ -1,5 +1,8 @@
 """A GPU's memory: rows that it cannot hold, and what is said where it lacks. A stand-in plays CuPy's part."""
 
+import tracemalloc
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -9,7 +12,17 @@ from sknn.backend import cuda, get_backend
 from sknn.batches import drawn_batch
 from sknn.network import run
 from sknn.normalization import BatchNorm
-from sknn.preprocessing import PCA, ZCA, InstanceNormalizer, MinMaxScaler, StandardScaler, ZeroCenterer, _door
+from sknn.preprocessing import (
+    PCA,
+    ZCA,
+    InstanceNormalizer,
+    MinMaxScaler,
+    StandardScaler,
+    ZeroCenterer,
+    _axes,
+    _door,
+    _scatter,
+)
 from sknn.training import Trainer
 from tests import standin
 from tests.helpers import set_chunk_elements
@@ -66,6 +79,21 @@ def test_rows_that_do_not_fit_train_as_those_that_do(no_room, parameters):
         assert_equal(ours[name], theirs[name], 1e-12, name)
 
 
+def test_rows_that_are_stored_by_column_are_not_copied(no_room):
+    """As those of a data frame often are."""
+    model = MLPClassifier((6,), max_iter=2, random_state=0, batch_size=16, backend="cupy")
+    expected = model.fit(X, y).coefs_
+    assert_equal(model.fit(np.asfortranarray(X), y).coefs_, expected, 0, "coefs_")
+    standin.memory.largest, rows = 2**40, np.zeros((1000, 20_000)).T
+    source = streaming.StreamedRows(get_backend("cupy"), rows, 1, np.array([100] * 200))
+    source.follow(np.arange(20_000)[None])
+    tracemalloc.start()
+    source._gather(3, np.empty((1, 100, 1000)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < rows.nbytes / 20
+
+
 @pytest.mark.parametrize("parameters", [{"batch_size": 203}, {"batch_size": 16, "init": "lsuv"}], ids=str)
 def test_as_many_rows_as_a_step_needs_may_be_all(no_room, parameters):
     standin.memory.largest = 2**40
@@ -87,6 +115,15 @@ def test_predictions_of_rows_that_do_not_fit(no_room, monkeypatch):
     expected = outputs(model, X)
     for method, said in outputs(model.set_params(backend="cupy"), X).items():
         np.testing.assert_allclose(said, expected[method], rtol=1e-9, err_msg=method)
+
+
+def test_predictions_may_take_as_much_as_rows(no_room):
+    targets, standin.memory.largest = np.tile(X, 3), 2**40
+    model = MLPRegressor(hidden_layer_sizes=(6,), batch_size=20, max_iter=2, backend="cupy").fit(X, targets)
+    standin.memory.largest = targets[:60].nbytes
+    said = model.predict(X)
+    assert type(said) is np.ndarray and said.shape == targets.shape
+    np.testing.assert_allclose(said, model.set_params(backend="numpy").predict(X), rtol=1e-9)
 
 
 def test_training_goes_on_where_it_was(no_room):
@@ -150,6 +187,11 @@ def little_room(no_room, monkeypatch):
     standin.memory.free = TABLE[:50].nbytes
     standin.memory.largest = TABLE[:90].nbytes
     monkeypatch.setattr(_door, "MOVED_ELEMENTS", TABLE[:40].size)
+    for elements in ("block_elements", "product_elements"):
+        monkeypatch.setattr(cuda.Backend, elements, TABLE[:40].size)
+    monkeypatch.setattr(_scatter, "BLOCK_ROWS", 8)
+    monkeypatch.setattr(_door, "PRODUCT_ELEMENTS", 1)
+    monkeypatch.setattr(_axes, "LOOKED_ELEMENTS", 1)
 
 
 def assert_alike(transformer, rows):
@@ -175,6 +217,14 @@ def test_tables_that_do_not_fit(little_room, transformer, dtype):
 @pytest.mark.parametrize("transformer", OF_IMAGES, ids=str)
 def test_images_that_do_not_fit(little_room, transformer):
     assert_alike(transformer, TABLE.reshape(203, 2, 2, 3))
+
+
+@pytest.mark.parametrize("transformer", TRANSFORMERS, ids=str)
+def test_what_is_made_of_rows_may_not_fit_where_they_do(little_room, transformer):
+    """Of bytes it takes eight times as much."""
+    rows = (TABLE - TABLE.min()).astype(np.uint8)
+    standin.memory.free, standin.memory.largest = 2 * rows.nbytes, 4 * rows.nbytes
+    assert_alike(transformer, rows)
 
 
 def test_rows_that_do_not_fit_are_scaled_in_place(little_room):
@@ -257,3 +307,96 @@ def test_a_lack_later_on_keeps_what_was_trained(cupy):
             model.fit(X, y)
     assert model.n_iter_ == 2 and len(model.loss_curve_) == 2
     assert np.isfinite(model.predict_proba(X)).all()
+
+
+class CUBLASError(RuntimeError):
+    """What CuPy raises where cuBLAS, which does not ask CuPy's pool, gets no memory."""
+
+
+CUBLASError.__module__ = "cupy_backends.cuda.libs.cublas"
+
+
+@pytest.mark.parametrize(
+    "error, explained",
+    [
+        (CUBLASError("CUBLAS_STATUS_ALLOC_FAILED"), MemoryError),
+        (CUBLASError("CUBLAS_STATUS_EXECUTION_FAILED"), CUBLASError),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"), RuntimeError),  # somebody else's
+    ],
+    ids=str,
+)
+def test_libraries_may_lack_memory_too(cupy, error, explained, monkeypatch):
+    def epoch(self):
+        raise error
+
+    model = fresh(warm_start=True).fit(X, y)
+    monkeypatch.setattr(Trainer, "epoch", epoch)
+    with pytest.raises(explained):
+        model.fit(X, y)
+    if explained is MemoryError:
+        assert model.n_iter_ == 2
+
+
+# ---- the ring of buffers, event by event ------------------------------------------------
+
+
+class Log:
+    """Stands for CUDA and writes down what it is told to do."""
+
+    def __init__(self):
+        self.lines = []
+
+    def stream(self, name):
+        def told(what):
+            return lambda *given: self.lines.append((name, what, *given))
+
+        return SimpleNamespace(wait_event=told("wait"), synchronize=told("synchronize"), name=name)
+
+    def event(self, **options):
+        return Event(self)
+
+
+class Event:
+    def __init__(self, log):
+        self.log = log
+
+    def record(self, stream):
+        self.log.lines.append((stream.name, "record", self))
+
+    def synchronize(self):
+        self.log.lines.append(("host", "wait", self))
+
+
+@pytest.mark.parametrize("n_buffers, n_pieces", [(1, 1), (2, 2), (2, 5)])
+def test_no_buffer_is_overwritten_while_it_is_read(cupy, monkeypatch, n_buffers, n_pieces):
+    """Each copy waits for the last use of its buffer, each use for the copy, the host for copies from its memory."""
+    log = Log()
+    monkeypatch.setattr(standin.cupy.cuda, "get_current_stream", lambda: log.stream("compute"))
+    monkeypatch.setattr(standin.cupy.cuda, "Stream", lambda **options: log.stream("copy"))
+    monkeypatch.setattr(standin.cupy.cuda, "Event", log.event)
+    monkeypatch.setattr(standin.ndarray, "set", lambda array, values, stream: log.lines.append((stream.name, "copy")))
+    ring = get_backend("cupy").ring((n_buffers, 3, 2), np.float64)
+    used, copied = ring._used, ring._copied
+    assert log.lines == [("compute", "record", event) for event in used]
+    gathers = [lambda out, i=i: log.lines.append(("host", "gather", i)) for i in range(n_pieces)]
+    for i, _ in enumerate(ring.stream(gathers)):
+        log.lines.append(("compute", "use", i))
+    for i in range(n_pieces):
+        b = i % n_buffers
+        filling = log.lines.index(("host", "gather", i))
+        assert log.lines[filling - 1 : filling + 4] == [
+            ("host", "wait", copied[b]),
+            ("host", "gather", i),
+            ("copy", "wait", used[b]),
+            ("copy", "copy"),
+            ("copy", "record", copied[b]),
+        ]
+        using = log.lines.index(("compute", "use", i))
+        assert log.lines[using - 1 : using + 2] == [
+            ("compute", "wait", copied[b]),
+            ("compute", "use", i),
+            ("compute", "record", used[b]),
+        ]
+        if i >= n_buffers:  # the buffer is filled again after its last use was recorded
+            assert log.lines.index(("compute", "use", i - n_buffers)) < filling
+    assert log.lines[-1] == ("copy", "synchronize")

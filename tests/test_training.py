@@ -21,7 +21,10 @@ from tests.helpers import BACKENDS, LOSSES, make_network, plain_layers, random_t
 
 N_FEATURES, N_OUTPUTS, N_MODELS = 6, 3, 3
 ONE = (SGD(),)
-each_backend = pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
+marks = {"cuda": pytest.mark.slow}  # whole fits by a simulator
+each_backend = pytest.mark.parametrize(
+    "backend", [pytest.param(backend, id=name, marks=marks.get(name, ())) for name, backend in BACKENDS.items()]
+)
 each_loss = pytest.mark.parametrize("loss", LOSSES)
 each_stream = pytest.mark.parametrize("shared", [True, False], ids=["shared", "own"])
 each_optimizer = pytest.mark.parametrize("optimizer", [SGD(), Adam()], ids=["sgd", "adam"])

@@ -12,6 +12,8 @@ THREADS = 256  # of a block of one axis
 MOST_BLOCKS = 2048  # that share the parameters of a model
 COLUMNS, LANES, WARP = 32, 16, 32  # of a tile, see blocks.h
 ROWS_OF_BLOCK = 8  # each worked on by a warp
+ROWS_OF_CHUNK = 256  # that a block adds up, so that there are enough blocks for tall batches
+MOST_NUMBERS = 2**31 - 1  # of a model in a buffer, which threads count in 32 bits
 
 
 def ceil_div(a, b):
@@ -21,6 +23,11 @@ def ceil_div(a, b):
 
 def elements(n, n_models=1):
     """Return grid and block of one thread an element."""
+    if n > MOST_NUMBERS:
+        raise ValueError(
+            f"a GPU works on buffers of at most {MOST_NUMBERS} numbers a model; got {n}. Take a smaller batch_size or "
+            "smaller layers, and a solver by mini-batches."
+        )
     return (ceil_div(n, THREADS), n_models), (THREADS,)
 
 
@@ -34,8 +41,25 @@ def tiles(n_columns, n_models, n_parts=1):
     return (ceil_div(n_columns, COLUMNS), n_models, n_parts), (COLUMNS, LANES)
 
 
+def sums_over_rows(device, name, shape, *arguments):
+    """Return the launches that end in sums over the rows ``(models, rows, units)``, the last argument.
+
+    Where there are so many rows that a block would take long for them, chunks of them are added up first.
+    """
+    (n_models, n_rows, units), (*arguments, sums) = shape, arguments
+    n_chunks = max(1, min(ceil_div(n_rows, ROWS_OF_CHUNK), MOST_BLOCKS // ceil_div(units, COLUMNS)))
+    parts = sums if n_chunks == 1 else device.xp.empty((n_models, n_chunks, units), sums.dtype)
+    grid = tiles(units, n_models, n_chunks)
+    launches = [device.launch(sums.dtype, name, *grid, *arguments, PerModel(parts), n_rows, units)]
+    if n_chunks > 1:
+        given = parts, n_chunks, PerModel(sums), units
+        launches.append(device.launch(sums.dtype, "fold", *tiles(units, n_models), *given))
+    return launches
+
+
 def warps(n_rows, n_models):
     """Return grid and block of a warp a row."""
+    elements(n_rows)
     return (ceil_div(n_rows, ROWS_OF_BLOCK), n_models), (WARP, ROWS_OF_BLOCK)
 
 
@@ -93,10 +117,8 @@ def activation_backward(device, dz, z, y, activation, db):
     if kind is None:
         return None
     numbers = kind, *two(activation.numbers())
-    values, grid = y if activation.in_place else z, tiles(dz.shape[2], len(dz))
-    return [
-        device.launch(dz.dtype, "activation_backward", *grid, dz, values, *numbers, PerModel(db), *dz.shape[1:]),
-    ]
+    values = y if activation.in_place else z
+    return sums_over_rows(device, "activation_backward", dz.shape, dz, values, *numbers, db)
 
 
 def _prelu_backward(device, dz, z, activation, db):
@@ -178,9 +200,7 @@ def standardize_backward(device, d, x, inverse, gain, weight, bounds, d_gain):
 
 def scale_backward(device, d, x, inverse, gain, d_gain):
     """A tile a block."""
-    n_models, n_rows, units = d.shape
-    given = d, x, inverse, PerModel(gain), PerModel(d_gain)
-    return [device.launch(d.dtype, "scale_backward", *tiles(units, n_models), *given, n_rows, units)]
+    return sums_over_rows(device, "scale_backward", d.shape, d, x, inverse, PerModel(gain), d_gain)
 
 
 def renorm(device, mean, inverse, kept, norm, r, d):
@@ -205,7 +225,7 @@ def standardize_groups_backward(device, d, x, inverse, gain, d_gain):
     (n_models, n_rows, groups), units = inverse.shape, x.shape[2]
     grid, given = warps(n_rows * groups, n_models), (d, x, inverse, PerModel(gain), n_rows, groups, units)
     return [
-        device.launch(d.dtype, "gain_gradient", *tiles(units, n_models), d, x, PerModel(d_gain), n_rows, units),
+        *sums_over_rows(device, "gain_gradient", d.shape, d, x, d_gain),
         device.launch(d.dtype, "standardize_groups_backward", *grid, *given),
     ]
 

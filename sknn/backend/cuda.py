@@ -13,6 +13,7 @@ from ._products import Products
 
 SHARE_OF_DATA = 0.6  # of free memory; the rest is for parameters, what optimisers keep of them, and buffers
 LITTLE = 2**20  # bytes for which asking how much memory is free takes longer than bringing them
+LACKS = "ALLOC_FAILED", "MemoryAllocation", "OUT_OF_MEMORY", "out of memory"  # in messages of CUDA and its libraries
 INSTALL_LINE = "pip install sknn[gpu-cuda12] (or sknn[gpu-cuda13] for CUDA 13)"
 
 
@@ -40,6 +41,9 @@ class Backend(reference.Backend):
     def has_room(self, n_bytes):
         return n_bytes <= LITTLE or n_bytes <= SHARE_OF_DATA * self._free_bytes()
 
+    def has_room_for_copy(self, array):
+        return self.holds(array) and self.has_room(array.nbytes)
+
     def _free_bytes(self):
         free, _ = self.xp.cuda.runtime.memGetInfo()
         return free + self.xp.get_default_memory_pool().free_bytes()
@@ -48,12 +52,14 @@ class Backend(reference.Backend):
     def explained_lack(self):
         try:
             yield
-        except self.xp.cuda.memory.OutOfMemoryError as error:
+        except Exception as error:
+            if not _is_lack(error):
+                raise
             self.xp.get_default_memory_pool().free_all_blocks()
             raise MemoryError(
-                f"backend='cupy' ran out of memory on the GPU, of which {self._free_bytes() / 2**20:.0f} MiB are free "
-                f"now: {error} Use float32 and not float64, a smaller batch_size or smaller layers, free what else is "
-                "on the GPU, or choose backend='numpy'."
+                f"backend='cupy' ran out of memory on the GPU, of which {self._free_bytes() / 2**20:.0f} MiB are "
+                f"free now: {error} Use float32 and not float64, fewer rows at a time, a smaller batch_size or smaller "
+                "layers; free what else is on the GPU; or choose backend='numpy'."
             ) from error
 
     def ring(self, shape, dtype):
@@ -101,6 +107,14 @@ class Backend(reference.Backend):
         launch()
         low, high = parts[:, 0].min(axis=0), parts[:, 1].max(axis=0)
         return low.astype(np.float64), high.astype(np.float64)
+
+
+def _is_lack(error):
+    """Whether an error of CuPy means that memory lacks: of its pool, of a library, of the driver, or pinned memory."""
+    if isinstance(error, MemoryError):
+        return True
+    is_of_cupy = type(error).__module__.partition(".")[0] in ("cupy", "cupy_backends")
+    return is_of_cupy and any(word in str(error) for word in LACKS)
 
 
 class Ring:

@@ -56,6 +56,10 @@ class Backend:
         """Return whether data of this size can be kept where this backend computes, and what it takes be worked on."""
         return True
 
+    def has_room_for_copy(self, array):
+        """Return whether a large array may be copied where it lies, to be read faster."""
+        return False
+
     def explained_lack(self):
         """Return a context in which a lack of memory is explained."""
         return nullcontext()

@@ -239,7 +239,7 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
         check_parameters(self, self._rules)  # which may have changed since fit, if that was called
         backend, dtype = self._get_backend(checked), float_type_of(checked, self.dtype)
         with backend.explained_lack():
-            rows = to_backend(backend, checked)
+            rows = to_backend(backend, checked, np.dtype(dtype).itemsize * prod(checked.shape))
             steps = make_steps(rows, self._groups(rows), precision_of(checked, dtype))
             return like(X, map_rows(rows, steps, dtype, in_place=not copy))
 

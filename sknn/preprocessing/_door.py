@@ -38,21 +38,24 @@ class Rows:
         """Whether the rows lie where they are computed: a GPU may have no room for them."""
         return issparse(self.X) or self.backend.holds(self.X)
 
-    def pieces(self, n_elements=None):
-        """Return slices that cut the rows into pieces of at most ``n_elements``, or else of one row."""
+    def pieces(self, n_elements=None, n_made=0):
+        """Return slices that cut the rows into pieces of at most ``n_elements``, or else of one row.
+
+        ``n_made`` is how many numbers are made of a row, if that is more than it has.
+        """
         n_elements = n_elements or self.backend.segment_elements
         if not self.are_held:
             n_elements = min(n_elements, MOVED_ELEMENTS)
-        n_rows, size = self.X.shape[0], max(1, n_elements // self.n_features)
+        n_rows, size = self.X.shape[0], max(1, n_elements // max(self.n_features, n_made))
         return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
     def flat(self, piece):
         """Return some rows as ``(rows, features)``; a copy only of those that lie elsewhere, or in several places."""
         return self.backend.asarray(self.X[piece]).reshape(-1, self.n_features)
 
-    def over_pieces(self, work, n_elements=None):
+    def over_pieces(self, work, n_elements=None, n_made=0):
         """Return what ``work(block, piece)`` makes of the pieces as flat rows, in their order."""
-        pieces = self.pieces(n_elements)
+        pieces = self.pieces(n_elements, n_made)
         if self.are_held:
             return self.backend.run(lambda piece: work(self.flat(piece), piece), pieces)
         return [work(*brought) for brought in self._brought(pieces)]
@@ -87,11 +90,11 @@ def _n_dimensions(X):
     return len(X.shape) if hasattr(X, "shape") else np.asarray(X).ndim
 
 
-def to_backend(backend, X):
-    """Return checked rows where they are computed."""
+def to_backend(backend, X, n_made=0):
+    """Return checked rows where they are computed, if there is room for them and ``n_made`` bytes made of them."""
     if not issparse(X):
         X = X if backend.name == "cupy" else to_numpy(X)
-        return Rows(backend, backend.asarray(X) if backend.has_room(X.nbytes) else X)
+        return Rows(backend, backend.asarray(X) if backend.has_room(X.nbytes + n_made) else X)
     if backend.name == "cupy":
         raise ValueError("sparse X must be computed with backend='numpy'; got backend='cupy'.")
     return Rows(backend, X)
@@ -170,7 +173,8 @@ def map_products(rows, dtype, mean, weights, shift=None):
         centered = xp.empty(block.shape, weights.dtype)
         backend.center(block, mean, centered)
         with np.errstate(over="ignore", invalid="ignore"):
-            made = centered @ weights
+            made = xp.empty((len(block), weights.shape[1]), weights.dtype)
+            backend.matmul(centered[None], weights[None], made[None])
             if shift is not None:
                 made += shift
             if not np.isfinite(float(made.sum(dtype=np.float64))):
@@ -178,8 +182,9 @@ def map_products(rows, dtype, mean, weights, shift=None):
         out[piece] = made if rows.are_held else backend.to_host(made)
 
     size = max(PRODUCT_ELEMENTS, backend.product_elements)
-    with backend.one_blas_thread() if len(rows.pieces(size)) > 1 else nullcontext():
-        rows.over_pieces(work, size)
+    n_made = weights.shape[1]
+    with backend.one_blas_thread() if len(rows.pieces(size, n_made)) > 1 else nullcontext():
+        rows.over_pieces(work, size, n_made)
     return out
 
 

@@ -104,7 +104,7 @@ class AxesTransformer(RowTransformer):
         precision = np.dtype(precision or precision_of(checked, dtype))
         mean, weights = mean.astype(precision), weights.astype(precision)
         with backend.explained_lack():
-            rows = to_backend(backend, checked)
+            rows = to_backend(backend, checked, dtype.itemsize * checked.shape[0] * weights.shape[1])
             if issparse(checked):
                 return (checked @ weights - mean @ weights).astype(dtype, copy=False)
             shift = None if shift is None else backend.asarray(shift, precision)

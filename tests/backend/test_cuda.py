@@ -190,6 +190,12 @@ def test_sizes_that_are_too_large_are_refused():
     kernels = _kernels.Kernels(simulator.NumPyWithKernels(), np.float32)
     with pytest.raises(OverflowError):
         kernels.launch("advance", (1,), (1,), np.zeros(3, np.int64), 2**31)
+    for grid in (_launches.elements, lambda n: _launches.warps(n, 1)):
+        assert grid(2**31 - 1)
+        with pytest.raises(
+            ValueError, match="at most 2147483647 numbers a model; got 2147483648. Take a smaller batch"
+        ):
+            grid(2**31)
 
 
 def test_the_ferry_brings_arrays_to_a_device_and_back():
@@ -259,6 +265,7 @@ def test_rounding_is_to_nearest_even():
 NOT_CAPTURED = {name: "_cut" for name in SCENARIOS if SCENARIOS[name].form is not np.asarray}  # SciPy multiplies
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in NOT_CAPTURED])
 def test_what_is_captured_trains_as_what_is_not(name):
     """Numbers of the step, learning rates, seeds and losses are read where they change, and nothing is allocated."""

@@ -27,19 +27,26 @@ COMPARED_OPTIMIZERS = [
 COMPARED = {
     *("gather", "matmul", "transpose", "bias_activation", "activation_backward", "loss_gradient", "link", "update"),
     *("shift_scale", "scale_shift", "shrink", "renorm", "normalize_weights", "normalize_weights_backward"),
-    *("maxout", "maxout_backward", "standardize_groups", "standardize_groups_backward"),
+    *(
+        "track_moments",
+        "scale_backward",
+        "maxout",
+        "maxout_backward",
+        "standardize_groups",
+        "standardize_groups_backward",
+    ),
 }
 COMPARED_ELSEWHERE = {
     *("run", "column_moments", "column_extremes", "group_moments", "has_infinity", "center", "one_blas_thread"),
     *("prepare", "advance"),  # test_program.py, test_cuda.py
     *("clip_norm", "add_l1", "limit_norms"),  # tests/test_regularization.py
     *("dropout", "dropout_backward"),  # tests/test_dropout.py
-    *("batch_moments", "track_moments", "standardize", "standardize_backward"),  # tests/test_normalization.py
-    *("scale_backward", "average"),  # tests/test_stopping.py
+    *("batch_moments", "standardize", "standardize_backward"),  # tests/test_normalization.py
+    "average",  # tests/test_stopping.py
 }
 OF_THE_DEVICE = {  # tests/test_memory.py, test_cuda.py
     *("name", "block_elements", "chunk_elements", "product_elements", "segment_elements", "to_host"),
-    *("holds", "has_room", "explained_lack", "ring"),
+    *("holds", "has_room", "has_room_for_copy", "explained_lack", "ring"),
     *("pointer", "launch", "bounds"),
 }
 FUSED = {name: backend for name, backend in BACKENDS.items() if name != "reference"}
@@ -65,12 +72,16 @@ class Sizes(NamedTuple):
 FEW, MANY = Sizes(6, 5, 37, 30), Sizes(37, 70, 1500, 1100)
 
 
-@pytest.fixture(scope="module", params=[("cpu", FEW), ("cuda", FEW), ("cuda", MANY)], ids=str, autouse=True)
+SETS = [("cpu", FEW), ("cuda", FEW), pytest.param(("cuda", MANY), marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module", params=SETS, ids=lambda pair: f"{pair[0]}-{pair[1].rows}", autouse=True)
 def fused_backend(request):
     """The backend that is compared with the definitions, and on what."""
     compare(FUSED[request.param[0]], request.param[1])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_launches, "MOST_BLOCKS", 3)
+        patch.setattr(_launches, "MOST_BLOCKS", 6)
+        patch.setattr(_launches, "ROWS_OF_CHUNK", 16)
         yield
 
 
@@ -313,6 +324,37 @@ def test_maxout(dtype, n_models, poison):
     np.testing.assert_array_equal(choice, defined[0])
     np.testing.assert_array_equal(y, defined[1])
     assert_same(lambda backend, dz: backend.maxout_backward(y, choice, dz), np.zeros_like(z))
+
+
+@each_poison
+@each_stack
+@each_dtype
+def test_scale_backward(dtype, n_models, poison):
+    x, gain = normal((n_models, ROWS, UNITS), dtype), in_theta(n_models, dtype)
+    d, inverse = poisoned(normal(x.shape, dtype, seed=2), poison), np.abs(normal((n_models, 1, UNITS), dtype, seed=3))
+
+    def call(backend, d, d_gain):
+        backend.scale_backward(d, x, inverse, gain, d_gain)
+
+    assert_same(call, d, np.zeros_like(inverse), scale=ROWS)
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "own"])
+@each_stack
+@each_dtype
+def test_track_moments(dtype, n_models, shared):
+    """Of three parts, the second without weight; there are more rows and units than a warp has threads."""
+    rng, bounds = np.random.default_rng(0), np.array([0, ROWS // 2, ROWS - 2, ROWS])
+    weight = rng.uniform(0.5, 2, (1 if shared else n_models, ROWS)).astype(dtype)
+    weight[:, bounds[1] : bounds[2]] = 0
+    mean, variance = rng.random((2, n_models, 3, UNITS)).astype(dtype)
+
+    def call(backend, means, variances, updates):
+        kept = {"means": means, "variances": variances, "updates": updates}
+        backend.track_moments(mean, variance, weight, bounds, 0.3, kept)
+
+    _, _, updates = assert_same(call, *np.ones((2, n_models, 1, UNITS), dtype), np.ones((n_models, 1, 1), dtype))
+    assert (updates == 3).all()
 
 
 @each_poison

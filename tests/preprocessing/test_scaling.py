@@ -3,7 +3,6 @@
 import copy
 import inspect
 import itertools
-import os
 import pickle
 
 import numpy as np
@@ -26,7 +25,7 @@ from sklearn.utils.fixes import parse_version
 
 import sknn.backend
 from sknn import config_context
-from sknn.backend import cuda, reference
+from sknn.backend import reference
 from sknn.preprocessing import StandardScaler
 from tests import standin
 
@@ -628,21 +627,3 @@ def test_fitted_on_the_device_loads_without_one(cupy):
     stored = pickle.dumps(StandardScaler(backend="auto").fit(cupy.asarray(X)))
     assert b"cupy" not in stored
     np.testing.assert_allclose(pickle.loads(stored).transform(X), StandardScaler().fit_transform(X), atol=1e-12)
-
-
-@pytest.mark.gpu
-@each_dtype
-def test_on_a_gpu(dtype):
-    try:
-        cupy = cuda.import_cupy()
-    except ValueError as error:
-        if os.environ.get("SKNN_REQUIRE_GPU") == "1":
-            raise
-        pytest.skip(str(error))
-    X = table(dtype, n_rows=5000, gaps=True)
-    scaler, expected = StandardScaler().fit(cupy.asarray(X)), StandardScaler().fit(X)
-    assert_same_statistics(scaler, expected)
-    scaled = scaler.transform(cupy.asarray(X))
-    assert isinstance(scaled, cupy.ndarray)
-    assert_same_output(scaled.get(), expected.transform(X), 1e-6 if dtype == np.float32 else 1e-12)
-    assert_same_output(scaler.inverse_transform(scaled).get(), X, 1e-4 if dtype == np.float32 else 1e-10)

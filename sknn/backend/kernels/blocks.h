@@ -44,6 +44,17 @@ __device__ __forceinline__ double block_sum(double value)
     return sum;
 }
 
+// The rows of this block: one of the chunks that the third axis of the grid counts.
+struct Chunk {
+    long long first, last;
+};
+
+__device__ __forceinline__ Chunk own_chunk(int n_rows)
+{
+    long long size = (n_rows + gridDim.z - 1) / gridDim.z, first = size * blockIdx.z;
+    return {first, first + size < n_rows ? first + size : n_rows};
+}
+
 // The sum over the lanes of a tile, for each of its columns.
 __device__ __forceinline__ real lane_sum(real value)
 {

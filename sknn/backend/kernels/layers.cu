@@ -29,19 +29,32 @@ extern "C" __global__ void bias_activation(real* z, const real* b, int b_stride,
     y[at] = activation(kind, value, p, q);
 }
 
-// dz *= f'(z), and db = its sum over the rows
+// dz *= f'(z), and db = its sum over the rows, or (models, chunks, units) over those of each chunk
 extern "C" __global__ void activation_backward(real* dz, const real* v, int kind, real p, real q, real* db,
                                                int db_stride, int n_rows, int n_units)
 {
     int unit = blockIdx.x * COLUMNS + threadIdx.x;
+    Chunk rows = own_chunk(n_rows);
     real sum = 0;
-    for (int row = threadIdx.y; row < n_rows && unit < n_units; row += LANES) {
-        long long at = of_model((long long)n_rows * n_units) + (long long)row * n_units + unit;
-        if (kind != IDENTITY) dz[at] *= activation_slope(kind, v[at], p, q);
-        sum += dz[at];
+    for (long long row = rows.first + threadIdx.y; row < rows.last && unit < n_units; row += LANES) {
+        long long at = (of_model(n_rows) + row) * n_units + unit;
+        real gradient = dz[at];
+        if (kind != IDENTITY) dz[at] = gradient *= activation_slope(kind, v[at], p, q);
+        sum += gradient;
     }
     sum = lane_sum(sum);
-    if (threadIdx.y == 0 && unit < n_units) db[of_model(db_stride) + unit] = sum;
+    if (threadIdx.y == 0 && unit < n_units) db[of_model(db_stride) + blockIdx.z * (long long)n_units + unit] = sum;
+}
+
+// sums (models, units) = those of all chunks together
+extern "C" __global__ void fold(const real* chunks, int n_chunks, real* sums, int sums_stride, int n_units)
+{
+    int unit = blockIdx.x * COLUMNS + threadIdx.x;
+    real sum = 0;
+    for (int chunk = threadIdx.y; chunk < n_chunks && unit < n_units; chunk += LANES)
+        sum += chunks[(of_model(n_chunks) + chunk) * n_units + unit];
+    sum = lane_sum(sum);
+    if (threadIdx.y == 0 && unit < n_units) sums[of_model(sums_stride) + unit] = sum;
 }
 
 __device__ __forceinline__ real dropped(real value, bool keep, double rate)

@@ -105,21 +105,23 @@ extern "C" __global__ void standardize_backward(real* d, const real* x, const re
     if (threadIdx.y == 0 && is_unit) d_gain[of_model(d_gain_stride) + unit] = gain_sum;
 }
 
-// The same where moments are fixed.
+// The same where moments are fixed; d_gain may be (models, chunks, units).
 extern "C" __global__ void scale_backward(real* d, const real* x, const real* inverse, const real* gain,
                                           int gain_stride, real* d_gain, int d_gain_stride, int n_rows, int n_units)
 {
     int unit = blockIdx.x * COLUMNS + threadIdx.x;
     bool is_unit = unit < n_units;
+    Chunk rows = own_chunk(n_rows);
     real along = 0;
     real factor = is_unit ? gain[of_model(gain_stride) + unit] * inverse[of_model(n_units) + unit] : real(0);
-    for (int row = threadIdx.y; row < n_rows && is_unit; row += LANES) {
+    for (long long row = rows.first + threadIdx.y; row < rows.last && is_unit; row += LANES) {
         long long at = (of_model(n_rows) + row) * n_units + unit;
-        along += d[at] * x[at];
-        d[at] *= factor;
+        real gradient = d[at];
+        along += gradient * x[at];
+        d[at] = gradient * factor;
     }
     along = lane_sum(along);
-    if (threadIdx.y == 0 && is_unit) d_gain[of_model(d_gain_stride) + unit] = along;
+    if (threadIdx.y == 0 && is_unit) d_gain[of_model(d_gain_stride) + blockIdx.z * (long long)n_units + unit] = along;
 }
 
 // ---- groups of neighbouring units of a row: a warp a group ----------------------------------
@@ -180,18 +182,20 @@ extern "C" __global__ void standardize_groups_backward(real* d, const real* x, c
     }
 }
 
-// d_gain = the sum of d * x over the rows
+// d_gain = the sum of d * x over the rows, or (models, chunks, units) over those of each chunk
 extern "C" __global__ void gain_gradient(const real* d, const real* x, real* d_gain, int d_gain_stride, int n_rows,
                                          int n_units)
 {
     int unit = blockIdx.x * COLUMNS + threadIdx.x;
+    Chunk rows = own_chunk(n_rows);
     real along = 0;
-    for (int row = threadIdx.y; row < n_rows && unit < n_units; row += LANES) {
+    for (long long row = rows.first + threadIdx.y; row < rows.last && unit < n_units; row += LANES) {
         long long at = (of_model(n_rows) + row) * n_units + unit;
         along += d[at] * x[at];
     }
     along = lane_sum(along);
-    if (threadIdx.y == 0 && unit < n_units) d_gain[of_model(d_gain_stride) + unit] = along;
+    if (threadIdx.y == 0 && unit < n_units)
+        d_gain[of_model(d_gain_stride) + blockIdx.z * (long long)n_units + unit] = along;
 }
 
 // ---- batch renormalisation --------------------------------------------------------------

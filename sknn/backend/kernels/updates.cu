@@ -62,7 +62,8 @@ extern "C" __global__ void sum_of_squares(const real* values, double* parts, int
 extern "C" __global__ void shorten(real* grad, const double* parts, int n_parts, const real* limit, int n)
 {
     double squares = 0;
-    for (int part = 0; part < n_parts; ++part) squares += parts[of_model(n_parts) + part];
+    for (int part = threadIdx.x; part < n_parts; part += blockDim.x) squares += parts[of_model(n_parts) + part];
+    squares = block_sum(squares);
     real length = (real)sqrt(squares), bound = limit[blockIdx.y];
     real factor = bound / at_least(bound, length);
     for (long long i = thread_number(); i < n; i += n_threads()) grad[of_model(n) + i] *= factor;

@@ -177,6 +177,7 @@ COMPILED = ("_compiling", "_loops", "_updates", "_columns", "_program", "_vector
 OF_ONE_BACKEND = {f"sknn.backend.{name}" for name in ("cpu", "cuda", *COMPILED)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modules", [["sknn"], sorted(NAMES - OF_ONE_BACKEND)], ids=len)
 def test_importing_loads_no_optional_or_slow_package(modules):
     loaded = loaded_by(modules)

@@ -137,6 +137,10 @@ CASES = [
 ]
 
 
+# Kernels are simulated: an eighth of the fits is what `make test-fast` has time for.
+SOME_FAST = [case if i % 8 == 0 else pytest.param(case, marks=pytest.mark.slow) for i, case in enumerate(CASES)]
+
+
 # ---- what is compared ---------------------------------------------------------------------
 
 
@@ -183,7 +187,7 @@ def assert_on_host(model):
 # ---- the generic test ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOME_FAST, ids=str)
 def test_a_fit_on_cupy_is_the_fit_on_numpy(case, bring, rtol):
     ours, theirs = case.fitted(bring, backend="cupy"), case.fitted(backend="numpy")
     assert_on_host(ours)
@@ -198,6 +202,7 @@ def test_a_fit_on_cupy_is_the_fit_on_numpy(case, bring, rtol):
     assert_equal(ours.score(bring(X), y, WEIGHT), theirs.score(X, y, WEIGHT), rtol, "score")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_float32_stays_float32(task, solver, bring):
@@ -209,6 +214,7 @@ def test_float32_stays_float32(task, solver, bring):
         np.testing.assert_allclose(mine, other, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
 @pytest.mark.parametrize("task", ["multiclass", "multilabel", "two outputs"])
 def test_float32_follows_the_cpu(task, activation, bring):
@@ -223,6 +229,7 @@ def test_float32_follows_the_cpu(task, activation, bring):
     np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("there, back", [("numpy", "cupy"), ("cupy", "numpy")])
 def test_training_goes_on_on_the_other_backend(solver, there, back, bring, rtol):
@@ -263,6 +270,7 @@ def test_classes_may_live_anywhere(cupy):
     assert model.classes_.tolist() == [0, 1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["numpy", "cupy", "auto"])
 @pytest.mark.parametrize("task", TASKS)
 def test_predictions_are_numpy(task, backend, bring):
@@ -270,6 +278,7 @@ def test_predictions_are_numpy(task, backend, bring):
     assert {type(output) for output in said.values()} == {np.ndarray}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["numpy", "cupy", "auto"])
 @pytest.mark.parametrize(
     "task, method",
@@ -301,6 +310,7 @@ def test_names_are_numpy_also_where_scikit_learn_dispatches(bring):
     assert set(said) <= set(NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["binary", "strings", "multilabel", "regression"])
 @pytest.mark.parametrize("backend", ["numpy", "cupy", "auto"])
 def test_scores_are_floats_where_scikit_learn_dispatches(task, backend, bring, rtol):
@@ -358,6 +368,7 @@ def make_classifier():
     return MLPClassifier(hidden_layer_sizes=(6,), max_iter=15, learning_rate_init=0.05, random_state=0)
 
 
+@pytest.mark.slow
 def test_a_search_runs_on_rows_on_the_device(bring):
     grid = {"alpha": [1e-4, 1.0], "activation": ["tanh", "relu"]}
     ours, theirs = (GridSearchCV(make_classifier(), grid, cv=3) for _ in range(2))

@@ -93,6 +93,7 @@ def test_steps_of_a_gpu_are_those_of_pytorch(work, monkeypatch):
     assert theirs["result"] == pytest.approx(0.79, abs=0.12)
 
 
+@pytest.mark.slow
 def test_calls_of_a_gpu_do_the_work_of_their_peers():
     for work, peer in [
         ("StandardScaler.fit, 10,000,000 x 100", "scikit-learn"),

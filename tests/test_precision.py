@@ -12,7 +12,7 @@ from sknn import MLPClassifier, MLPRegressor
 from sknn.preprocessing import PCA
 from tests import standin
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
 X, y = load_iris(return_X_y=True)
 X = scale(X).astype(np.float32)
 SIGNIFICANT_BITS = {"float32": 24, "tf32": 11, "bfloat16": 8}

@@ -22,6 +22,7 @@ print(out.tolist(), [(each.category.__name__, "NUMBA_CACHE_DIR" in str(each.mess
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_place", [True, False])
 def test_kernels_run_where_none_can_be_kept(has_place, tmp_path):
     """As in an image that is read only: a file stands where a directory would be, which not even root changes."""

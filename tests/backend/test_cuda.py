@@ -40,7 +40,7 @@ WITH_DOUBLES = {
 
 
 @each_dtype
-@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+@pytest.mark.parametrize("architecture", ["sm_90", pytest.param("sm_80", marks=pytest.mark.slow)])
 def test_kernels_compile_without_spills(architecture, dtype):
     options = *_kernels.options(dtype), f"-arch={architecture}", "--ptxas-options=-v"
     done = compiled(_kernels.source(), *options)

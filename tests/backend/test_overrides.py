@@ -72,7 +72,7 @@ class Sizes(NamedTuple):
 FEW, MANY = Sizes(6, 5, 37, 30), Sizes(37, 70, 1500, 1100)
 
 
-SETS = [("cpu", FEW), ("cuda", FEW), pytest.param(("cuda", MANY), marks=pytest.mark.slow)]
+SETS = [("cpu", FEW), *(pytest.param(("cuda", sizes), marks=pytest.mark.slow) for sizes in (FEW, MANY))]
 
 
 @pytest.fixture(scope="module", params=SETS, ids=lambda pair: f"{pair[0]}-{pair[1].rows}", autouse=True)

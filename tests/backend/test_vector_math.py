@@ -160,6 +160,7 @@ def errors(x, y, true):
     return abs(y - exact) / (unit + abs(x) * np.finfo(x.dtype).smallest_subnormal.astype(LONG))
 
 
+@pytest.mark.slow
 @needs_long_double
 @each_dtype
 @pytest.mark.parametrize("name", VALUES)
@@ -178,6 +179,7 @@ def test_gelu_by_tanh(dtype):
     assert (error / (4 + 3 * np.maximum(-inner(x.astype(LONG)), 0))).max() < 1
 
 
+@pytest.mark.slow
 @needs_long_double
 @each_dtype
 @pytest.mark.parametrize("name", SLOPES)

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import os
 import sys
+import warnings
 from types import SimpleNamespace
 from unittest import mock
 
@@ -204,6 +205,9 @@ class OutOfMemoryError(MemoryError):
     """What CuPy raises where memory lacks."""
 
 
+OutOfMemoryError.__module__ = "cupy.cuda.memory"
+
+
 class Stream:
     """What is added is done when it is waited for; the stream of all else does it at once."""
 
@@ -332,7 +336,9 @@ def installed():
 def real_cupy_or_skip():
     """Return the cupy module; without a GPU skip, or fail where SKNN_REQUIRE_GPU=1 says that there is one."""
     try:
-        return cuda.import_cupy()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of how CUDA was installed
+            return cuda.import_cupy()
     except ValueError as error:
         lack = str(error)
     if os.environ.get("SKNN_REQUIRE_GPU") == "1":

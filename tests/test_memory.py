@@ -337,6 +337,15 @@ def test_libraries_may_lack_memory_too(cupy, error, explained, monkeypatch):
         assert model.n_iter_ == 2
 
 
+def test_a_lack_on_the_host_is_none_of_the_gpu(cupy, monkeypatch):
+    def epoch(self):
+        raise MemoryError("Unable to allocate 8 TiB")
+
+    monkeypatch.setattr(Trainer, "epoch", epoch)
+    with pytest.raises(MemoryError, match="^Unable to allocate 8 TiB$"):
+        fresh().fit(X, y)
+
+
 # ---- the ring of buffers, event by event ------------------------------------------------
 
 

@@ -111,10 +111,9 @@ class Backend(reference.Backend):
 
 def _is_lack(error):
     """Whether an error of CuPy means that memory lacks: of its pool, of a library, of the driver, or pinned memory."""
-    if isinstance(error, MemoryError):
-        return True
-    is_of_cupy = type(error).__module__.partition(".")[0] in ("cupy", "cupy_backends")
-    return is_of_cupy and any(word in str(error) for word in LACKS)
+    if type(error).__module__.partition(".")[0] not in ("cupy", "cupy_backends"):
+        return False
+    return isinstance(error, MemoryError) or any(word in str(error) for word in LACKS)
 
 
 class Ring:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import sklearn
 from numpy.typing import ArrayLike
-from scipy.sparse import sparray, spmatrix
+from scipy.sparse import issparse, sparray, spmatrix
 from sklearn.utils import validation
 from sklearn.utils.validation import check_array, validate_data
 
@@ -146,6 +146,19 @@ def _is_finite(X, allow_nan):
     if allow_nan:
         return not bool((abs(X) == np.inf).any())
     return np.isfinite([float(X.min()), float(X.max())]).all()
+
+
+def to_backend(backend, X, n_made=0):
+    """Return checked rows where they are computed; on the host if there is no room for them and ``n_made`` bytes more.
+
+    Sparse rows are computed by SciPy, which has its matrices on the host.
+    """
+    if not issparse(X):
+        X = X if backend.name == "cupy" else to_numpy(X)
+        return backend.asarray(X) if backend.has_room(X.nbytes + n_made) else X
+    if backend.name == "cupy":
+        raise ValueError("sparse X must be computed with backend='numpy'; got backend='cupy'.")
+    return X
 
 
 def check_sample_weight(sample_weight, X, dtype):

@@ -21,7 +21,7 @@ STOREYS = {
     "network": {"stages", "network", "batches", "streaming", "inference"},
     "training": {"state", "scoring", "step", "training", "lbfgs"},
     "door": {"_callbacks", "_config", "_estimator", "_versions"},
-    "estimators": {"mlp", "_mlp", "_described", "_targets"},
+    "estimators": {"mlp", "_mlp", "_job", "_shown", "_described", "_targets"},
     "preprocessing": {"preprocessing"},
     "model_selection": {"model_selection"},
     "inspection": {"inspection"},

@@ -67,8 +67,8 @@ PARAMETERS = [
 ]
 
 
-@pytest.mark.parametrize("parameters", PARAMETERS, ids=str)
-def test_rows_that_do_not_fit_train_as_those_that_do(no_room, parameters):
+def assert_streamed_as_held(parameters):
+    """A fit on rows that do not fit leaves what one on rows that do leaves."""
     common = {"hidden_layer_sizes": (6,), "max_iter": 3, "random_state": 0, **parameters}
     streamed = MLPClassifier(backend="cupy", **common).fit(X, y)
     assert not get_backend("cupy").has_room(X.nbytes)
@@ -77,6 +77,11 @@ def test_rows_that_do_not_fit_train_as_those_that_do(no_room, parameters):
     ours, theirs = fitted_values(streamed), fitted_values(held)
     for name in theirs:
         assert_equal(ours[name], theirs[name], 1e-12, name)
+
+
+@pytest.mark.parametrize("parameters", PARAMETERS, ids=str)
+def test_rows_that_do_not_fit_train_as_those_that_do(no_room, parameters):
+    assert_streamed_as_held(parameters)
 
 
 def test_rows_that_are_stored_by_column_are_not_copied(no_room):
@@ -97,7 +102,7 @@ def test_rows_that_are_stored_by_column_are_not_copied(no_room):
 @pytest.mark.parametrize("parameters", [{"batch_size": 203}, {"batch_size": 16, "init": "lsuv"}], ids=str)
 def test_as_many_rows_as_a_step_needs_may_be_all(no_room, parameters):
     standin.memory.largest = 2**40
-    test_rows_that_do_not_fit_train_as_those_that_do(no_room, parameters)
+    assert_streamed_as_held(parameters)
 
 
 def test_streamed_and_weighted_with_rows_to_validate_on(no_room):
@@ -165,11 +170,12 @@ def test_what_is_not_waited_for_would_be_seen(no_room, what, monkeypatch):
 
 
 def test_rows_on_the_device_stay_there(cupy):
-    rows = cupy.asarray(X)
+    rows, rings = cupy.asarray(X), []
     standin.memory.free = 100
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cuda.Backend, "ring", None)
+        patch.setattr(cuda.Backend, "ring", lambda *args: rings.append(args))
         MLPClassifier((6,), max_iter=1, batch_size=50, random_state=0).fit(rows, y)
+    assert rings == []
 
 
 # ---- transformers -----------------------------------------------------------------------

@@ -21,13 +21,18 @@ def ceil_div(a, b):
     return -(-a // b)
 
 
-def elements(n, n_models=1):
-    """Return grid and block of one thread an element."""
+def check_size(n):
+    """Raise ValueError for more numbers than threads can count."""
     if n > MOST_NUMBERS:
         raise ValueError(
             f"a GPU works on buffers of at most {MOST_NUMBERS} numbers a model; got {n}. Take a smaller batch_size or "
             "smaller layers, and a solver by mini-batches."
         )
+
+
+def elements(n, n_models=1):
+    """Return grid and block of one thread an element."""
+    check_size(n)
     return (ceil_div(n, THREADS), n_models), (THREADS,)
 
 
@@ -59,7 +64,7 @@ def sums_over_rows(device, name, shape, *arguments):
 
 def warps(n_rows, n_models):
     """Return grid and block of a warp a row."""
-    elements(n_rows)
+    check_size(n_rows)
     return (ceil_div(n_rows, ROWS_OF_BLOCK), n_models), (WARP, ROWS_OF_BLOCK)
 
 

@@ -17,7 +17,7 @@ from .._callbacks import CallbackSupportMixin, FitTasks, callback_data, with_cal
 from .._estimator import BackendMixin, MatrixLike, check_sample_weight, unchanged_on_error
 from .._parameters import boolean, check_parameters, either, float_type, image_shape, nothing, one_of
 from ..backend import BACKENDS, is_device_array
-from ._door import check_rows, float_type_of, like, map_rows, precision_of, refuse_infinity, to_backend
+from ._door import check_rows, float_type_of, like, map_rows, precision_of, refuse_infinity, rows_of
 from ._images import CHANNELS, PER, check_image_shape, feature_groups
 from ._moments import column_moments, merge, moments_from_statistics
 
@@ -87,7 +87,7 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
             check_parameters(self, self._rules)
             backend = self._get_backend(X)
             with backend.explained_lack():
-                rows = to_backend(backend, self._check(self, X, reset=reset, **self._fit_options()))
+                rows = rows_of(backend, self._check(self, X, reset=reset, **self._fit_options()))
                 (learn or self._learn)(rows, check_sample_weight(sample_weight, rows.X, np.float64), reset)
         return self
 
@@ -239,7 +239,7 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
         check_parameters(self, self._rules)  # which may have changed since fit, if that was called
         backend, dtype = self._get_backend(checked), float_type_of(checked, self.dtype)
         with backend.explained_lack():
-            rows = to_backend(backend, checked, np.dtype(dtype).itemsize * prod(checked.shape))
+            rows = rows_of(backend, checked, np.dtype(dtype).itemsize * prod(checked.shape))
             steps = make_steps(rows, self._groups(rows), precision_of(checked, dtype))
             return like(X, map_rows(rows, steps, dtype, in_place=not copy))
 

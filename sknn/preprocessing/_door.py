@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from .._estimator import check_images, check_X
+from .._estimator import check_images, check_X, to_backend
 from ..backend import get_backend, is_device_array, to_numpy
 
 # What is computed on as it is; all else becomes float64. Kernels read integers without a float copy of them.
@@ -37,6 +37,15 @@ class Rows:
     def are_held(self):
         """Whether the rows lie where they are computed: a GPU may have no room for them."""
         return issparse(self.X) or self.backend.holds(self.X)
+
+    @property
+    def home(self):
+        """The array module of what is made of the rows: they lie together."""
+        return self.backend.xp if self.are_held else np
+
+    def bring_home(self, made):
+        """Return what the backend made of some rows where the rows lie."""
+        return made if self.are_held else self.backend.to_host(made)
 
     def pieces(self, n_elements=None, n_made=0):
         """Return slices that cut the rows into pieces of at most ``n_elements``, or else of one row.
@@ -90,14 +99,9 @@ def _n_dimensions(X):
     return len(X.shape) if hasattr(X, "shape") else np.asarray(X).ndim
 
 
-def to_backend(backend, X, n_made=0):
+def rows_of(backend, X, n_made=0):
     """Return checked rows where they are computed, if there is room for them and ``n_made`` bytes made of them."""
-    if not issparse(X):
-        X = X if backend.name == "cupy" else to_numpy(X)
-        return Rows(backend, backend.asarray(X) if backend.has_room(X.nbytes + n_made) else X)
-    if backend.name == "cupy":
-        raise ValueError("sparse X must be computed with backend='numpy'; got backend='cupy'.")
-    return Rows(backend, X)
+    return Rows(backend, to_backend(backend, X, n_made))
 
 
 def refuse_infinity(rows):
@@ -139,8 +143,7 @@ def map_rows(rows, steps, dtype, in_place):
     in_place = in_place and X.dtype == dtype
     if in_place:
         refuse_infinity(rows)  # before anything is written
-    home = backend.xp if rows.are_held else np
-    out = X if in_place else home.empty_like(X, dtype=dtype, order="K" if X.ndim == 2 else "C")
+    out = X if in_place else rows.home.empty_like(X, dtype=dtype, order="K" if X.ndim == 2 else "C")
     is_native = precision_of(X, dtype) == dtype and rows.are_held
 
     def work(piece):
@@ -155,7 +158,7 @@ def map_rows(rows, steps, dtype, in_place):
         for step in steps:
             step(flat)
         if not is_direct:
-            target[...] = block if rows.are_held else backend.to_host(block)
+            target[...] = rows.bring_home(block)
 
     backend.run(work, rows.pieces(backend.block_elements))
     return out
@@ -167,7 +170,7 @@ def map_products(rows, dtype, mean, weights, shift=None):
     ``mean``, ``weights`` and ``shift`` have the precision in which X is worked on.
     """
     backend, xp = rows.backend, rows.backend.xp
-    out = (xp if rows.are_held else np).empty((rows.X.shape[0], weights.shape[1]), dtype)
+    out = rows.home.empty((rows.X.shape[0], weights.shape[1]), dtype)
 
     def work(block, piece):
         centered = xp.empty(block.shape, weights.dtype)
@@ -179,7 +182,7 @@ def map_products(rows, dtype, mean, weights, shift=None):
                 made += shift
             if not np.isfinite(float(made.sum(dtype=np.float64))):
                 refuse_unknown(backend, block)
-        out[piece] = made if rows.are_held else backend.to_host(made)
+        out[piece] = rows.bring_home(made)
 
     size = max(PRODUCT_ELEMENTS, backend.product_elements)
     n_made = weights.shape[1]

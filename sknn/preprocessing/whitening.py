@@ -15,7 +15,7 @@ from .._estimator import MatrixLike
 from .._parameters import boolean, check_parameters, either, integer, nothing, one_of, random_state, real
 from ._axes import exact_axes, lanczos_axes, minka_rank, randomized_axes
 from ._base import RowTransformer
-from ._door import float_type_of, like, map_products, precision_of, refuse_unknown, to_backend
+from ._door import float_type_of, like, map_products, precision_of, refuse_unknown, rows_of
 from ._scatter import blas_threads, merge, principal_axes, row_scatter, scatter_of_axes
 
 SOLVERS = ("auto", "full", "covariance_eigh", "arpack", "randomized")
@@ -104,7 +104,7 @@ class AxesTransformer(RowTransformer):
         precision = np.dtype(precision or precision_of(checked, dtype))
         mean, weights = mean.astype(precision), weights.astype(precision)
         with backend.explained_lack():
-            rows = to_backend(backend, checked, dtype.itemsize * checked.shape[0] * weights.shape[1])
+            rows = rows_of(backend, checked, dtype.itemsize * checked.shape[0] * weights.shape[1])
             if issparse(checked):
                 return (checked @ weights - mean @ weights).astype(dtype, copy=False)
             shift = None if shift is None else backend.asarray(shift, precision)

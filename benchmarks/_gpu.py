@@ -127,14 +127,14 @@ def result_of(steps, times, loss):
 
 def sknn_steps(steps, device):
     """Train with sknn's own loop."""
+    from sknn._backend import get_backend
+    from sknn._core.network import Network
+    from sknn._core.state import Data, Options, State
+    from sknn._core.trainer import Trainer
     from sknn.activations import ReLU
-    from sknn.backend import get_backend
     from sknn.initializers import Auto
     from sknn.losses import SoftmaxLogLoss
-    from sknn.network import Network
     from sknn.optimizers import Adam
-    from sknn.state import Data, Options, State
-    from sknn.training import Trainer
 
     X, y = step_data(steps)
     n_hidden, n_models = len(steps.layers) - 2, steps.n_models

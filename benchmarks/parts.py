@@ -61,7 +61,8 @@ class TimedLoop:
 def time_parts(spec):
     """Return the microseconds a step of each part, and those of all of them."""
     from sknn import MLPClassifier
-    from sknn.backend import cpu, reference
+    from sknn._backend import reference
+    from sknn._backend.cpu import backend as cpu
 
     reference.Loop, cpu.as_program = TimedLoop, lambda *arguments: None
     layers, batch = spec["layers"], spec["batch"]

@@ -66,9 +66,9 @@ def milliseconds(spec):
 
     from benchmarks._steps import make_data
     from sknn import MLPClassifier
-    from sknn.inference import ChunkedPass
-    from sknn.scoring import Scoring
-    from sknn.training import Trainer
+    from sknn._core.inference import ChunkedPass
+    from sknn._core.scoring import Scoring
+    from sknn._core.trainer import Trainer
 
     calls = {"epoch": (Trainer, "epoch"), "scores": (Scoring, "measure"), "forward": (ChunkedPass, "outputs")}
     seconds = {key: [] for key in calls}

@@ -16,8 +16,9 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import ndtr
 
-from ._parameters import Block, boolean, building_block, finite, integer, one_of, real
-from .backend import erf
+from ._backend import erf
+from ._common.blocks import Block, building_block
+from ._common.rules import boolean, finite, integer, one_of, real
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 FAR = 1e4  # where every saturating function has saturated, and arithmetic is still exact

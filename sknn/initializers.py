@@ -11,7 +11,8 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from ._parameters import Block, boolean, building_block, either, finite, nothing, one_of, real
+from ._common.blocks import Block, building_block
+from ._common.rules import boolean, either, finite, nothing, one_of, real
 
 
 class Initializer(Block):

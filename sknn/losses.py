@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ._parameters import Block, building_block, real, require
+from ._common.blocks import Block, building_block
+from ._common.rules import real, require
 
 
 class Loss(Block):

@@ -18,7 +18,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ._parameters import Block, boolean, building_block, either, integer, nothing, one_of, real, require
+from ._common.blocks import Block, building_block
+from ._common.rules import boolean, either, integer, nothing, one_of, real, require
 from .activations import Identity
 
 # ---- stages -----------------------------------------------------------------------------

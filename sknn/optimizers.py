@@ -15,7 +15,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ._parameters import Block, boolean, building_block, real
+from ._common.blocks import Block, building_block
+from ._common.rules import boolean, real
 
 
 class Optimizer(Block):

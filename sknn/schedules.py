@@ -11,7 +11,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ._parameters import Block, block, building_block, either, integer, nothing, real, require
+from ._common.blocks import Block, building_block
+from ._common.rules import block, either, integer, nothing, real, require
 
 
 class Schedule(Block):

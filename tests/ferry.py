@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from sknn._core.epoch import Tables
+from sknn._core.stages import Noise
 from sknn.activations import BoundPReLU
-from sknn.stages import Noise
-from sknn.step import Tables
 
 
 class Ferried:

@@ -6,10 +6,15 @@ from functools import partial
 import numpy as np
 from scipy.special import expit, ndtr
 
-from sknn import inference
+from sknn._backend import reference
+from sknn._backend.cpu import backend as cpu
+from sknn._backend.cuda import backend as cuda
+from sknn._core import inference
+from sknn._core.batches import whole_batch
+from sknn._core.network import Network, run
+from sknn._core.network import Pass as Passage
+from sknn._core.stages import Training
 from sknn.activations import ACTIVATIONS
-from sknn.backend import cpu, cuda, reference
-from sknn.batches import whole_batch
 from sknn.initializers import Auto
 from sknn.losses import (
     REGRESSION_LOSSES,
@@ -20,9 +25,6 @@ from sknn.losses import (
     SigmoidSquaredError,
     SoftmaxLogLoss,
 )
-from sknn.network import Network, run
-from sknn.network import Pass as Passage
-from sknn.stages import Training
 from tests import simulator
 
 BACKENDS = {"reference": reference.Backend(np), "cpu": cpu.Backend(), "cuda": simulator.Backend()}

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import scipy.special
 
-from sknn import backend
-from sknn.backend import cuda
+from sknn import _backend as backend
+from sknn._backend.cuda import backend as cuda
 from tests import simulator
 
 FUNCTIONS = """

@@ -13,33 +13,16 @@ import sknn
 ROOT = Path(sknn.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 
-# Which modules make up which storey, and which storeys it may stand on, besides its own.
-STOREYS = {
-    "rules": {"_parameters"},
-    "backend": {"backend"},
-    "blocks": {"activations", "initializers", "losses", "normalization", "optimizers", "schedules"},
-    "network": {"stages", "network", "batches", "streaming", "inference"},
-    "training": {"state", "scoring", "step", "training", "lbfgs"},
-    "door": {"_callbacks", "_config", "_estimator", "_versions"},
-    "estimators": {"mlp", "_mlp", "_job", "_shown", "_described", "_targets"},
-    "preprocessing": {"preprocessing"},
-    "model_selection": {"model_selection"},
-    "inspection": {"inspection"},
-    "datasets": {"datasets"},
-}
-CORE = {"backend", "blocks", "network", "training"}
-STANDS_ON = {
-    "rules": set(),
-    "backend": set(),
-    "blocks": {"backend", "rules"},
-    "network": {"backend", "blocks"},
-    "training": {"backend", "blocks", "network"},
-    "door": {"backend", "rules"},
-    "estimators": {*CORE, "door", "rules"},
-    "preprocessing": {"backend", "door", "rules"},
-    "model_selection": {*CORE, "door", "estimators"},
-    "inspection": {*CORE, "door", "estimators"},
+# What the packages and modules below sknn may import, besides themselves.
+BLOCKS = ("activations", "initializers", "losses", "normalization", "optimizers", "schedules")
+MAY_IMPORT = {
+    "_backend": set(),
     "datasets": set(),
+    "_common": {"_backend"},
+    **dict.fromkeys(BLOCKS, {"_backend", "_common", "activations"}),
+    "_core": {"_backend", "_common", *BLOCKS},
+    "_estimators": {"_backend", "_common", "_core", *BLOCKS},
+    "preprocessing": {"_backend", "_common"},
 }
 
 
@@ -76,11 +59,9 @@ def inner_imports(path):
     return found - {module_name(path)}
 
 
-def storey_of(module):
-    """Return the storey of a dotted name, None for sknn itself."""
-    _, _, inner = module.partition(".")
-    top = inner.partition(".")[0]
-    return next((storey for storey, modules in STOREYS.items() if top in modules), None)
+def part_of(module):
+    """Return the package or module below sknn that a dotted name is in."""
+    return module.split(".")[1]
 
 
 each_source = pytest.mark.parametrize("path", SOURCES, ids=module_name)
@@ -93,20 +74,22 @@ each_inner_source = pytest.mark.parametrize(
 
 
 @each_inner_source
-def test_every_module_has_a_storey(path):
-    assert storey_of(module_name(path)) is not None
+def test_a_module_imports_its_own_part_and_those_below(path):
+    part = part_of(module_name(path))
+    allowed = {part, *MAY_IMPORT[part]}
+    assert [module for module in sorted(inner_imports(path)) if part_of(module) not in allowed] == []
+
+
+def test_parts_stand_on_one_another_without_a_circle():
+    below = {part: parts - {part} for part, parts in MAY_IMPORT.items()}
+    assert set(TopologicalSorter(below).static_order()) == set(MAY_IMPORT)
 
 
 @each_inner_source
-def test_a_module_imports_its_own_storey_and_those_below(path):
-    storey = storey_of(module_name(path))
-    allowed = {storey, *STANDS_ON[storey]}
-    assert {module: storey_of(module) for module in inner_imports(path) if storey_of(module) not in allowed} == {}
-
-
-def test_storeys_stand_on_one_another_without_a_circle():
-    order = list(TopologicalSorter(STANDS_ON).static_order())
-    assert set(order) == set(STOREYS)
+def test_underscores_tell_what_is_private(path):
+    """Private is a package that begins with an underscore, or a module of a public one; nothing within is marked."""
+    names = module_name(path).split(".")[1:]
+    assert not any(name.startswith("_") and name != "__init__" for name in names[1:]) or names[0] == "preprocessing"
 
 
 def test_modules_import_one_another_without_a_circle():
@@ -118,12 +101,12 @@ def test_modules_import_one_another_without_a_circle():
 
 
 def test_the_reader_of_imports_sees_what_there_is():
-    found = inner_imports(ROOT / "training.py")
-    assert {"sknn.batches", "sknn.network", "sknn.stages"} <= inner_imports(ROOT / "step.py")
-    assert {"sknn.step", "sknn.inference"} <= found
-    assert "sknn.backend.reference" in inner_imports(ROOT / "backend" / "cpu.py")
-    assert ("numba", None) in imports_of(ROOT / "backend" / "cpu.py")
-    assert ("cupy", None) in imports_of(ROOT / "backend" / "cuda.py")
+    assert {"sknn._core.network", "sknn._core.stages", "sknn.normalization"} <= inner_imports(
+        ROOT / "_core" / "epoch.py"
+    )
+    assert "sknn._backend.reference" in inner_imports(ROOT / "_backend" / "cpu" / "backend.py")
+    assert ("numba", None) in imports_of(ROOT / "_backend" / "cpu" / "backend.py")
+    assert ("cupy", None) in imports_of(ROOT / "_backend" / "cuda" / "backend.py")
 
 
 # ---- what comes in from outside ---------------------------------------------------------
@@ -135,7 +118,7 @@ def roots(path):
 
 @each_source
 def test_only_the_backend_imports_cupy_and_numba(path):
-    if storey_of(module_name(path)) != "backend":
+    if not module_name(path).startswith("sknn._backend"):
         assert roots(path).isdisjoint({"cupy", "cupyx", "numba", "llvmlite"})
 
 
@@ -173,15 +156,14 @@ def within(loaded, *packages):
     return [name for name in loaded if any(f"{name}.".startswith(f"{package}.") for package in packages)]
 
 
-COMPILED = ("_compiling", "_loops", "_updates", "_columns", "_program", "_vector_math")
-OF_ONE_BACKEND = {f"sknn.backend.{name}" for name in ("cpu", "cuda", *COMPILED)}
+OF_ONE_BACKEND = {name for name in NAMES if name.startswith(("sknn._backend.cpu.", "sknn._backend.cuda."))}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("modules", [["sknn"], sorted(NAMES - OF_ONE_BACKEND)], ids=len)
 def test_importing_loads_no_optional_or_slow_package(modules):
     loaded = loaded_by(modules)
-    assert "sknn.mlp" in loaded
+    assert "sknn._estimators.classifier" in loaded
     assert within(loaded, "cupy", "numba", "llvmlite", "matplotlib", "torch") == []
     # scikit-learn loads scipy.stats itself: sknn must not add to that
     assert within(loaded - loaded_by(["sklearn.model_selection"]), "scipy.stats") == []

@@ -17,9 +17,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sknn import MLPClassifier, MLPRegressor, config_context
-from sknn._estimator import check_X
+from sknn._backend import is_device_array
+from sknn._common.validation import check_X
 from sknn.activations import ACTIVATIONS
-from sknn.backend import is_device_array
 from sknn.initializers import INITIALIZERS
 from sknn.losses import REGRESSION_LOSSES
 from sknn.normalization import BatchNorm, BatchRenorm, GroupNorm, InstanceNorm, LayerNorm, WeightNorm

@@ -6,9 +6,9 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sknn import batches
-from sknn.batches import drawn_batch, is_sparse, whole_batch
-from sknn.network import run
+from sknn._core import batches
+from sknn._core.batches import drawn_batch, is_sparse, whole_batch
+from sknn._core.network import run
 from tests.helpers import BACKENDS
 
 N_MODELS, N_ROWS, N_FEATURES, N_UNITS = 3, 11, 6, 4

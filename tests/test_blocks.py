@@ -15,7 +15,7 @@ from sklearn.preprocessing import scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sknn import MLPClassifier, MLPRegressor
-from sknn._parameters import Block
+from sknn._common.blocks import Block
 from sknn.activations import ACTIVATIONS, ELU, GELU, Activation, LeakyReLU, PReLU, Tanh
 from sknn.initializers import INITIALIZERS, Constant, Initializer, Normal, VarianceScaling
 from sknn.normalization import NORMS, BatchNorm, GroupNorm, Norm

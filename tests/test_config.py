@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sknn import _config, config_context, get_config, set_config
+from sknn import config_context, get_config, set_config
+from sknn._common import config as _config
 
 
 @pytest.fixture(autouse=True)

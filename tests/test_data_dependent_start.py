@@ -5,7 +5,8 @@ import pytest
 import scipy.sparse
 from sklearn.datasets import load_digits
 
-from sknn import MLPClassifier, _job
+from sknn import MLPClassifier
+from sknn._estimators import preparation as _job
 from sknn.initializers import LSUV, Orthogonal
 from sknn.normalization import BatchNorm, WeightNorm
 

@@ -10,14 +10,14 @@ import re
 import pytest
 
 import sknn
-from sknn._parameters import Block
+from sknn._common.blocks import Block
 
 MODULES = sorted(
-    name for _, name, _ in pkgutil.walk_packages(sknn.__path__, "sknn.") if name not in ("sknn.backend.cuda",)
+    name for _, name, _ in pkgutil.walk_packages(sknn.__path__, "sknn.") if name not in ("sknn._backend.cuda.backend",)
 )
 BLOCKS = [
     item
-    for module in ("activations", "batches", "initializers", "losses", "normalization", "optimizers", "schedules")
+    for module in ("activations", "initializers", "losses", "normalization", "optimizers", "schedules")
     for item in vars(importlib.import_module(f"sknn.{module}")).values()
     if inspect.isclass(item) and issubclass(item, Block) and item.__module__ == f"sknn.{module}"
 ]

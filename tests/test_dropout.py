@@ -9,9 +9,9 @@ from sklearn.datasets import load_iris
 from sklearn.preprocessing import scale
 
 from sknn import MLPClassifier, MLPRegressor
-from sknn.backend import _loops
-from sknn.backend.philox import philox
-from sknn.stages import Noise
+from sknn._backend.cpu import loops
+from sknn._backend.philox import philox
+from sknn._core.stages import Noise
 from tests.helpers import BACKENDS
 from tests.test_network import assert_gradient, make_case
 
@@ -52,7 +52,7 @@ def dropped(backend, x, noise, stream):
 # ---- random bits ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("function", [philox, _loops.philox_words.py_func], ids=["reference", "cpu"])
+@pytest.mark.parametrize("function", [philox, loops.philox_words.py_func], ids=["reference", "cpu"])
 @each_known_answer
 def test_known_answers(counter, key, words, function):
     if function is philox:

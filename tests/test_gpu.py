@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from sknn import MLPClassifier, streaming
-from sknn.backend import cuda, get_backend
-from sknn.preprocessing import PCA, ZCA, InstanceNormalizer, MinMaxScaler, StandardScaler, ZeroCenterer, _door
+from sknn import MLPClassifier
+from sknn._backend import get_backend
+from sknn._backend.cuda import backend as cuda
+from sknn._core import streaming
+from sknn.preprocessing import PCA, ZCA, InstanceNormalizer, MinMaxScaler, StandardScaler, ZeroCenterer
+from sknn.preprocessing import _rows as _door
 from tests import simulator
 from tests.backend import test_overrides
 from tests.backend.test_overrides import (  # noqa: F401

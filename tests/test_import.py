@@ -11,7 +11,7 @@ from sknn import MLPClassifier, MLPRegressor
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
 OPTIONAL = {"cupy", "matplotlib", "numba"}
-BACKENDS = {"sknn.backend.cpu", "sknn.backend.cuda", "sknn.backend.reference"}
+BACKENDS = {"sknn._backend.cpu.backend", "sknn._backend.cuda.backend", "sknn._backend.reference"}
 
 
 def output_of(code, data=None):
@@ -41,7 +41,7 @@ def test_making_estimators_loads_no_backend():
 def test_a_fit_on_numpy_does_not_look_for_cupy():
     code = "import sknn\nsknn.MLPClassifier(max_iter=1).fit([[0.0], [1.0]], [0, 1]).predict([[2.0]])"
     loaded = loaded_by(code)
-    assert loaded & (OPTIONAL | BACKENDS) == {"numba", "sknn.backend.cpu", "sknn.backend.reference"}
+    assert loaded & (OPTIONAL | BACKENDS) == {"numba", "sknn._backend.cpu.backend", "sknn._backend.reference"}
 
 
 # ---- without Numba ------------------------------------------------------------------------
@@ -51,7 +51,7 @@ import pickle, sys
 sys.modules["numba"] = None
 models, X, targets = pickle.load(sys.stdin.buffer)
 fitted = [model.fit(X, y) for model, y in zip(models, targets)]
-assert "sknn.backend.cpu" not in sys.modules
+assert "sknn._backend.cpu" not in sys.modules
 pickle.dump(fitted, sys.stdout.buffer)
 """
 

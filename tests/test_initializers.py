@@ -8,6 +8,7 @@ from scipy import stats
 from sklearn.neural_network import MLPRegressor
 
 from sknn import MLPClassifier, initializers
+from sknn._core.network import pack
 from sknn.activations import ACTIVATIONS, LeakyReLU, ReLU, Tanh
 from sknn.initializers import (
     INITIALIZERS,
@@ -20,7 +21,6 @@ from sknn.initializers import (
     Uniform,
     VarianceScaling,
 )
-from sknn.network import pack
 from tests.helpers import all_subclasses, make_network
 
 

@@ -7,23 +7,18 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from sknn import MLPClassifier, MLPRegressor, streaming
-from sknn.backend import cuda, get_backend
-from sknn.batches import drawn_batch
-from sknn.network import run
+from sknn import MLPClassifier, MLPRegressor
+from sknn._backend import get_backend
+from sknn._backend.cuda import backend as cuda
+from sknn._core import streaming
+from sknn._core.batches import drawn_batch
+from sknn._core.network import run
+from sknn._core.trainer import Trainer
 from sknn.normalization import BatchNorm
-from sknn.preprocessing import (
-    PCA,
-    ZCA,
-    InstanceNormalizer,
-    MinMaxScaler,
-    StandardScaler,
-    ZeroCenterer,
-    _axes,
-    _door,
-    _scatter,
-)
-from sknn.training import Trainer
+from sknn.preprocessing import PCA, ZCA, InstanceNormalizer, MinMaxScaler, StandardScaler, ZeroCenterer
+from sknn.preprocessing import _covariance as _scatter
+from sknn.preprocessing import _decomposition as _axes
+from sknn.preprocessing import _rows as _door
 from tests import standin
 from tests.helpers import set_chunk_elements
 from tests.test_backend_parity import assert_equal, fitted_values, outputs

@@ -19,9 +19,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from sknn import MLPClassifier, MLPRegressor
-from sknn.backend import cpu
-from sknn.state import Validation
-from sknn.training import Trainer
+from sknn._backend.cpu import backend as cpu
+from sknn._core.state import Validation
+from sknn._core.trainer import Trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X, y = load_iris(return_X_y=True)
@@ -412,7 +412,7 @@ def lines_of_training(fit, stop_at):
 
     def trace(frame, event, argument):
         nonlocal seen
-        if not frame.f_code.co_filename.endswith("sknn/training.py"):
+        if not frame.f_code.co_filename.endswith("sknn/_core/trainer.py"):
             return None
         if event == "line":
             seen += 1
@@ -637,7 +637,7 @@ def test_prediction_checks_its_rows(method):
 def test_plain_rows_are_not_validated_again(monkeypatch):
     model = quick().fit(X, y)
     expected = model.predict_proba(X)
-    monkeypatch.setattr("sknn._estimator.validate_data", lambda *args, **options: pytest.fail("validated"))
+    monkeypatch.setattr("sknn._common.validation.validate_data", lambda *args, **options: pytest.fail("validated"))
     np.testing.assert_array_equal(model.predict_proba(X), expected)
 
 

@@ -9,10 +9,10 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sknn import inference
+from sknn._core import inference
+from sknn._core.inference import ChunkedPass
+from sknn._core.network import pack
 from sknn.activations import ACTIVATIONS, Maxout
-from sknn.inference import ChunkedPass
-from sknn.network import pack
 from tests.helpers import (
     BACKENDS,
     LOSSES,

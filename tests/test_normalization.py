@@ -15,14 +15,14 @@ from sklearn.preprocessing import scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sknn import MLPClassifier, MLPRegressor
+from sknn._core.epoch import batch_lengths
+from sknn._core.inference import raw_outputs
+from sknn._core.network import run
+from sknn._core.stages import Noise
+from sknn._core.trainer import Trainer
 from sknn.activations import ACTIVATIONS
-from sknn.inference import raw_outputs
-from sknn.network import run
 from sknn.normalization import NORMS, BatchNorm, BatchRenorm, GroupNorm, InstanceNorm, LayerNorm, WeightNorm
 from sknn.optimizers import SGD
-from sknn.stages import Noise
-from sknn.step import batch_lengths
-from sknn.training import Trainer
 from tests.helpers import BACKENDS, make_network, set_chunk_elements
 from tests.test_network import assert_gradient, make_case
 from tests.test_training import make_data, make_options, make_state

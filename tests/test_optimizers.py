@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sknn import optimizers as module
+from sknn._core.epoch import Tables
 from sknn.optimizers import (
     OPTIMIZERS,
     SGD,
@@ -24,7 +25,6 @@ from sknn.optimizers import (
     Optimizer,
     RMSprop,
 )
-from sknn.step import Tables
 from tests.helpers import BACKENDS, all_subclasses
 
 N_STEPS, N_PARAMETERS, N_DECAYED = 20, 12, 8

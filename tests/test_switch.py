@@ -18,9 +18,11 @@ from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validat
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sknn import MLPClassifier, MLPRegressor, _config, backend, config_context, set_config
-from sknn._estimator import BackendMixin
-from sknn.backend import cuda
+from sknn import MLPClassifier, MLPRegressor, config_context, set_config
+from sknn import _backend as backend
+from sknn._backend.cuda import backend as cuda
+from sknn._common import config as _config
+from sknn._common.estimator import BackendMixin
 from tests import standin
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -9,14 +9,14 @@ import scipy.sparse
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score
 
-from sknn import lbfgs
+from sknn._core import lbfgs
+from sknn._core.network import pack
+from sknn._core.state import Data, Options, State, Validation, split_rows
+from sknn._core.trainer import Trainer, train_stack
 from sknn.losses import SoftmaxLogLoss
-from sknn.network import pack
 from sknn.normalization import BatchNorm, BatchRenorm, GroupNorm, InstanceNorm, LayerNorm, WeightNorm
 from sknn.optimizers import SGD, Adam, AdamW, NAdam, RMSprop
 from sknn.schedules import Adaptive, Constant, GrowingBatch, InverseScaling, OneCycle
-from sknn.state import Data, Options, State, Validation, split_rows
-from sknn.training import Trainer, train_stack
 from tests.helpers import BACKENDS, LOSSES, make_network, plain_layers, random_targets, slope
 
 N_FEATURES, N_OUTPUTS, N_MODELS = 6, 3, 3

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
-from ._door import refuse_unknown
+from ._rows import refuse_unknown
 
 
 class Moments(NamedTuple):

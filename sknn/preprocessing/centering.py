@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ._base import MomentScaler, scale_shift_step, shift_scale_step, standardize_step
+from ._transformer import MomentScaler, scale_shift_step, shift_scale_step, standardize_step
 
 
 class ZeroCenterer(MomentScaler):

@@ -10,9 +10,12 @@ from scipy.sparse import issparse
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.sparsefuncs import inplace_column_scale
 
-from .._estimator import MatrixLike
-from .._parameters import boolean, either, interval, nothing, one_of, real
-from ._base import (
+from .._common.rules import boolean, either, interval, nothing, one_of, real
+from .._common.validation import MatrixLike
+from ._images import feature_groups
+from ._moments import column_extremes
+from ._rows import refuse_infinity
+from ._transformer import (
     MomentScaler,
     Scaler,
     beside,
@@ -22,9 +25,6 @@ from ._base import (
     standard_deviation,
     standardize_step,
 )
-from ._door import refuse_infinity
-from ._images import feature_groups
-from ._moments import column_extremes
 
 SPARSE_CENTERED = (
     "Cannot {} sparse matrices: pass `with_mean=False` instead. See docstring for motivation and alternatives."

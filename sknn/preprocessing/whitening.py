@@ -11,12 +11,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from .._estimator import MatrixLike
-from .._parameters import boolean, check_parameters, either, integer, nothing, one_of, random_state, real
-from ._axes import exact_axes, lanczos_axes, minka_rank, randomized_axes
-from ._base import RowTransformer
-from ._door import float_type_of, like, map_products, precision_of, refuse_unknown, rows_of
-from ._scatter import blas_threads, merge, principal_axes, row_scatter, scatter_of_axes
+from .._common.rules import boolean, check_parameters, either, integer, nothing, one_of, random_state, real
+from .._common.validation import MatrixLike
+from ._covariance import blas_threads, merge, principal_axes, row_scatter, scatter_of_axes
+from ._decomposition import exact_axes, lanczos_axes, minka_rank, randomized_axes
+from ._rows import float_type_of, like, map_products, precision_of, refuse_unknown, rows_of
+from ._transformer import RowTransformer
 
 SOLVERS = ("auto", "full", "covariance_eigh", "arpack", "randomized")
 SPARSE_SOLVERS = ("auto", "covariance_eigh", "arpack")

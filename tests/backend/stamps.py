@@ -8,15 +8,15 @@ import hashlib
 import re
 from pathlib import Path
 
-from sknn import backend
+from sknn import _backend
 
-FOLDER = Path(backend.__file__).parent
+FOLDER = Path(_backend.__file__).parent / "cpu"
 # In this order: the stamp of a file is part of its content.
 COMPILED_IN = {
-    "_loops.py": ("_compiling.py", "_vector_math.py", "philox.py"),
-    "_updates.py": ("_compiling.py",),
-    "_columns.py": ("_compiling.py",),
-    "_program.py": ("_compiling.py", "_loops.py", "_updates.py"),
+    "loops.py": ("compiling.py", "vector_math.py", "../philox.py"),
+    "updates.py": ("compiling.py",),
+    "columns.py": ("compiling.py",),
+    "program.py": ("compiling.py", "loops.py", "updates.py"),
 }
 STAMP = re.compile(r'^COMPILED_IN = "(\w*)"', re.MULTILINE)
 

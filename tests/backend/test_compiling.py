@@ -14,10 +14,10 @@ PROGRAM = """
 import warnings
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    from sknn.backend import _columns, _loops
+    from sknn._backend.cpu import columns, loops
 import numpy as np
 out = np.empty((1, 2, 3))
-_loops.transpose(np.arange(6.0).reshape(1, 3, 2), out)
+loops.transpose(np.arange(6.0).reshape(1, 3, 2), out)
 print(out.tolist(), [(each.category.__name__, "NUMBA_CACHE_DIR" in str(each.message)) for each in caught])
 """
 
@@ -27,7 +27,7 @@ print(out.tolist(), [(each.category.__name__, "NUMBA_CACHE_DIR" in str(each.mess
 def test_kernels_run_where_none_can_be_kept(has_place, tmp_path):
     """As in an image that is read only: a file stands where a directory would be, which not even root changes."""
     shutil.copytree(Path(sknn.__file__).parent, tmp_path / "sknn", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "sknn/backend/__pycache__").touch()
+    (tmp_path / "sknn/_backend/cpu/__pycache__").touch()
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "HOME": os.devnull, "XDG_CACHE_HOME": os.devnull}
     environment.pop("NUMBA_CACHE_DIR", None)
     if has_place:

@@ -12,17 +12,18 @@ from numba.core.dispatcher import Dispatcher
 from threadpoolctl import threadpool_limits
 
 import sknn
-from sknn.backend import _loops, _updates, cpu
+from sknn._backend.cpu import backend as cpu
+from sknn._backend.cpu import loops, updates
 from tests.backend.test_overrides import COMPARED_ACTIVATIONS, COMPARED_OPTIMIZERS, each_dtype, each_stack, normal
 from tests.helpers import LOSSES
 
 # The overrides that dispatch on a kernel's name, with the names that the tests below go through.
 DISPATCHED = {
-    "bias_activation": (_loops.FORWARD, {activation.kernel for activation in COMPARED_ACTIVATIONS.values()}),
-    "activation_backward": (_loops.BACKWARD, {activation.kernel for activation in COMPARED_ACTIVATIONS.values()}),
-    "loss_gradient": (_loops.LOSSES, {loss.kernel for loss in LOSSES.values()}),
-    "link": (_loops.LINKS, {loss.link_name for loss in LOSSES.values()}),
-    "update": (_updates.UPDATES, {optimizer.kernel for optimizer in COMPARED_OPTIMIZERS}),
+    "bias_activation": (loops.FORWARD, {activation.kernel for activation in COMPARED_ACTIVATIONS.values()}),
+    "activation_backward": (loops.BACKWARD, {activation.kernel for activation in COMPARED_ACTIVATIONS.values()}),
+    "loss_gradient": (loops.LOSSES, {loss.kernel for loss in LOSSES.values()}),
+    "link": (loops.LINKS, {loss.link_name for loss in LOSSES.values()}),
+    "update": (updates.UPDATES, {optimizer.kernel for optimizer in COMPARED_OPTIMIZERS}),
 }
 
 
@@ -37,7 +38,7 @@ def test_every_dispatched_kernel_is_compared():
 def test_every_dispatch_table_is_known():
     tables = [
         value
-        for value in {**vars(_loops), **vars(_updates)}.values()
+        for value in {**vars(loops), **vars(updates)}.values()
         if isinstance(value, dict) and _holds_kernels(value)
     ]
     known = [table for table, _ in DISPATCHED.values()]
@@ -57,7 +58,7 @@ def _holds_kernels(table):
 def test_gather_of_a_table_that_no_cache_holds(shape, order):
     """Short rows are asked for ahead of their turn."""
     table = np.arange(np.prod(shape), dtype=float).reshape(shape, order=order)
-    assert table.nbytes > _loops.CACHE and 8 * shape[1] <= _loops.NARROW
+    assert table.nbytes > loops.CACHE and 8 * shape[1] <= loops.NARROW
     numbers = np.random.RandomState(0).permutation(shape[0])[None, :100]
     out = np.zeros((1, 60, shape[1]))
     cpu.Backend().gather(table, numbers, np.array([1, 40]), out)
@@ -93,10 +94,11 @@ import numpy as np
 from numba.core.dispatcher import Dispatcher
 from threadpoolctl import threadpool_limits
 from sknn.activations import ACTIVATIONS, GELU
-from sknn.backend import _loops, _program, _updates, cpu, reference
-from sknn.mlp import MLPClassifier, MLPRegressor
+from sknn import MLPClassifier, MLPRegressor
+from sknn._backend import reference
+from sknn._backend.cpu import backend as cpu, loops, program, updates
 
-X, tables = np.zeros((4, 3)), (_loops.FORWARD, _loops.BACKWARD, _loops.LOSSES, _updates.UPDATES)
+X, tables = np.zeros((4, 3)), (loops.FORWARD, loops.BACKWARD, loops.LOSSES, updates.UPDATES)
 MLPClassifier().partial_fit(X, [0, 1, 2, 0], classes=[0, 1, 2])
 cpu.Backend.prepare = reference.Backend.prepare  # so that kernels are called one by one
 for activation in ("identity", "logistic", "tanh", "relu"):
@@ -107,7 +109,7 @@ for activation in ("identity", "logistic", "tanh", "relu"):
         MLPRegressor(**model).partial_fit(X, [0, 1, 1, 0])
 for activation in (*ACTIVATIONS, GELU("tanh")):
     MLPRegressor(activation=activation, hidden_layer_sizes=(2,)).partial_fit(X, [0, 1, 1, 0])
-kernels = [kernel for table in tables for kernel in table.values()] + [_loops.gather, _program.execute]
+kernels = [kernel for table in tables for kernel in table.values()] + [loops.gather, program.execute]
 assert all(isinstance(kernel, Dispatcher) and kernel.signatures for kernel in kernels)
 print(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels))
 """

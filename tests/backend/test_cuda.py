@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 
 import sknn
+from sknn._backend import reference
+from sknn._backend.cuda import backend as cuda
+from sknn._backend.cuda import launches, sources
+from sknn._core.epoch import Tables
 from sknn.activations import ACTIVATIONS, ELU, GELU, LeakyReLU
-from sknn.backend import _kernels, _launches, cuda, reference
 from sknn.optimizers import OPTIMIZERS
-from sknn.step import Tables
 from tests import simulator, standin
 from tests.backend.nvrtc import compiled
 from tests.ferry import Ferried
@@ -27,7 +29,7 @@ from tests.test_dropout import each_known_answer
 from tests.test_training import SCENARIOS, train
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-KERNELS = simulator.KERNEL.findall(_kernels.source())
+KERNELS = simulator.KERNEL.findall(sources.source())
 # Kernels for single precision that need double precision for a few numbers: sums over many rows, and what dropout
 # and averages share with the reference to the bit.
 WITH_DOUBLES = {
@@ -42,8 +44,8 @@ WITH_DOUBLES = {
 @each_dtype
 @pytest.mark.parametrize("architecture", ["sm_90", pytest.param("sm_80", marks=pytest.mark.slow)])
 def test_kernels_compile_without_spills(architecture, dtype):
-    options = *_kernels.options(dtype), f"-arch={architecture}", "--ptxas-options=-v"
-    done = compiled(_kernels.source(), *options)
+    options = *sources.options(dtype), f"-arch={architecture}", "--ptxas-options=-v"
+    done = compiled(sources.source(), *options)
     assert done.succeeded, done.log
     assert "warning" not in done.log
     assert set(re.findall(r"entry function '(\w+)'", done.log)) == set(KERNELS)
@@ -61,12 +63,12 @@ def test_a_spill_would_be_seen():
 
 
 def test_an_error_would_be_seen():
-    done = compiled(_kernels.source().replace("return", "retrun", 1), *_kernels.options(np.float32), "-arch=sm_90")
+    done = compiled(sources.source().replace("return", "retrun", 1), *sources.options(np.float32), "-arch=sm_90")
     assert not done.succeeded and "retrun" in done.log
 
 
 def test_single_precision_needs_no_double_precision():
-    done = compiled(_kernels.source(), *_kernels.options(np.float32), "-arch=compute_90")
+    done = compiled(sources.source(), *sources.options(np.float32), "-arch=compute_90")
     entries = dict(re.findall(r"\.entry (\w+)\((.*?)(?=\.entry|\Z)", done.ptx, re.DOTALL))
     assert {name for name, text in entries.items() if ".f64" in text} == WITH_DOUBLES
 
@@ -84,13 +86,13 @@ extern "C" real one_update(int kind, real w, real g, real* s, const real* h, rea
 """
 EXACT = {"identity", "relu", "leaky_relu"}  # without a function that libraries round in their own ways
 COMPARED = [*ACTIVATIONS.values(), LeakyReLU(0.3), ELU(0.5), GELU("tanh")]
-SERVED = [block for block in COMPARED if block.kernel in _kernels.numbers_of("Activation")]
+SERVED = [block for block in COMPARED if block.kernel in sources.numbers_of("Activation")]
 
 
 def elements(dtype):
     """Return the functions of elements.h, compiled for this machine, and the C type of their numbers."""
-    header = (_kernels.FOLDER / "elements.h").read_text()
-    define = _kernels.options(dtype)[1]
+    header = (sources.FOLDER / "elements.h").read_text()
+    define = sources.options(dtype)[1]
     math = "#include <cmath>\nusing namespace std;\n"
     library = simulator.compile_source(math + header + ELEMENTS, define, "-Wno-unused-function")
     real = ctypes.c_float if dtype == np.float32 else ctypes.c_double
@@ -103,7 +105,7 @@ def elements(dtype):
 @pytest.mark.parametrize("activation", SERVED, ids=repr)
 def test_activations_are_the_references(activation, dtype):
     library, real = elements(dtype)
-    kind, numbers = _kernels.numbers_of("Activation")[activation.kernel], _launches.two(activation.numbers())
+    kind, numbers = sources.numbers_of("Activation")[activation.kernel], launches.two(activation.numbers())
     z = np.concatenate([np.linspace(-30, 30, 601), [np.inf, -np.inf, np.nan, 1e6, -1e6]]).astype(dtype)
     y, slope = np.empty_like(z), np.ones_like(z)
     with np.errstate(all="ignore"):
@@ -136,7 +138,7 @@ def test_known_answers_of_philox(counter, key, words):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers_are_the_references_to_the_bit(name, dtype):
     optimizer, (library, real) = OPTIMIZERS[name](), elements(dtype)
-    kind, rng = _kernels.numbers_of("Optimizer")[optimizer.kernel], np.random.default_rng(0)
+    kind, rng = sources.numbers_of("Optimizer")[optimizer.kernel], np.random.default_rng(0)
     hyper, n = np.array([optimizer.hyper()], dtype), 50
     theta, slots = rng.standard_normal((1, n)).astype(dtype), np.zeros((optimizer.n_slots, 1, n), dtype)
     own, own_slots = theta.copy(), slots.copy()
@@ -155,42 +157,42 @@ def test_optimizers_are_the_references_to_the_bit(name, dtype):
 
 def test_building_blocks_that_kernels_know_are_building_blocks():
     """Names of the enumerations are those of building blocks, so that none is left behind by a change of name."""
-    assert set(_kernels.numbers_of("Activation")) == {block.kernel for block in COMPARED} - {"prelu", "maxout"}
-    assert set(_kernels.numbers_of("Loss")) == {loss.kernel for loss in LOSSES.values()}
-    assert set(_kernels.numbers_of("Optimizer")) == {cls.kernel for cls in OPTIMIZERS.values()}
+    assert set(sources.numbers_of("Activation")) == {block.kernel for block in COMPARED} - {"prelu", "maxout"}
+    assert set(sources.numbers_of("Loss")) == {loss.kernel for loss in LOSSES.values()}
+    assert set(sources.numbers_of("Optimizer")) == {cls.kernel for cls in OPTIMIZERS.values()}
     links = {f"link_{loss.link_name}" for loss in LOSSES.values()}
-    assert set(_kernels.numbers_of("Link")) == links
+    assert set(sources.numbers_of("Link")) == links
 
 
 def test_kernels_have_numbers_for_all_slots():
-    most = int(re.search(r"MOST_SLOTS = (\d+)", _kernels.source()).group(1))
+    most = int(re.search(r"MOST_SLOTS = (\d+)", sources.source()).group(1))
     assert max(cls.n_slots for cls in OPTIMIZERS.values()) == most
-    sizes = {name: int(re.search(rf"\b{name} = (\d+)", _kernels.source()).group(1)) for name in ("COLUMNS", "LANES")}
-    assert sizes == {"COLUMNS": _launches.COLUMNS, "LANES": _launches.LANES}
+    sizes = {name: int(re.search(rf"\b{name} = (\d+)", sources.source()).group(1)) for name in ("COLUMNS", "LANES")}
+    assert sizes == {"COLUMNS": launches.COLUMNS, "LANES": launches.LANES}
 
 
 # ---- what launches are given ------------------------------------------------------------
 
 
 def test_arrays_that_are_not_contiguous_are_refused():
-    kernels = _kernels.Kernels(simulator.NumPyWithKernels(), np.float32)
+    kernels = sources.Kernels(simulator.NumPyWithKernels(), np.float32)
     with pytest.raises(ValueError, match="must be contiguous"):
         kernels.launch("advance", (1,), (1,), np.zeros(6, np.int64)[::2], 1)
     with pytest.raises(ValueError, match="side by side"):
-        _kernels.PerModel(np.zeros((2, 3, 4)).swapaxes(1, 2)).expand()
+        sources.PerModel(np.zeros((2, 3, 4)).swapaxes(1, 2)).expand()
 
 
 @pytest.mark.parametrize("n_models, expected", [(1, 0), (3, 20)])
 def test_numbers_between_models(n_models, expected):
     flat = np.zeros((n_models, 20))
-    assert _kernels.PerModel(flat[:, 3:9].reshape(n_models, 2, 3)).expand()[1] == expected
+    assert sources.PerModel(flat[:, 3:9].reshape(n_models, 2, 3)).expand()[1] == expected
 
 
 def test_sizes_that_are_too_large_are_refused():
-    kernels = _kernels.Kernels(simulator.NumPyWithKernels(), np.float32)
+    kernels = sources.Kernels(simulator.NumPyWithKernels(), np.float32)
     with pytest.raises(OverflowError):
         kernels.launch("advance", (1,), (1,), np.zeros(3, np.int64), 2**31)
-    for grid in (_launches.elements, lambda n: _launches.warps(n, 1)):
+    for grid in (launches.elements, lambda n: launches.warps(n, 1)):
         assert grid(2**31 - 1)
         with pytest.raises(
             ValueError, match="at most 2147483647 numbers a model; got 2147483648. Take a smaller batch"
@@ -285,7 +287,7 @@ def test_what_is_not_captured_is_known(name):
 
 def test_a_scalar_that_is_baked_in_would_be_seen():
     backend, clock, step = recorder.Backend(), np.zeros(3, np.int64), [np.int32(5)]
-    kernels = _kernels.Kernels(backend.xp, np.float32)
+    kernels = sources.Kernels(backend.xp, np.float32)
     graph = backend.prepare([kernels.launch("advance", (1,), (1,), clock, step[0])])
     step[0] = np.int32(7)
     graph.run(3)

@@ -8,12 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from sknn._backend import reference
+from sknn._backend.cpu import backend as cpu
+from sknn._backend.cuda import backend as cuda
+from sknn._backend.cuda import launches
+from sknn._core.epoch import Tables
 from sknn.activations import ACTIVATIONS, ELU, GELU, BoundPReLU, LeakyReLU
-from sknn.backend import _launches, cpu, cuda, reference
 from sknn.losses import Huber, Quantile, SoftmaxLogLoss
 from sknn.normalization import BatchRenorm
 from sknn.optimizers import OPTIMIZERS, SGD, Adadelta, Adagrad, Adam, AdamW, AMSGrad, Lion, NAdam, RMSprop
-from sknn.step import Tables
 from tests.helpers import BACKENDS, ELEMENTWISE, LOSSES, losses_without_test, random_targets
 
 COMPARED_ACTIVATIONS = {
@@ -80,8 +83,8 @@ def fused_backend(request):
     """The backend that is compared with the definitions, and on what."""
     compare(FUSED[request.param[0]], request.param[1])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_launches, "MOST_BLOCKS", 6)
-        patch.setattr(_launches, "ROWS_OF_CHUNK", 16)
+        patch.setattr(launches, "MOST_BLOCKS", 6)
+        patch.setattr(launches, "ROWS_OF_CHUNK", 16)
         yield
 
 

@@ -9,9 +9,12 @@ import scipy.sparse
 from sklearn.datasets import load_iris
 from threadpoolctl import threadpool_limits
 
-from sknn import MLPClassifier, MLPRegressor, batches
-from sknn.backend import _program, cpu, reference
-from sknn.backend._program import Program
+from sknn import MLPClassifier, MLPRegressor
+from sknn._backend import reference
+from sknn._backend.cpu import backend as cpu
+from sknn._backend.cpu import program
+from sknn._backend.cpu.program import Program
+from sknn._core import batches
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X, y = load_iris(return_X_y=True)
@@ -120,7 +123,7 @@ def test_what_stays_a_plan(parameters, prepared, monkeypatch):
 
 def product(a, b, out, backend):
     """Return a program that multiplies two matrices once."""
-    return _program.as_program([partial(backend.matmul, a, b, out)], backend)
+    return program.as_program([partial(backend.matmul, a, b, out)], backend)
 
 
 @each_dtype
@@ -200,7 +203,7 @@ def test_products(left, right, dtype):
 
 def test_long_runs_let_ctrl_c_through(monkeypatch):
     runs = []
-    monkeypatch.setattr(_program, "execute", lambda table, like, times: runs.append(times))
+    monkeypatch.setattr(program, "execute", lambda table, like, times: runs.append(times))
     a = np.ones((1, 3, 3))
     backend = cpu.Backend()
     backend.prepare([_call(backend, a)]).run(2500)
@@ -208,7 +211,7 @@ def test_long_runs_let_ctrl_c_through(monkeypatch):
 
 
 def test_every_code_has_a_number_of_its_own():
-    codes = [code for code, _ in _program.CODES.values()]
+    codes = [code for code, _ in program.CODES.values()]
     assert codes == list(range(len(codes)))
 
 

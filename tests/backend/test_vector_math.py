@@ -7,7 +7,7 @@ import numba
 import numpy as np
 import pytest
 
-from sknn.backend import _vector_math as vm
+from sknn._backend.cpu import vector_math as vm
 
 LONG = np.longdouble
 PI = LONG("3.14159265358979323846264338")

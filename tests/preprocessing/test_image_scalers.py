@@ -17,8 +17,8 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.fixes import parse_version
 
-import sknn.backend
-from sknn.backend import reference
+import sknn._backend
+from sknn._backend import reference
 from sknn.preprocessing import InstanceNormalizer, MinMaxScaler, StandardScaler, ZeroCenterer
 from tests import standin
 
@@ -49,7 +49,7 @@ def kernels(request, monkeypatch):
     """Both sets of kernels on the CPU: compiled, and in plain NumPy."""
     if request.param == "plain":
         plain = reference.Backend(np)
-        monkeypatch.setattr(sknn.backend, "_numpy_backend", lambda: plain)
+        monkeypatch.setattr(sknn._backend, "_numpy_backend", lambda: plain)
 
 
 def pictures(dtype="float64", gaps=False, n=N, shape=SHAPE):

@@ -20,9 +20,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-import sknn.backend
+import sknn._backend
 from sknn import config_context
-from sknn.backend import reference
+from sknn._backend import reference
 from sknn.preprocessing import MinMaxScaler
 from tests import standin
 
@@ -48,7 +48,7 @@ def kernels(request, monkeypatch):
     """Both sets of kernels on the CPU: compiled, and in plain NumPy."""
     if request.param == "plain":
         plain = reference.Backend(np)
-        monkeypatch.setattr(sknn.backend, "_numpy_backend", lambda: plain)
+        monkeypatch.setattr(sknn._backend, "_numpy_backend", lambda: plain)
 
 
 def table(dtype=np.float64, gaps=False, n_rows=60):

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from threadpoolctl import threadpool_info
 
-from sknn.backend import cpu, cuda, reference
-from sknn.preprocessing._door import Rows, map_rows
+from sknn._backend import reference
+from sknn._backend.cpu import backend as cpu
+from sknn._backend.cuda import backend as cuda
 from sknn.preprocessing._images import feature_groups
 from sknn.preprocessing._moments import Moments, column_extremes, column_moments, merge, moments_from_statistics
+from sknn.preprocessing._rows import Rows, map_rows
 from tests import standin
 from tests.helpers import BACKENDS
 
@@ -337,7 +339,7 @@ def test_moments_on_the_device(dtype, weighted):
     X = with_gaps(normal((3000, 4), dtype))
     weight = np.random.default_rng(2).random(3000) if weighted else None
     with standin.installed() as cupy:
-        from sknn.backend import get_backend
+        from sknn._backend import get_backend
 
         found = column_moments(Rows(get_backend("cupy"), cupy.asarray(X)), weight)
     assert [type(part) for part in found] == [np.ndarray] * 4

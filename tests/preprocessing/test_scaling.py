@@ -23,9 +23,9 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.fixes import parse_version
 
-import sknn.backend
+import sknn._backend
 from sknn import config_context
-from sknn.backend import reference
+from sknn._backend import reference
 from sknn.preprocessing import StandardScaler
 from tests import standin
 
@@ -548,7 +548,7 @@ def test_without_numba(weighted, dtype, monkeypatch):
     expected = StandardScaler().fit(X, sample_weight=weight)
     scaled = expected.transform(X)
     plain = reference.Backend(np)
-    monkeypatch.setattr(sknn.backend, "_numpy_backend", lambda: plain)
+    monkeypatch.setattr(sknn._backend, "_numpy_backend", lambda: plain)
     assert StandardScaler()._get_backend(X) is plain
     scaler = StandardScaler().fit(X, sample_weight=weight)
     assert_same_statistics(scaler, expected)

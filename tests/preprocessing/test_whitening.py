@@ -20,9 +20,10 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.fixes import parse_version
 
-import sknn.backend
-from sknn.backend import reference
-from sknn.preprocessing import PCA, ZCA, _scatter
+import sknn._backend
+from sknn._backend import reference
+from sknn.preprocessing import PCA, ZCA
+from sknn.preprocessing import _covariance as _scatter
 from tests import standin
 
 ATTRIBUTES = {
@@ -702,6 +703,6 @@ def test_without_numba(dtype, monkeypatch):
     expected = [PCA(3).fit(X), ZCA().fit(X)]
     scores = [model.transform(X) for model in expected]
     plain = reference.Backend(np)
-    monkeypatch.setattr(sknn.backend, "_numpy_backend", lambda: plain)
+    monkeypatch.setattr(sknn._backend, "_numpy_backend", lambda: plain)
     for model, score in zip(expected, scores, strict=True):
         np.testing.assert_allclose(clone(model).fit(X).transform(X), score, atol=1e-4 if dtype == np.float32 else 1e-9)

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from sknn.backend import cuda
+from sknn._backend.cuda import backend as cuda
 from tests.simulator import cublas
 
 HEADER = Path(__file__).with_name("cuda.h")

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from sknn.backend import _kernels
+from sknn._backend.cuda import sources
 from tests import simulator
 from tests.backend.test_cuda import NOT_CAPTURED
 from tests.test_training import SCENARIOS, train
@@ -19,9 +19,9 @@ def main(change=None):
     simulator.COMPILED += ["-fsanitize=address", "-g"]
     if change:
         old, new = change.split("=>")
-        changed = _kernels.source().replace(old, new)
-        assert changed != _kernels.source()
-        _kernels.source = lambda: changed
+        changed = sources.source().replace(old, new)
+        assert changed != sources.source()
+        sources.source = lambda: changed
     backend = simulator.Backend()
     for name in SCENARIOS.keys() - NOT_CAPTURED.keys():
         train(replace(SCENARIOS[name], epochs=2), backend, True, [0, 1, 2])

@@ -1,0 +1,68 @@
+"""Where the work runs: which backend serves which arrays. The only package that may import cupy or numba."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import sys
+
+import numpy as np
+
+BACKENDS = ("auto", "numpy", "cupy")
+
+
+def is_device_array(array) -> bool:
+    """Whether ``array`` is a CuPy array; decided by its type's module, without importing CuPy."""
+    return type(array).__module__.partition(".")[0] == "cupy"
+
+
+def has_numba() -> bool:
+    """Whether Numba is installed, so that the fused CPU kernels can serve."""
+    return importlib.util.find_spec("numba") is not None
+
+
+def get_backend(name, X=None, precision="float32"):
+    """Return the backend called ``name``; ``"auto"`` is where X lives. A GPU multiplies float32 in a ``precision``."""
+    if name == "auto":
+        name = "cupy" if is_device_array(X) else "numpy"
+    return _cupy_backend(precision) if name == "cupy" else _numpy_backend()
+
+
+@functools.cache
+def _numpy_backend():
+    if has_numba():
+        return _import_fused_kernels().Backend()
+    from . import reference
+
+    return reference.Backend(np)
+
+
+def _import_fused_kernels():
+    try:
+        from .cpu import backend as cpu
+    except BaseException:  # Ctrl-C half way through: a half-imported numba would fail for the rest of the process
+        for name in [name for name in sys.modules if name.partition(".")[0] == "numba"]:
+            del sys.modules[name]
+        raise
+    return cpu
+
+
+@functools.cache
+def _cupy_backend(precision):
+    from .cuda import backend as cuda
+
+    return cuda.Backend(cuda.import_cupy(), precision)
+
+
+def to_numpy(array):
+    """Return a CuPy array as NumPy; anything else comes back as it is."""
+    return array.get() if is_device_array(array) else array
+
+
+def erf(array):
+    """Return the error function of an array, where it lives."""
+    if is_device_array(array):
+        from cupyx.scipy import special
+    else:
+        from scipy import special
+    return special.erf(array)

@@ -1,0 +1,1 @@
+"""Shared by estimators, transformers and building blocks: rules of parameters, validation, the switch, callbacks."""

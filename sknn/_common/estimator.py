@@ -1,0 +1,60 @@
+"""Shared by all estimators: the choice of a backend, and an estimator that a refused call leaves as it was."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import numpy as np
+
+from .._backend import get_backend
+from .config import carried_setting, check_backend_name, configured_backend, current_scope
+
+
+class BackendMixin:
+    """Finds the backend of an estimator that may have a ``backend`` parameter, and carries the switch to workers."""
+
+    _carried_scope = None
+
+    def _get_backend(self, X):
+        name = getattr(self, "backend", None)
+        if name is None:
+            name = configured_backend(self._carried_scope)
+        check_backend_name(name)
+        return get_backend(name, X, getattr(self, "precision", "float32"))
+
+    def __sklearn_clone__(self):
+        clone = super().__sklearn_clone__()
+        scope = current_scope(self._carried_scope)
+        if scope is not None:
+            # also kept here: later clones may be made in threads that have no context of their own
+            self._carried_scope = clone._carried_scope = scope
+        return clone
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        state.pop("_carried_scope", None)
+        is_fitted = any(name.endswith("_") and not name.startswith("__") for name in state)
+        setting = None if is_fitted else carried_setting(self._carried_scope)
+        return state if setting is None else {**state, "_carried_scope": setting}
+
+
+@contextmanager
+def unchanged_on_error(estimator, concerns=lambda error: True):
+    """Give the estimator back as it was if the block raises an error that this concerns."""
+    before = dict(vars(estimator))
+    streams = [(stream, stream.get_state()) for stream in _random_streams(estimator)]
+    try:
+        yield
+    except BaseException as error:
+        if concerns(error):
+            vars(estimator).clear()
+            vars(estimator).update(before)
+            for stream, position in streams:
+                stream.set_state(position)
+        raise
+
+
+def _random_streams(estimator):
+    trained = getattr(estimator, "_state", None)
+    candidates = [getattr(estimator, "random_state", None), *getattr(trained, "streams", [])]
+    return [stream for stream in candidates if isinstance(stream, np.random.RandomState)]

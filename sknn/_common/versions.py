@@ -1,0 +1,36 @@
+"""What is installed, for bug reports."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib import metadata
+
+from .._backend import has_numba
+
+PACKAGES = ("sknn", "numpy", "scipy", "scikit-learn", "numba", "cupy-cuda12x", "cupy-cuda13x", "matplotlib")
+
+
+def show_versions() -> None:
+    """Print the versions of sknn and its dependencies, and which kernels serve.
+
+    Examples
+    --------
+    >>> import sknn
+    >>> sknn.show_versions()  # doctest: +ELLIPSIS
+    python...
+    """
+    print(f"python: {sys.version.split()[0]} on {platform.platform()}")
+    for package in PACKAGES:
+        print(f"{package}: {_version(package)}")
+    if has_numba():
+        print("kernels on NumPy: fused by Numba")
+    else:
+        print("kernels on NumPy: reference only, slower; install numba for the fused ones")
+
+
+def _version(package):
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

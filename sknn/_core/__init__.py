@@ -1,0 +1,1 @@
+"""The core: networks, passes, and their training, for a stack of models."""

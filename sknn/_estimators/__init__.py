@@ -1,0 +1,1 @@
+"""MLPClassifier and MLPRegressor: from parameters and data to a fitted model."""

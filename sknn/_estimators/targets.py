@@ -1,0 +1,208 @@
+"""Targets: how y becomes numbers to train on, and how outputs become predictions and scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+from sklearn.metrics import r2_score
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+
+from ..losses import BinaryLogLoss, SoftmaxLogLoss
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Class labels: one yes-or-no output for two classes, one output a class for more.
+
+    Encoded as class codes ``(n, 1)`` for softmax outputs; as 0 and 1 for two classes, and ``one_hot`` for more.
+    """
+
+    classes: np.ndarray
+    one_hot: bool = False
+
+    @property
+    def n_outputs(self):
+        """How many outputs the network needs."""
+        return 1 if len(self.classes) <= 2 else len(self.classes)
+
+    @property
+    def loss(self):
+        """The log loss for these targets."""
+        return BinaryLogLoss() if self.n_outputs == 1 else SoftmaxLogLoss()
+
+    def encode(self, y, dtype):
+        """Return targets, in ``dtype`` where they are not class codes."""
+        codes = self._nearest(column_or_1d(y))[:, None]
+        if self.n_outputs == 1:
+            return codes.astype(dtype)
+        return (codes == np.arange(self.n_outputs)).astype(dtype) if self.one_hot else codes.astype(np.int64)
+
+    def true_codes(self, encoded):
+        """Return the class codes of encoded targets, ``(n,)``."""
+        return encoded.argmax(axis=1) if encoded.shape[1] > 1 else encoded[:, 0].astype(np.int64, copy=False)
+
+    def check(self, y, name):
+        """Raise ValueError for labels that are not among the classes."""
+        if y.dtype.kind == self.classes.dtype.kind:
+            unknown = np.unique(y[self.classes[self._nearest(y)] != y])
+        else:
+            unknown = np.setdiff1d(unique_labels(y), self.classes)
+        if len(unknown):
+            raise ValueError(
+                f"`{name}` has classes not in `self.classes_`. `self.classes_` has {self.classes}. "
+                f"`{name}` also has {unknown}."
+            )
+
+    def _nearest(self, y):
+        """Return the code of each label, of any class for a label that is none."""
+        return np.searchsorted(self.classes, y).clip(max=len(self.classes) - 1)
+
+    def strata(self, encoded):
+        """Return what a validation split is stratified by."""
+        return self.true_codes(encoded)
+
+    def class_weights(self, class_weight, encoded, sample_weight):
+        """Return the weight of each class, float64; "balanced" makes all classes weigh the same together."""
+        n_classes, codes = len(self.classes), self.true_codes(encoded)
+        if class_weight == "balanced":
+            sums = np.bincount(codes, sample_weight, minlength=n_classes).astype(np.float64)
+            return np.divide(sums.sum(), n_classes * sums, out=np.zeros(n_classes), where=sums > 0)
+        unknown = [label for label in class_weight if label not in self.classes]
+        if unknown:
+            raise ValueError(f"class_weight must name classes of y, {list(self.classes)}; got {unknown}.")
+        return np.array([float(class_weight.get(label, 1)) for label in self.classes.tolist()])
+
+    def codes(self, probability):
+        """Return the most probable class's code, ``(n,)``."""
+        if self.n_outputs > 1:
+            return probability.argmax(axis=1)
+        return (probability[:, 0] > 0.5) * (len(self.classes) - 1)
+
+    def decode(self, probability):
+        """Return predicted labels."""
+        return self.classes[self.codes(probability)]
+
+    def score(self, probability, encoded, sample_weight):
+        """Return the (weighted) accuracy."""
+        return _share(self.codes(probability) == self.true_codes(encoded), sample_weight)
+
+
+@dataclass(frozen=True)
+class Indicators:
+    """Multilabel targets: a row of 0 and 1, one yes-or-no output a label."""
+
+    classes: np.ndarray
+    sparse: bool = False
+    loss = BinaryLogLoss()
+
+    @property
+    def n_outputs(self):
+        """How many outputs the network needs."""
+        return len(self.classes)
+
+    def check(self, y, name):
+        """Raise ValueError unless y has a column for each label."""
+        _check_columns(y, self.n_outputs, name)
+
+    def encode(self, y, dtype):
+        """Return 0 and 1 of ``dtype``, ``(n, labels)``."""
+        dense = y.toarray() if scipy.sparse.issparse(y) else y
+        return np.ascontiguousarray(dense != 0, dtype)
+
+    def strata(self, encoded):
+        """Return None: rows of labels are not stratified."""
+        return None
+
+    def decode(self, probability):
+        """Return predicted indicators, sparse where y was."""
+        chosen = (probability > 0.5).astype(int)
+        return scipy.sparse.csr_matrix(chosen) if self.sparse else chosen
+
+    def score(self, probability, encoded, sample_weight):
+        """Return the (weighted) share of rows with every label right."""
+        return _share(((probability > 0.5) == encoded).all(axis=1), sample_weight)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Regression targets."""
+
+    n_outputs: int
+    loss: object
+
+    def check(self, y, name):
+        """Raise ValueError for a wrong number of columns, or values that the loss cannot take."""
+        if scipy.sparse.issparse(y):
+            raise ValueError(f"{name} must be a dense array for a regressor; got a sparse matrix.")
+        if y.dtype.kind not in "fiub":
+            raise ValueError(f"{name} must hold numbers; got dtype {y.dtype}. Use MLPClassifier for labels.")
+        _check_columns(y, self.n_outputs, name)
+        if self.loss.non_negative and (y < 0).any():
+            raise ValueError(f"{name} must be non-negative for loss='poisson'; got {y.min()}.")
+
+    def encode(self, y, dtype):
+        """Return numbers of ``dtype``, ``(n, outputs)``."""
+        with np.errstate(over="ignore"):
+            numbers = np.ascontiguousarray(y.reshape(len(y), -1), dtype)
+        if not np.isfinite(numbers).all():
+            raise ValueError(f"y must be finite in the float type of X, {dtype}; got {np.abs(y).max()}. Scale y.")
+        return numbers
+
+    def strata(self, encoded):
+        """Return None: numbers are not stratified."""
+        return None
+
+    def decode(self, outputs):
+        """Return predictions, ``(n,)`` for one output."""
+        return outputs[:, 0] if self.n_outputs == 1 else outputs
+
+    def score(self, outputs, encoded, sample_weight):
+        """Return R^2, or NaN where predictions are not finite."""
+        if not np.isfinite(outputs).all():
+            return np.nan
+        return float(r2_score(encoded, outputs, sample_weight=sample_weight))
+
+
+def _share(right, weights):
+    """Return the (weighted) share of True."""
+    if weights is None:
+        return np.count_nonzero(right) / len(right)
+    return float(np.average(right, weights=weights))
+
+
+def _check_columns(y, n_outputs, name):
+    columns = 1 if y.ndim == 1 else y.shape[1]
+    if columns != n_outputs:
+        raise ValueError(f"{name} must have {n_outputs} column(s), one an output; got {columns}.")
+
+
+def check_kinds(labels):
+    """Raise ValueError for objects that do not compare."""
+    try:
+        np.unique(labels)
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in labels.flat})
+        raise ValueError(f"y must hold labels of one kind, all strings or all numbers; got {kinds}.") from error
+
+
+def _distinct(labels):
+    """Return the sorted labels; objects may be of kinds that do not compare, which scikit-learn explains."""
+    return unique_labels(labels) if labels.dtype == object else np.unique(labels)
+
+
+def classification_targets(y, classes=None, one_hot=False):
+    """Return the kind of targets that y holds; ``classes`` lists labels that y may lack."""
+    kind = type_of_target(y, input_name="y")
+    if kind.startswith(("continuous", "unknown")):
+        check_classification_targets(y)  # which raises
+    if kind == "multilabel-indicator":
+        return Indicators(np.arange(y.shape[1]), scipy.sparse.issparse(y))
+    if kind == "multiclass-multioutput":
+        raise ValueError(
+            "y must be class labels of shape (n,) or 0-1 indicators of shape (n, labels); got several multiclass "
+            "columns (multiclass-multioutput). Fit one classifier a column, for example with MultiOutputClassifier."
+        )
+    return Labels(_distinct(y) if classes is None else unique_labels(classes), one_hot)

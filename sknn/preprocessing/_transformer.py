@@ -1,0 +1,415 @@
+"""What transformers share: fit and partial_fit around what they learn, transform around what they do to a block."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, Self
+
+import numpy as np
+import sklearn
+from numpy.typing import ArrayLike
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from .._backend import BACKENDS, is_device_array
+from .._common.callbacks import CallbackSupportMixin, FitTasks, callback_data, with_callbacks
+from .._common.estimator import BackendMixin, unchanged_on_error
+from .._common.rules import boolean, check_parameters, either, float_type, image_shape, nothing, one_of
+from .._common.validation import MatrixLike, check_sample_weight
+from ._images import CHANNELS, PER, check_image_shape, feature_groups
+from ._moments import column_moments, merge, moments_from_statistics
+from ._rows import check_rows, float_type_of, like, map_rows, precision_of, refuse_infinity, rows_of
+
+
+class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseEstimator):
+    """A transformer of rows; a subclass says what it learns of them in ``_learn(rows, weight, reset)``."""
+
+    _rules = {"dtype": float_type(), "backend": one_of(None, *BACKENDS)}
+    _accept_sparse = False
+    _allow_nan = False
+    _way_out_for_images = "Flatten images: X.reshape(len(X), -1)."
+    _output_container = None
+
+    @with_callbacks
+    def fit(self, X: MatrixLike, y: Any = None) -> Self:
+        """Learn from rows, and forget what was learned before.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, or images where the transformer takes them.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The fitted transformer.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is not valid; the transformer is left as it was.
+        """
+        return self._fit(X, y, None)
+
+    def partial_fit(self, X: MatrixLike, y: Any = None) -> Self:
+        """Learn from further rows; any number of calls gives what one ``fit`` on all rows gives.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, or images where the transformer takes them.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The fitted transformer.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is not valid; the transformer is left as it was.
+        """
+        return self._take_in(X, None, reset=not self._has_learned())
+
+    def _fit(self, X, y, sample_weight):
+        tasks = FitTasks(self, callback_data(X, y, sample_weight), max_epochs=0, attributes=dict)
+        self._take_in(X, sample_weight, reset=True)
+        tasks.finish()
+        return self
+
+    def _take_in(self, X, sample_weight, reset, learn=None):
+        with unchanged_on_error(self):
+            check_parameters(self, self._rules)
+            backend = self._get_backend(X)
+            with backend.explained_lack():
+                rows = rows_of(backend, self._check(self, X, reset=reset, **self._fit_options()))
+                (learn or self._learn)(rows, check_sample_weight(sample_weight, rows.X, np.float64), reset)
+        return self
+
+    def _fit_options(self):
+        """Return how to check rows to learn from."""
+        return {"accept_sparse": self._accept_sparse}
+
+    def _has_learned(self):
+        return hasattr(self, "n_features_in_")
+
+    def _check_transformed(self, X, **options):
+        """Return rows to be transformed, checked against those of fit."""
+        check_is_fitted(self)
+        has_learned = self._has_learned()
+        estimator = self if has_learned else type(self)()  # without fit there are no names to compare
+        return self._check(estimator, X, reset=not has_learned, accept_sparse=self._accept_sparse and "csr", **options)
+
+    def _check_restored(self, X, n_features, what="features", **options):
+        """Return rows to be transformed back, of ``n_features()`` unless that is None; they may have no names."""
+        check_is_fitted(self)
+        X = self._check(type(self)(), X, reset=True, accept_sparse=self._accept_sparse and "csr", **options)
+        n_given, n_expected = prod(X.shape[1:]), n_features()
+        if n_expected not in (None, n_given):
+            raise ValueError(
+                f"X has {n_given} {what}, but {type(self).__name__} is expecting {n_expected} {what} as input."
+            )
+        return X
+
+    def _check(self, estimator, X, **options):
+        shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
+        if len(shape) > 2 and not self._takes_images():
+            raise ValueError(
+                f"{self!r} takes a table of shape (n_samples, n_features); got an array of shape {shape}. "
+                f"{self._way_out_for_images}"
+            )
+        return check_rows(estimator, X, allow_nan=self._allow_nan, **options)
+
+    def _takes_images(self):
+        return False
+
+    # ---- frames -------------------------------------------------------------------------
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Choose what ``transform`` and ``fit_transform`` return.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None, default=None
+            The container of transformed tables; None changes nothing. Images and CuPy arrays have no container.
+
+        Returns
+        -------
+        self : object
+            The transformer.
+        """
+        super().set_output(transform=transform)
+        if transform is not None:
+            self._output_container = transform
+        return self
+
+    def __sklearn_clone__(self):
+        clone = super().__sklearn_clone__()
+        if self._output_container is not None:
+            clone._output_container = self._output_container
+        return clone
+
+    def _refuse_container(self, X):
+        container = self._output_container or sklearn.get_config()["transform_output"]
+        if container == "default" or (len(X.shape) == 2 and not is_device_array(X)):
+            return
+        what = "a CuPy array" if is_device_array(X) else f"images, an array of shape {X.shape}"
+        raise ValueError(
+            f"set_output(transform={container!r}) takes tables of shape (n_samples, n_features) on the CPU; "
+            f"got {what}. Choose set_output(transform='default'), or give flat NumPy rows."
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = (
+            ["float64", "float32"] if self.dtype is None else [np.dtype(self.dtype).name]
+        )
+        return tags
+
+
+def is_invertible(scaler):
+    """Return True, or raise AttributeError if the statistics that ``transform`` used are not kept."""
+    if scaler._forgets_statistics():
+        raise AttributeError(
+            f"{type(scaler).__name__}(per={scaler.per!r}) keeps no statistics of samples, by which transform could be "
+            "undone."
+        )
+    return True
+
+
+class Scaler(OneToOneFeatureMixin, RowTransformer):
+    """A transformer that shifts and scales each feature, by statistics of a group of features or of a sample."""
+
+    _rules = {
+        **RowTransformer._rules,
+        "per": one_of(*PER),
+        "image_shape": either(nothing(), image_shape()),
+        "channels": one_of(*CHANNELS),
+        "copy": boolean(),
+    }
+    _allow_nan = True
+    _way_out_for_images = "For images choose per='image', 'channel' or 'sample'."
+
+    def transform(self, X: MatrixLike) -> Any:
+        """Transform rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, or images of the shape that ``fit`` saw.
+
+        Returns
+        -------
+        X_new : ndarray of the shape of X
+            In X's float type or ``dtype``, on X's device.
+        """
+        return self._transform(X, self.copy)
+
+    @available_if(is_invertible)
+    def inverse_transform(self, X: MatrixLike) -> Any:
+        """Undo ``transform``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Transformed rows or images.
+
+        Returns
+        -------
+        X_original : ndarray of the shape of X
+            In X's float type or ``dtype``, on X's device.
+        """
+        return self._inverse_transform(X, self.copy)
+
+    def _transform(self, X, copy):
+        checked = self._check_transformed(X, **_check_options(X, copy))
+        self._refuse_container(checked)
+        return self._map(X, checked, copy, self._forward)
+
+    def _inverse_transform(self, X, copy):
+        checked = self._check_restored(X, lambda: getattr(self, "n_features_in_", None), **_check_options(X, copy))
+        return self._map(X, checked, copy, self._backward)
+
+    def _map(self, X, checked, copy, make_steps):
+        check_parameters(self, self._rules)  # which may have changed since fit, if that was called
+        backend, dtype = self._get_backend(checked), float_type_of(checked, self.dtype)
+        with backend.explained_lack():
+            rows = rows_of(backend, checked, np.dtype(dtype).itemsize * prod(checked.shape))
+            steps = make_steps(rows, self._groups(rows), precision_of(checked, dtype))
+            return like(X, map_rows(rows, steps, dtype, in_place=not copy))
+
+    def _groups(self, rows, reset=False):
+        """Return which features of the rows share statistics, after a look at their shape."""
+        if self.per == "sample" and issparse(rows.X):
+            raise ValueError("sparse X has no statistics of samples: per must be 'feature', 'image' or 'channel'.")
+        if not reset and getattr(self, "_fitted_as", self._kind()) != self._kind():
+            raise ValueError(
+                f"what statistics are of must stay as it was in fit, {self._fitted_as}; got {self._kind()}. Call fit "
+                "again."
+            )
+        known = None if reset else getattr(self, "image_shape_", None)
+        if known is None and self.image_shape is not None:
+            known = tuple(self.image_shape)
+        shape = check_image_shape(rows.X.shape, known)
+        return feature_groups(self.per, shape, self.channels, rows.n_features)
+
+    def _kind(self):
+        """Return what decides which statistics there are."""
+        return {"per": self.per, "channels": self.channels}
+
+    def _takes_images(self):
+        return self.per != "feature"
+
+    def _forgets_statistics(self):
+        return self.per == "sample"
+
+    def _is_stateless(self):
+        return self._forgets_statistics()
+
+    def _learn(self, rows, weight, reset):
+        groups = self._groups(rows, reset)
+        self.image_shape_, self._fitted_as = groups.image_shape, self._kind()
+        if self._is_stateless():
+            refuse_infinity(rows)
+        else:
+            self._learn_groups(rows, groups, weight, reset)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = not self._is_stateless()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.three_d_array = self._takes_images()
+        return tags
+
+
+class MomentScaler(Scaler):
+    """A scaler by means and variances; a subclass says in ``_publish(moments, shape)`` what it keeps of them."""
+
+    @with_callbacks
+    def fit(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Learn from rows, and forget what was learned before.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows, or images; CSR and CSC matrices are used as they are, where the transformer takes sparse input.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weight of each row; None counts each row once.
+
+        Returns
+        -------
+        self : object
+            The fitted transformer.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is not valid; the transformer is left as it was.
+        """
+        return self._fit(X, y, sample_weight)
+
+    def partial_fit(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Learn from further rows; any number of calls gives what one ``fit`` on all rows gives.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Further rows or images.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weight of each row; None counts each row once.
+
+        Returns
+        -------
+        self : object
+            The fitted transformer.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is not valid; the transformer is left as it was.
+        """
+        return self._take_in(X, sample_weight, reset=not self._has_learned())
+
+    def _learn_groups(self, rows, groups, weight, reset):
+        moments = groups.pool_moments(column_moments(rows, weight))
+        if not np.isfinite(moments.mean).all():
+            refuse_infinity(rows)
+        counts_rows = weight is None
+        if not reset:
+            counts_rows &= np.asarray(self.n_samples_seen_).dtype.kind in "iu"
+            moments = merge(self._known_moments(groups), moments)
+        self.n_samples_seen_ = _samples_seen(moments.count / groups.size, counts_rows, groups.shape)
+        self._mean_rest = moments.rest
+        self._publish(moments, groups.shape)
+
+    def _known_moments(self, groups):
+        count, mean, variance = (
+            np.broadcast_to(np.asarray(0.0 if known is None else known).ravel(), groups.n_groups)
+            for known in (self.n_samples_seen_, self.mean_, getattr(self, "var_", None))
+        )
+        return moments_from_statistics(count * groups.size, mean, variance, getattr(self, "_mean_rest", 0.0))
+
+
+def shift_scale_step(backend, groups, precision, shift, scale):
+    """Return the step ``(x - shift) / scale`` by statistics of groups of features."""
+    shift, scale = (backend.asarray(groups.spread(statistic), precision) for statistic in (shift, scale))
+    return lambda block: backend.shift_scale(block, shift, scale)
+
+
+def scale_shift_step(backend, groups, precision, scale, shift):
+    """Return the step ``x * scale + shift`` by statistics of groups of features."""
+    scale, shift = (backend.asarray(groups.spread(statistic), precision) for statistic in (scale, shift))
+    return lambda block: backend.scale_shift(block, scale, shift)
+
+
+def standardize_step(backend, groups, *, with_mean=True, with_std=True, eps=0.0):
+    """Return the step ``(x - mean) / sqrt(variance + eps)`` by the mean and variance of each group in each row."""
+
+    def step(block):
+        view = groups.view(block)
+        count, mean, squares = backend.group_moments(view)
+        shift = mean if with_mean else backend.xp.zeros_like(mean)
+        scale = standard_deviation(backend.xp, count, mean, squares, eps) if with_std else backend.xp.ones_like(mean)
+        backend.shift_scale(view, beside(shift), beside(scale))
+
+    return step
+
+
+def beside(statistic):
+    """Return a statistic ``(rows, groups)`` shaped to meet rows seen as groups, in float64: no mean is rounded."""
+    return statistic.astype(np.float64)[:, None, :, None]
+
+
+def standard_deviation(xp, count, mean, squares, eps=0.0):
+    """Return ``sqrt(squares / count + eps)``; without eps 1 where the variance is within its rounding error.
+
+    The bound is that of the two-pass algorithm: Chan, Golub and LeVeque, The American Statistician 37(3), 1983.
+    """
+    variance = squares / xp.where(count > 0, count, xp.nan)
+    if eps > 0:
+        return xp.sqrt(variance + eps)
+    relative_error = count * np.finfo(np.float64).eps
+    is_constant = variance <= relative_error * variance + (relative_error * mean) ** 2
+    return xp.where(is_constant, 1.0, xp.sqrt(variance))
+
+
+def _samples_seen(count, counts_rows, shape):
+    """Return numbers of samples of groups as they are published: integers unless weighted, or pixels were left out."""
+    if counts_rows and (count == np.floor(count)).all():
+        count = count.astype(np.int64)
+    return count[0] if (count == count[0]).all() else count.reshape(shape)
+
+
+def _check_options(X, copy):
+    """Return how to check rows that will be changed: a sparse X always in place, a dense one only without ``copy``."""
+    return {"copy": copy and issparse(X), "force_writeable": not copy}

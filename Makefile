@@ -25,11 +25,11 @@ INSTALL := -m pip install --quiet --disable-pip-version-check
 
 help:
 	@echo "make demo         run the demo; DATA=folder for data files of your own"
-	@echo "make test         lint, then all tests"
+	@echo "make test         lint, then all tests, with the coverage of branches"
 	@echo "make test-fast    the tests that are not slow"
 	@echo "make test-oldest  all tests with the oldest supported dependencies"
 	@echo "make test-gpu     the tests that need a GPU; CUDA=13 for CUDA 13"
-	@echo "make lint         check style; make format repairs what can be repaired"
+	@echo "make lint         check style and types; make format repairs what can be repaired"
 	@echo "make bench        the CPU benchmark; PAGE=fit, ... another; ARGS=... are passed on"
 	@echo "make torch        add PyTorch to .venv, for the tests and benchmarks beside it"
 	@echo "make clean        remove caches and builds; make distclean the environments too"
@@ -39,7 +39,7 @@ demo: $(VENV)/.installed-demo
 	$(IN_VENV) examples/demo.py $(if $(DATA),--data "$(DATA)")
 
 test: lint
-	$(ONE_THREAD) $(IN_VENV) $(PYTEST) $(PARALLEL)
+	$(ONE_THREAD) $(IN_VENV) $(PYTEST) $(PARALLEL) --cov
 
 test-fast: $(VENV)/.installed-dev
 	$(ONE_THREAD) $(IN_VENV) $(PYTEST) $(PARALLEL) -m "not slow"
@@ -53,12 +53,14 @@ test-gpu: $(VENV)/.installed-cuda$(CUDA)
 lint: $(VENV)/.installed-dev
 	$(IN_VENV) -m ruff check
 	$(IN_VENV) -m ruff format --check
+	$(IN_VENV) -m mypy
 
 # What cannot be repaired is left for lint to report.
 format: $(VENV)/.installed-dev
 	$(IN_VENV) -m ruff check --fix --exit-zero --quiet
 	$(IN_VENV) -m ruff format
 	$(IN_VENV) -m tests.backend.stamps
+	$(IN_VENV) -m tests.support.operations_page
 
 bench: $(VENV)/.installed-dev
 	$(IN_VENV) -m benchmarks $(PAGE) $(ARGS)
@@ -67,7 +69,7 @@ torch: $(VENV)/.installed-dev
 	$(IN_VENV) $(INSTALL) --timeout 15 --retries 1 --only-binary :all: "$(TORCH)"
 
 clean:
-	rm -rf build dist .hypothesis .pytest_cache .ruff_cache
+	rm -rf build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path "./.venv*" -prune -exec rm -rf {} +
 
 distclean: clean

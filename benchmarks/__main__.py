@@ -4,7 +4,20 @@ import importlib
 import sys
 from functools import partial
 
-PAGES = ("cpu", "gpu", "parts", "transformers", "fit", "first", "scoring", "predict", "search", "scaling", "memory")
+PAGES = (
+    "cpu",
+    "gpu",
+    "parts",
+    "transformers",
+    "fit",
+    "first",
+    "scoring",
+    "predict",
+    "search",
+    "scaling",
+    "memory",
+    "trace",
+)
 
 
 def page_of(name):

@@ -128,8 +128,11 @@ def result_of(steps, times, loss):
 def sknn_steps(steps, device):
     """Train with sknn's own loop."""
     from sknn._backend import get_backend
+    from sknn._common.rows import rows_of
+    from sknn._core.data import Data, Problem
     from sknn._core.network import Network
-    from sknn._core.state import Data, Options, State
+    from sknn._core.options import Options
+    from sknn._core.state import State
     from sknn._core.trainer import Trainer
     from sknn.activations import ReLU
     from sknn.initializers import Auto
@@ -146,7 +149,8 @@ def sknn_steps(steps, device):
     state = State.start(theta, [np.random.RandomState(0)], options)
     state.number_rows(len(X))
     backend = get_backend("cupy" if device == "cuda" else "numpy", precision=steps.precision)
-    trainer = Trainer(backend, network, options, state, Data(backend.asarray(X), y[:, None]))
+    problem = Problem(backend, network, options, Data(rows_of(backend, X), y[:, None]))
+    trainer = Trainer(problem, state)
     times = event_times(device, trainer.epoch, steps.epochs)
     return result_of(steps, times, trainer.state.loss_curve[-1].mean())
 

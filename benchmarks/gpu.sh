@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 export PYTHONPATH="$PWD" SKNN_REQUIRE_GPU=1
 status=0
-"$python" -m pytest -q -m gpu -p no:cacheprovider tests/test_gpu.py > "$out/tests.log" 2>&1 || status=$?
+"$python" -m pytest -q -m gpu -p no:cacheprovider > "$out/tests.log" 2>&1 || status=$?
 tail -n 40 "$out/tests.log"
 if command -v compute-sanitizer > /dev/null; then
     code="from tests.test_gpu import test_models_train_alike_twice as fit; fit()"

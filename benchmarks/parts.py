@@ -14,12 +14,12 @@ from benchmarks._processes import describe, run_alone
 from benchmarks._steps import ALPHA, LEARNING_RATE, make_data, time_fit
 from benchmarks.cpu import NETWORKS
 
-PARTS = {  # the kernels of each part; all others are the rest
-    "products": ("matmul", "transpose"),
-    "rows": ("gather",),
-    "activations": ("bias_activation", "activation_backward"),
-    "loss": ("loss_gradient",),
-    "update": ("update",),
+PARTS = {  # the operations of each part; all others are the rest
+    "products": ("MatMul",),
+    "rows": ("Gather",),
+    "activations": ("BiasActivation", "ActivationBackward"),
+    "loss": ("LossGradient",),
+    "update": ("Update",),
 }
 NOTES = """\
 # What a training step is made of
@@ -32,21 +32,21 @@ Microseconds of the parts of a step, float32: median of {rounds} rounds. Written
 
 {table}
 
-- Each call of the step's plan by itself, from Python, with the clock around it. Steps of small networks are compiled
-  programs, which are faster than the sum.
+- Each operation of the step's plan by itself, from Python, with the clock around it. Steps of small networks are
+  compiled programs, which are faster than the sum.
 - Products: with the turning of a gradient where BLAS shares that better. Rows: the batch and its targets, gathered from
   the shuffled rows of X. Update: Adam, on all parameters at once.
 """
 
 
 class TimedLoop:
-    """Runs a plan call by call and adds up the seconds of each kernel."""
+    """Runs a plan call by call and adds up the seconds of each kind of operation."""
 
     seconds = {}
     steps = 0
 
-    def __init__(self, plan):
-        self.plan = [(getattr(call, "func", call).__name__, call) for call in plan]
+    def __init__(self, backend, plan):
+        self.plan = [(type(operation).__name__, call) for operation in plan for call in backend.step_calls(operation)]
 
     def run(self, times):
         """Run the plan some times."""
@@ -61,10 +61,9 @@ class TimedLoop:
 def time_parts(spec):
     """Return the microseconds a step of each part, and those of all of them."""
     from sknn import MLPClassifier
-    from sknn._backend import reference
-    from sknn._backend.cpu import backend as cpu
+    from sknn._backend.cpu.backend import Backend
 
-    reference.Loop, cpu.as_program = TimedLoop, lambda *arguments: None
+    Backend.compile = lambda backend, plan: TimedLoop(backend, plan)
     layers, batch = spec["layers"], spec["batch"]
     X, y = make_data(batch * spec["batches"], layers[0], layers[-1], np.float32)
     model = MLPClassifier(layers[1:-1], batch_size=batch, alpha=ALPHA, learning_rate_init=LEARNING_RATE, random_state=0)

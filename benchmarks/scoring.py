@@ -66,7 +66,7 @@ def milliseconds(spec):
 
     from benchmarks._steps import make_data
     from sknn import MLPClassifier
-    from sknn._core.inference import ChunkedPass
+    from sknn._core.passes import ChunkedPass
     from sknn._core.scoring import Scoring
     from sknn._core.trainer import Trainer
 

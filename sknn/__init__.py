@@ -1,4 +1,10 @@
-"""The neural network scikit-learn would have if it were allowed to be fast."""
+"""Fast multi-layer perceptrons and preprocessing for scikit-learn, on NumPy or CuPy.
+
+:class:`MLPClassifier` and :class:`MLPRegressor` are drop-in replacements for scikit-learn's estimators of the same
+names. :mod:`sknn.preprocessing` contains transformers, :mod:`sknn.datasets` readers for IDX files. The modules
+``activations``, ``initializers``, ``losses``, ``normalization``, ``optimizers`` and ``schedules`` contain the building
+blocks that the estimators accept as parameters.
+"""
 
 from ._common.config import config_context, get_config, set_config
 from ._common.versions import show_versions

@@ -1,11 +1,23 @@
-"""Activations: what a hidden unit makes of its input.
+"""Activation functions of hidden layers.
 
-An activation is a frozen dataclass with the function, its derivative, its gain and a row in ``ACTIVATIONS``.
-``backward`` gets the output ``y`` and, unless ``in_place`` is set, an untouched input ``z``. At a kink the derivative
-is that of the negative side, as in PyTorch. ``kernel`` names fused versions where a backend has them.
+An activation is a frozen dataclass with the function (``forward``), its derivative (``backward``), its ``gain`` and,
+if it has a name, an entry in ``ACTIVATIONS``. ``backward`` gets the output ``y``; if ``in_place`` is False, it also
+gets the input ``z`` unchanged. At a kink, the derivative is that of the negative side, as in PyTorch. ``kernel`` is the
+key under which a backend looks for a fused implementation; without one, ``forward`` and ``backward`` are used.
 
-``gain`` is by how much weights are to be larger than those of a linear layer, for signals to keep their size. It is
-PyTorch's ``calculate_gain`` where that has one, and else ``1 / sqrt(E[f(z)^2])`` for a standard normal z.
+``gain`` is the factor by which initial weights must be larger than those of a linear layer so that signals keep their
+variance from layer to layer. It is the value of PyTorch's ``calculate_gain`` where PyTorch defines one, otherwise
+``1 / sqrt(E[f(z)^2])`` for a standard normal z.
+
+Examples
+--------
+>>> from sklearn.datasets import load_iris
+>>> from sknn import MLPClassifier
+>>> from sknn.activations import LeakyReLU
+>>> X, y = load_iris(return_X_y=True)
+>>> model = MLPClassifier((10, 10), activation=["tanh", LeakyReLU(0.1)], solver="lbfgs", max_iter=500, random_state=0)
+>>> model.fit(X, y).score(X, y) > 0.95
+True
 """
 
 from __future__ import annotations
@@ -17,6 +29,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from ._backend import erf
+from ._backend.typing import Array, ArrayModule, Arrays, Shapes
 from ._common.blocks import Block, building_block
 from ._common.rules import boolean, finite, integer, one_of, real
 
@@ -25,60 +38,61 @@ FAR = 1e4  # where every saturating function has saturated, and arithmetic is st
 
 
 class Activation(Block):
-    """Base of all activations."""
+    """Base class of all activations.
+
+    A subclass defines ``kernel``, ``forward`` and ``backward``, and ``in_place = False`` if its derivative needs the
+    input of the activation. ``xp`` is the array module: NumPy or CuPy.
+    """
 
     kernel: ClassVar[str]
     in_place: ClassVar[bool] = True  # the derivative needs y only, so y may overwrite z
     glorot_factor: ClassVar[float] = 6.0
     gain: ClassVar[float] = 1.0
     pieces: ClassVar[int] = 1  # linear maps that a unit chooses from
+    stage: ClassVar[str] = "elementwise"  # of a pass: see `sknn._core.stages`
 
-    def learnt(self, units):
-        """Return the shapes of parameters, by kind."""
+    def learnt(self, units: int) -> Shapes:
+        """Return the shapes of the learnt parameters of a layer, by kind."""
         return {}
 
-    def start(self, parameters):
-        """Set the parameters of one model to where they start."""
+    def start(self, parameters: Arrays) -> None:
+        """Set the learnt parameters of one model to their initial values."""
 
-    def bind(self, parameters, gradients):
-        """Return the activation with the arrays of its parameters and their gradients, by kind."""
-        return self
-
-    def forward(self, xp, z, y):
-        """Write the activation of z to y."""
+    def forward(self, xp: ArrayModule, z: Array, y: Array) -> None:
+        """Write f(z) to y."""
         raise NotImplementedError
 
-    def backward(self, xp, dz, z, y):
-        """Multiply dz by the derivative, in place."""
+    def backward(self, xp: ArrayModule, dz: Array, z: Array, y: Array) -> None:
+        """Multiply dz by the derivative f'(z), in place."""
         raise NotImplementedError
 
-    def numbers(self):
-        """Return what fused kernels need to know."""
+    def numbers(self) -> tuple[float, ...]:
+        """Return the constants that fused kernels need."""
         return ()
 
 
 @building_block
 class Identity(Activation):
-    """f(z) = z."""
+    """Identity: f(z) = z. With it, a hidden layer is linear."""
 
     kernel: ClassVar[str] = "identity"
 
-    def forward(self, xp, z, y):
+    def forward(self, xp: ArrayModule, z: Array, y: Array) -> None:
         if y is not z:
             y[...] = z
 
-    def backward(self, xp, dz, z, y):
+    def backward(self, xp: ArrayModule, dz: Array, z: Array, y: Array) -> None:
         pass
 
 
 @building_block
 class Logistic(Activation):
-    """f(z) = 1 / (1 + exp(-z)); f' = f (1 - f)."""
+    """Logistic function (sigmoid): f(z) = 1 / (1 + exp(-z)); f'(z) = f(z) (1 - f(z))."""
 
     kernel: ClassVar[str] = "logistic"
     glorot_factor: ClassVar[float] = 2.0
 
-    def forward(self, xp, z, y):
+    def forward(self, xp: ArrayModule, z: Array, y: Array) -> None:
         # exp(-z) must not overflow: below this bound f is 0 to rounding already
         xp.maximum(z, 1 - math.log(float(xp.finfo(z.dtype).max)), out=y)
         xp.negative(y, out=y)
@@ -86,48 +100,48 @@ class Logistic(Activation):
         xp.add(y, 1, out=y)
         xp.divide(1, y, out=y)
 
-    def backward(self, xp, dz, z, y):
+    def backward(self, xp: ArrayModule, dz: Array, z: Array, y: Array) -> None:
         dz *= y * (1 - y)
 
 
 @building_block
 class Tanh(Activation):
-    """f(z) = tanh(z); f' = 1 - f^2."""
+    """Hyperbolic tangent: f(z) = tanh(z); f'(z) = 1 - f(z)^2."""
 
     kernel: ClassVar[str] = "tanh"
     gain: ClassVar[float] = 5 / 3
 
-    def forward(self, xp, z, y):
+    def forward(self, xp: ArrayModule, z: Array, y: Array) -> None:
         xp.tanh(z, out=y)
 
-    def backward(self, xp, dz, z, y):
+    def backward(self, xp: ArrayModule, dz: Array, z: Array, y: Array) -> None:
         dz *= 1 - y * y
 
 
 @building_block
 class ReLU(Activation):
-    """f(z) = max(z, 0); f'(0) = 0."""
+    """Rectified linear unit: f(z) = max(z, 0); f'(0) = 0."""
 
     kernel: ClassVar[str] = "relu"
     gain: ClassVar[float] = math.sqrt(2)
 
-    def forward(self, xp, z, y):
+    def forward(self, xp: ArrayModule, z: Array, y: Array) -> None:
         xp.maximum(z, 0, out=y)
 
-    def backward(self, xp, dz, z, y):
+    def backward(self, xp: ArrayModule, dz: Array, z: Array, y: Array) -> None:
         dz *= y > 0
 
 
 @building_block
 class LeakyReLU(Activation):
-    """f(z) = z, or negative_slope z below zero; f'(0) = negative_slope.
+    """Leaky ReLU: f(z) = z for z > 0, else negative_slope * z; f'(0) = negative_slope.
 
     Maas, Hannun and Ng, "Rectifier Nonlinearities Improve Neural Network Acoustic Models", ICML 2013.
 
     Parameters
     ----------
     negative_slope : float, default=0.01
-        Slope below zero, not negative.
+        Slope for z < 0, at least 0.
     """
 
     negative_slope: float = 0.01
@@ -135,31 +149,33 @@ class LeakyReLU(Activation):
     kernel: ClassVar[str] = "leaky_relu"
 
     @property
-    def gain(self):
+    def gain(self) -> float:  # type: ignore[override]
         return math.sqrt(2 / (1 + self.negative_slope**2))
 
-    def forward(self, xp, z, y):
+    def forward(self, xp: ArrayModule, z: Array, y: Array) -> None:
         y[...] = xp.where(z > 0, z, z * self.negative_slope)
 
-    def backward(self, xp, dz, z, y):
+    def backward(self, xp: ArrayModule, dz: Array, z: Array, y: Array) -> None:
         dz *= xp.where(y > 0, dz.dtype.type(1), dz.dtype.type(self.negative_slope))
 
-    def numbers(self):
+    def numbers(self) -> tuple[float, ...]:
         return (self.negative_slope,)
 
 
 @building_block
 class PReLU(Activation):
-    """f(z) = z, or a z below zero, with a learnt; f'(0) = a. Slopes do not decay.
+    """Parametric ReLU: f(z) = z for z > 0, else a * z with a learnt slope a; f'(0) = a.
+
+    Weight decay (``alpha``, ``l1``) does not act on the slopes. The fitted slopes are in ``activation_slopes_``.
 
     He, Zhang, Ren and Sun, "Delving Deep into Rectifiers", ICCV 2015.
 
     Parameters
     ----------
     slope : float, default=0.25
-        Where each a starts.
+        Initial value of each slope a.
     shared : bool, default=False
-        Whether the units of a layer have one a, or one each.
+        If True, all units of a layer share one slope; if False, each unit has its own.
     """
 
     slope: float = 0.25
@@ -167,66 +183,47 @@ class PReLU(Activation):
     _rules: ClassVar[dict] = {"slope": finite(), "shared": boolean()}
     in_place: ClassVar[bool] = False
     kernel: ClassVar[str] = "prelu"
+    stage: ClassVar[str] = "prelu"
 
     @property
-    def gain(self):
+    def gain(self) -> float:  # type: ignore[override]
         return math.sqrt(2 / (1 + self.slope**2))
 
-    def learnt(self, units):
+    def learnt(self, units: int) -> Shapes:
         return {"slopes": (1, 1 if self.shared else units)}
 
-    def start(self, parameters):
+    def start(self, parameters: Arrays) -> None:
         parameters["slopes"][...] = self.slope
 
-    def bind(self, parameters, gradients):
-        return BoundPReLU(parameters["slopes"], gradients.get("slopes"))
-
-    def forward(self, xp, z, y):
+    def forward(self, xp: ArrayModule, z: Array, y: Array) -> None:
         y[...] = xp.where(z > 0, z, z * self.slope)
 
-    def backward(self, xp, dz, z, y):
+    def backward(self, xp: ArrayModule, dz: Array, z: Array, y: Array) -> None:
         dz *= xp.where(z > 0, dz.dtype.type(1), dz.dtype.type(self.slope))
-
-
-class BoundPReLU:
-    """PReLU with the slopes ``(models, 1, units or 1)`` of a stack."""
-
-    kernel = "bound_prelu"
-
-    def __init__(self, slope, d_slope):
-        self.slope, self.d_slope = slope, d_slope
-
-    def forward(self, xp, z, y):
-        """y = z, or slope z below zero."""
-        y[...] = xp.where(z > 0, z, z * self.slope)
-
-    def backward(self, xp, dz, z, y):
-        """Multiply dz by the derivative; the gradient on slopes is the sum of dy min(z, 0)."""
-        by_unit = (dz * xp.minimum(z, 0)).sum(axis=-2, keepdims=True)
-        is_shared = self.slope.shape[-1] < by_unit.shape[-1]
-        self.d_slope[...] = by_unit.sum(axis=-1, keepdims=True) if is_shared else by_unit
-        dz *= xp.where(z > 0, dz.dtype.type(1), self.slope)
 
 
 @building_block
 class Maxout(Activation):
-    """The greatest of several linear maps of the input, the first of those that are equal.
+    """Maxout: each unit outputs the maximum of several linear maps of its input.
 
-    Goodfellow, Warde-Farley, Mirza, Courville and Bengio, "Maxout Networks", ICML 2013. ``coefs_`` and ``intercepts_``
-    of such a layer have ``pieces`` columns a unit, side by side.
+    If several maps are equal, the gradient goes to the first of them. ``coefs_`` and ``intercepts_`` of a maxout layer
+    have ``pieces`` neighbouring columns per unit.
+
+    Goodfellow, Warde-Farley, Mirza, Courville and Bengio, "Maxout Networks", ICML 2013.
 
     Parameters
     ----------
     pieces : int, default=2
-        Linear maps of each unit, at least 2.
+        Number of linear maps per unit, at least 2.
     """
 
-    pieces: int = 2
+    pieces: int = 2  # type: ignore[misc]
     _rules: ClassVar[dict] = {"pieces": integer(2)}
     kernel: ClassVar[str] = "maxout"
+    stage: ClassVar[str] = "maxout"
 
     @property
-    def gain(self):
+    def gain(self) -> float:  # type: ignore[override]
         # E[max^2] of independent standard normals: 1 for two of them
         x = np.linspace(-10, 10, 4001)
         density = self.pieces * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) * ndtr(x) ** (self.pieces - 1)
@@ -235,7 +232,7 @@ class Maxout(Activation):
 
 @building_block
 class ELU(Activation):
-    """f(z) = z, or alpha (exp(z) - 1) below zero; f'(0) = alpha.
+    """Exponential linear unit: f(z) = z for z > 0, else alpha * (exp(z) - 1); f'(0) = alpha.
 
     Clevert, Unterthiner and Hochreiter, "Fast and Accurate Deep Network Learning by Exponential Linear Units (ELUs)",
     ICLR 2016.
@@ -243,7 +240,7 @@ class ELU(Activation):
     Parameters
     ----------
     alpha : float, default=1.0
-        Minus the limit far below zero, positive.
+        Saturation level, > 0: f(z) tends to -alpha for z to minus infinity.
     """
 
     alpha: float = 1.0
@@ -251,46 +248,49 @@ class ELU(Activation):
     kernel: ClassVar[str] = "elu"
     gain: ClassVar[float] = 1.2451
 
-    def forward(self, xp, z, y):
+    def forward(self, xp: ArrayModule, z: Array, y: Array) -> None:
         y[...] = xp.where(z > 0, z, self.alpha * xp.expm1(xp.minimum(z, 0)))
 
-    def backward(self, xp, dz, z, y):
+    def backward(self, xp: ArrayModule, dz: Array, z: Array, y: Array) -> None:
         dz *= xp.where(y > 0, dz.dtype.type(1), y + dz.dtype.type(self.alpha))
 
-    def numbers(self):
-        return 1.0, self.alpha  # by what SELU multiplies, and alpha
+    def numbers(self) -> tuple[float, ...]:
+        return 1.0, self.alpha  # the scale, which is SELU's, and alpha
 
 
 @building_block
 class SELU(Activation):
-    """f(z) = s z, or s a (exp(z) - 1) below zero; s and a keep mean 0 and variance 1; f'(0) = s a.
+    """Scaled ELU: f(z) = s * z for z > 0, else s * a * (exp(z) - 1); f'(0) = s * a.
 
-    Klambauer, Unterthiner, Mayr and Hochreiter, "Self-Normalizing Neural Networks", NIPS 2017; weights as
-    ``init="lecun_normal"`` draws them.
+    The constants s = 1.0507 and a = 1.6733 (rounded here) keep mean 0 and variance 1 from layer to layer, if the
+    weights are drawn by ``init="lecun_normal"``.
+
+    Klambauer, Unterthiner, Mayr and Hochreiter, "Self-Normalizing Neural Networks", NIPS 2017.
     """
 
     kernel: ClassVar[str] = "selu"
 
-    def forward(self, xp, z, y):
+    def forward(self, xp: ArrayModule, z: Array, y: Array) -> None:
         y[...] = SELU_SCALE * xp.where(z > 0, z, SELU_ALPHA * xp.expm1(xp.minimum(z, 0)))
 
-    def backward(self, xp, dz, z, y):
+    def backward(self, xp: ArrayModule, dz: Array, z: Array, y: Array) -> None:
         dz *= xp.where(y > 0, dz.dtype.type(SELU_SCALE), y + dz.dtype.type(SELU_SCALE * SELU_ALPHA))
 
-    def numbers(self):
+    def numbers(self) -> tuple[float, ...]:
         return SELU_SCALE, SELU_ALPHA
 
 
 @building_block
 class GELU(Activation):
-    """f(z) = z P(Z <= z) for a standard normal Z; f'(0) = 1/2.
+    """Gaussian error linear unit: f(z) = z * P(Z <= z) for a standard normal Z; f'(0) = 1/2.
 
     Hendrycks and Gimpel, "Gaussian Error Linear Units (GELUs)", arXiv:1606.08415.
 
     Parameters
     ----------
     approximate : {"none", "tanh"}, default="none"
-        "tanh": ``z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3))) / 2``, the paper's approximation.
+        "none" computes the exact function by the error function; "tanh" computes the paper's approximation
+        ``z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3))) / 2``.
     """
 
     approximate: str = "none"
@@ -299,19 +299,19 @@ class GELU(Activation):
     gain: ClassVar[float] = 1.5335
 
     @property
-    def kernel(self):
+    def kernel(self) -> str:  # type: ignore[override]
         return "gelu" if self.approximate == "none" else "gelu_tanh"
 
-    def forward(self, xp, z, y):
+    def forward(self, xp: ArrayModule, z: Array, y: Array) -> None:
         share, _ = self._share_and_slope(xp, xp.clip(z, -FAR, FAR))
         y[...] = xp.maximum(z, -FAR) * share
 
-    def backward(self, xp, dz, z, y):
+    def backward(self, xp: ArrayModule, dz: Array, z: Array, y: Array) -> None:
         near = xp.clip(z, -FAR, FAR)
         share, slope = self._share_and_slope(xp, near)
         dz *= share + near * slope
 
-    def _share_and_slope(self, xp, z):
+    def _share_and_slope(self, xp: ArrayModule, z: Array) -> tuple[Array, Array]:
         """Return f(z) / z and its derivative."""
         if self.approximate == "none":
             return 0.5 * (1 + erf(z * math.sqrt(0.5))), xp.exp(-0.5 * z * z) * (1 / math.sqrt(2 * math.pi))
@@ -322,7 +322,7 @@ class GELU(Activation):
 
 @building_block
 class SiLU(Activation):
-    """f(z) = z / (1 + exp(-z)), also called swish; f'(0) = 1/2.
+    """Sigmoid linear unit, also called swish: f(z) = z / (1 + exp(-z)); f'(0) = 1/2.
 
     Elfwing, Uchibe and Doya, "Sigmoid-Weighted Linear Units for Neural Network Function Approximation in Reinforcement
     Learning", Neural Networks 107, 2018.
@@ -332,17 +332,17 @@ class SiLU(Activation):
     kernel: ClassVar[str] = "silu"
     gain: ClassVar[float] = 1.6765
 
-    def forward(self, xp, z, y):
+    def forward(self, xp: ArrayModule, z: Array, y: Array) -> None:
         y[...] = xp.maximum(z, -FAR) * sigmoid(xp, z)
 
-    def backward(self, xp, dz, z, y):
+    def backward(self, xp: ArrayModule, dz: Array, z: Array, y: Array) -> None:
         share = sigmoid(xp, z)
         dz *= share * (1 + xp.clip(z, -FAR, FAR) * (1 - share))
 
 
 @building_block
 class Mish(Activation):
-    """f(z) = z tanh(log(1 + exp(z))); f'(0) = 3/5.
+    """Mish: f(z) = z * tanh(log(1 + exp(z))); f'(0) = 3/5.
 
     Misra, "Mish: A Self Regularized Non-Monotonic Activation Function", BMVC 2020.
     """
@@ -351,17 +351,17 @@ class Mish(Activation):
     kernel: ClassVar[str] = "mish"
     gain: ClassVar[float] = 1.4868
 
-    def forward(self, xp, z, y):
+    def forward(self, xp: ArrayModule, z: Array, y: Array) -> None:
         y[...] = xp.maximum(z, -FAR) * xp.tanh(softplus(xp, z))
 
-    def backward(self, xp, dz, z, y):
+    def backward(self, xp: ArrayModule, dz: Array, z: Array, y: Array) -> None:
         t = xp.tanh(softplus(xp, z))
         dz *= t + xp.clip(z, -FAR, FAR) * sigmoid(xp, z) * (1 - t * t)
 
 
 @building_block
 class Softplus(Activation):
-    """f(z) = log(1 + exp(z)); f'(0) = 1/2.
+    """Softplus: f(z) = log(1 + exp(z)); f'(0) = 1/2.
 
     Dugas, Bengio, Belisle, Nadeau and Garcia, "Incorporating Second-Order Functional Knowledge for Better Option
     Pricing", NIPS 2000.
@@ -370,20 +370,20 @@ class Softplus(Activation):
     kernel: ClassVar[str] = "softplus"
     gain: ClassVar[float] = 1.0418
 
-    def forward(self, xp, z, y):
+    def forward(self, xp: ArrayModule, z: Array, y: Array) -> None:
         y[...] = softplus(xp, z)
 
-    def backward(self, xp, dz, z, y):
+    def backward(self, xp: ArrayModule, dz: Array, z: Array, y: Array) -> None:
         dz *= -xp.expm1(-y)
 
 
-def sigmoid(xp, z):
+def sigmoid(xp: ArrayModule, z: Array) -> Array:
     """Return 1 / (1 + exp(-z)), without overflow."""
     decay = xp.exp(-abs(z))
     return xp.where(z >= 0, z.dtype.type(1), decay) / (1 + decay)
 
 
-def softplus(xp, z):
+def softplus(xp: ArrayModule, z: Array) -> Array:
     """Return log(1 + exp(z)), without overflow."""
     return xp.maximum(z, 0) + xp.log1p(xp.exp(-abs(z)))
 

@@ -1,4 +1,4 @@
-"""Readers for data files: IDX, the format of MNIST, Fashion-MNIST and their relatives."""
+"""Readers for IDX files, the format of MNIST, Fashion-MNIST and similar data sets."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read an IDX file, plain or compressed by gzip.
+    """Read an IDX file, uncompressed or compressed by gzip.
 
     Parameters
     ----------
     path : str or path-like
-        The file. Whether it is compressed is seen from its content, not from its name.
+        Path of the file. Compression is detected from the content of the file, not from its name.
 
     Returns
     -------
     array : ndarray
-        In the shape and type that the file declares, one of uint8, int8, int16, int32, float32
-        and float64, in native byte order; writable.
+        Content of the file, with the shape and the dtype that the file declares: uint8, int8, int16, int32, float32 or
+        float64, in native byte order. The array is writable.
 
     Raises
     ------
     ValueError
-        If the file is not IDX, is cut short or damaged, or goes on after its data.
+        If the file is not an IDX file, is truncated or damaged, or contains bytes after its data.
 
     See Also
     --------
-    load_idx_folder : Images and labels by the names that MNIST gives their files.
+    load_idx_folder : Read images and labels from a folder with the file names of MNIST.
 
     Examples
     --------
-    Two zero bytes, the type (8 is uint8), the number of dimensions, their sizes, the data:
+    An IDX file consists of two zero bytes, the dtype (8 is uint8), the number of dimensions, their sizes, and the data:
 
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
@@ -55,7 +55,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     dtype, shape, start = _parse_header(content, path)
     expected, found = math.prod(shape) * dtype.itemsize, len(content) - start
     if found != expected:
-        fault = "the file is truncated" if found < expected else "the rest does not belong there"
+        fault = "the file is truncated" if found < expected else "the file has surplus bytes"
         raise ValueError(
             f"{path}: data of shape {shape} and type {dtype.name} takes {expected} bytes, "
             f"but {found} follow the header: {fault}."
@@ -64,7 +64,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     return data.reshape(shape).astype(dtype.newbyteorder("="))
 
 
-def _read_bytes(path):
+def _read_bytes(path: str | os.PathLike[str]) -> bytes:
     content = Path(path).read_bytes()
     if not content.startswith(GZIP_MAGIC):
         return content
@@ -74,18 +74,18 @@ def _read_bytes(path):
         raise ValueError(f"{path}: damaged or truncated gzip data ({error}).") from error
 
 
-def _parse_header(content, path):
+def _parse_header(content: bytes, path: str | os.PathLike[str]) -> tuple[np.dtype, tuple[int, ...], int]:
     """Return (dtype, shape, offset of the data)."""
     magic = content[:4]
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_TYPES:
         codes = ", ".join(f"{code:02x}" for code in IDX_TYPES)
         raise ValueError(
-            f"{path}: not an IDX file. It must start with 00 00, a type out of {codes}, "
-            f"and the number of dimensions; got {magic.hex(' ') or 'no bytes'}."
+            f"{path}: not an IDX file. It must start with the bytes 00 00, a type code ({codes}) and the number "
+            f"of dimensions; got {magic.hex(' ') or 'no bytes'}."
         )
     start = 4 + 4 * magic[3]
     if len(content) < start:
-        raise ValueError(f"{path}: truncated within the sizes of its {magic[3]} dimensions.")
+        raise ValueError(f"{path}: truncated header: the sizes of its {magic[3]} dimensions are incomplete.")
     shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
     return np.dtype(IDX_TYPES[magic[2]]), shape, start
 
@@ -93,37 +93,37 @@ def _parse_header(content, path):
 def load_idx_folder(
     folder: str | os.PathLike[str], split: str = "train", *, flatten: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Load images and labels from a folder of IDX files that are named as MNIST's are.
+    """Load images and labels from a folder of IDX files with the file names of MNIST.
 
-    The training files are ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte``, those of
-    the test set start with ``t10k``. A dot before ``idx`` and ``.gz`` at the end are fine too.
+    The training files are ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte``; the names of the test files
+    start with ``t10k``. Names with a dot before ``idx`` and compressed files with the suffix ``.gz`` are also found.
 
     Parameters
     ----------
     folder : str or path-like
-        Where the files are.
+        Folder that contains the files.
     split : {"train", "test"}, default="train"
-        Which of the two sets to load.
+        Data set to load: training set or test set.
     flatten : bool, default=True
-        Whether each image becomes one row, as estimators want it.
+        Whether to reshape each image to one row, the shape that estimators expect.
 
     Returns
     -------
     X : ndarray of shape (n_images, n_pixels) or (n_images, height, width)
-        Images, of the type that the file has: uint8 from 0 to 255 in the MNIST family.
+        Images, with the dtype of the file: uint8 from 0 to 255 for MNIST and similar data sets.
     y : ndarray of int64 of shape (n_images,)
         Labels.
 
     Raises
     ------
     FileNotFoundError
-        If the folder lacks one of the two files.
+        If the folder does not exist, or does not contain one of the two files.
     ValueError
-        If a file cannot be read as IDX, or images and labels do not match.
+        If ``split`` is invalid, a file is not a valid IDX file, or images and labels do not match.
 
     See Also
     --------
-    read_idx : One IDX file of any name.
+    read_idx : Read one IDX file of any name.
 
     Examples
     --------
@@ -148,15 +148,15 @@ def load_idx_folder(
     images, labels = read_idx(image_file), read_idx(label_file)
     if images.ndim < 2 or labels.shape != images.shape[:1]:
         raise ValueError(
-            f"{image_file} and {label_file} do not belong together: "
-            f"images of shape {images.shape}, labels of shape {labels.shape}."
+            f"{image_file} and {label_file} do not belong together: they must have one label per image; got "
+            f"images of shape {images.shape} and labels of shape {labels.shape}."
         )
     if flatten:
         images = images.reshape(len(images), math.prod(images.shape[1:]))
     return images, labels.astype(np.int64)
 
 
-def _find(folder, split, kind, n_dimensions):
+def _find(folder: str | os.PathLike[str], split: str, kind: str, n_dimensions: int) -> Path:
     stem, ending = f"{IDX_PREFIXES[split]}-{kind}", f"idx{n_dimensions}-ubyte"
     names = [f"{stem}{mark}{ending}{suffix}" for suffix in ("", ".gz") for mark in "-."]
     for name in names:

@@ -1,51 +1,73 @@
-"""Losses on raw outputs, never on clipped probabilities.
+"""Loss functions.
 
-A loss joins three things: its value for each row, its gradient on the raw outputs z, and the link that turns raw
-outputs into predictions. Gradients are those of the sum over outputs. Targets are class codes ``(S, r, 1)`` for the
-softmax loss and numbers ``(S, r, outputs)`` for the others.
+A loss is a frozen dataclass that defines three things: its value for each row, its gradient with respect to the raw
+outputs z of the network, and the link function that turns raw outputs into predictions. Values are computed from raw
+outputs, not from clipped probabilities. Gradients are those of the sum over outputs. Targets y are class codes of shape
+``(S, r, 1)`` for the softmax loss and numbers of shape ``(S, r, outputs)`` for all others, where S is the number of
+streams of mini-batches (1, or the number of models) and r the number of rows.
+
+Examples
+--------
+>>> import numpy as np
+>>> from sknn.losses import Huber
+>>> z, y = np.array([[[0.5], [4.0]]]), np.zeros((1, 2, 1))
+>>> gradient = np.empty_like(z)
+>>> Huber(delta=1.0).value_and_gradient(np, z, y, gradient)
+array([[0.125, 3.5  ]])
+>>> gradient[0, :, 0]
+array([0.5, 1. ])
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from ._backend.typing import Array, ArrayModule
 from ._common.blocks import Block, building_block
 from ._common.rules import real, require
 
 
 class Loss(Block):
-    """Base of all losses."""
+    """Base class of all losses.
+
+    A subclass defines ``kernel`` (the key of a fused implementation, if a backend has one), ``link_name`` (shown as
+    ``out_activation_``), ``value_and_gradient`` and ``link``. ``xp`` is the array module: NumPy or CuPy.
+    """
 
     kernel: ClassVar[str]
     link_name: ClassVar[str]
     non_negative: ClassVar[bool] = False  # whether targets below zero have no meaning
 
-    def value_and_gradient(self, xp, z, y, dz):
-        """Return the loss of each row ``(K, r)`` and write its gradient on z to dz."""
+    def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
+        """Return the loss of each row, of shape ``(K, r)``, and write its gradient with respect to z to dz.
+
+        ``z`` and ``dz`` have shape ``(K, r, outputs)``, for K models and r rows.
+        """
         raise NotImplementedError
 
-    def link(self, xp, z):
-        """Turn raw outputs into predictions, in place."""
+    def link(self, xp: ArrayModule, z: Array) -> None:
+        """Apply the link function to the raw outputs z, in place."""
         raise NotImplementedError
 
-    def numbers(self):
-        """Return the fields, for fused kernels."""
+    def numbers(self) -> tuple[float, ...]:
+        """Return the values of the fields as a tuple, for fused kernels."""
         return tuple(vars(self).values())
 
-    def objective_factor(self, n_outputs):
-        """By what the gradient belongs to the value: gradient = factor * d value / dz."""
+    def objective_factor(self, n_outputs: int) -> int:
+        """Return the factor between the returned gradient and the derivative of the value."""
         return 1
 
 
 @building_block
 class SoftmaxLogLoss(Loss):
-    """Log loss of one of several classes: log sum exp(z) - z[y].
+    """Log loss (cross-entropy) of softmax outputs for exclusive classes: log(sum(exp(z))) - z[y].
 
     Parameters
     ----------
     label_smoothing : float, default=0.0
-        Share of the target that goes to all K classes alike, y's included, in [0, 1): the last term becomes
-        ``(1 - s) z[y] + s mean(z)``. Szegedy et al., "Rethinking the Inception Architecture", CVPR 2016, section 7.
+        Share s of the target that is distributed equally over all classes, including the true class, in [0, 1). In the
+        loss, ``z[y]`` becomes ``(1 - s) z[y] + s mean(z)``. Szegedy et al., "Rethinking the Inception Architecture",
+        CVPR 2016, section 7.
     """
 
     label_smoothing: float = 0.0
@@ -53,7 +75,7 @@ class SoftmaxLogLoss(Loss):
     kernel: ClassVar[str] = "softmax_log_loss"
     link_name: ClassVar[str] = "softmax"
 
-    def value_and_gradient(self, xp, z, y, dz):
+    def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
         top = z.max(axis=-1, keepdims=True)
         xp.exp(z - top, out=dz)
         norm = dz.sum(axis=-1, keepdims=True)
@@ -65,7 +87,7 @@ class SoftmaxLogLoss(Loss):
             aim += self.label_smoothing * z.mean(axis=-1)
         return (xp.log(norm) + top)[..., 0] - aim
 
-    def link(self, xp, z):
+    def link(self, xp: ArrayModule, z: Array) -> None:
         z -= z.max(axis=-1, keepdims=True)
         xp.exp(z, out=z)
         z /= z.sum(axis=-1, keepdims=True)
@@ -73,12 +95,12 @@ class SoftmaxLogLoss(Loss):
 
 @building_block
 class BinaryLogLoss(Loss):
-    """Log loss of independent yes-or-no outputs, summed over outputs: log(1 + exp(z)) - y z.
+    """Log loss of independent binary outputs, summed over outputs: log(1 + exp(z)) - y z, with y in {0, 1}.
 
     Parameters
     ----------
     label_smoothing : float, default=0.0
-        Share of the target that goes to yes and no alike, in [0, 1): y becomes ``(1 - s) y + s / 2``.
+        Share s of the target that is distributed equally over 0 and 1, in [0, 1): y becomes ``(1 - s) y + s / 2``.
     """
 
     label_smoothing: float = 0.0
@@ -86,26 +108,27 @@ class BinaryLogLoss(Loss):
     kernel: ClassVar[str] = "binary_log_loss"
     link_name: ClassVar[str] = "logistic"
 
-    def value_and_gradient(self, xp, z, y, dz):
+    def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
         decay = xp.exp(-abs(z))
         y = (1 - self.label_smoothing) * y + self.label_smoothing / 2
         dz[...] = xp.where(z >= 0, 1, decay) / (1 + decay) - y
         return (xp.maximum(z, 0) - y * z + xp.log1p(decay)).sum(axis=-1)
 
-    def link(self, xp, z):
+    def link(self, xp: ArrayModule, z: Array) -> None:
         link_logistic(xp, z)
 
 
 @building_block
 class SigmoidSquaredError(Loss):
-    """Half the squared error of logistic outputs, summed over outputs; y of 0 and 1 stands for ``low`` and ``high``.
+    """Half the squared error of logistic outputs, summed over outputs: (logistic(z) - t)^2 / 2.
 
-    T. Rashid, "Make Your Own Neural Network", 2016, has targets of 0.01 and 0.99, which the logistic function reaches.
+    The target t is ``low`` for y = 0 and ``high`` for y = 1. T. Rashid, "Make Your Own Neural Network", 2016, uses
+    targets of 0.01 and 0.99, which the logistic function can reach.
 
     Parameters
     ----------
     low, high : float, default=0.0, 1.0
-        Targets of no and yes, in [0, 1].
+        Targets for y = 0 and y = 1, in [0, 1], with low < high.
     """
 
     low: float = 0.0
@@ -114,96 +137,96 @@ class SigmoidSquaredError(Loss):
     kernel: ClassVar[str] = "sigmoid_squared_error"
     link_name: ClassVar[str] = "logistic"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         require(self.low < self.high, "high", f"a number > low={self.low}", self.high)
 
-    def value_and_gradient(self, xp, z, y, dz):
+    def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
         p = z.copy()
         self.link(xp, p)
         error = p - (self.low + (self.high - self.low) * y)
         dz[...] = error * p * (1 - p)
         return 0.5 * (error * error).sum(axis=-1)
 
-    def link(self, xp, z):
+    def link(self, xp: ArrayModule, z: Array) -> None:
         link_logistic(xp, z)
 
 
-def link_logistic(xp, z):
+def link_logistic(xp: ArrayModule, z: Array) -> None:
     """Turn z into 1 / (1 + exp(-z)) in place, without overflow."""
     decay = xp.exp(-abs(z))
     z[...] = xp.where(z >= 0, 1, decay) / (1 + decay)
 
 
 class RegressionLoss(Loss):
-    """Base of the losses of numbers."""
+    """Base class of the losses for regression; ``MLPRegressor(loss=...)`` accepts its instances."""
 
 
 @building_block
 class SquaredError(RegressionLoss):
-    """Half the squared error.
+    """Half the squared error: (z - y)^2 / 2.
 
-    As in scikit-learn the value is the mean over outputs, while the gradient that trains is that of their sum.
+    As in scikit-learn, the value is the mean over outputs, but the gradient used for training is that of the sum.
     """
 
     kernel: ClassVar[str] = "squared_error"
     link_name: ClassVar[str] = "identity"
 
-    def value_and_gradient(self, xp, z, y, dz):
+    def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
         xp.subtract(z, y, out=dz)
         return 0.5 * (dz * dz).mean(axis=-1)
 
-    def link(self, xp, z):
+    def link(self, xp: ArrayModule, z: Array) -> None:
         pass
 
-    def objective_factor(self, n_outputs):
+    def objective_factor(self, n_outputs: int) -> int:
         return n_outputs
 
 
 @building_block
 class Poisson(RegressionLoss):
-    """Half the Poisson deviance with log link, summed over outputs: y log y - y z - y + exp(z)."""
+    """Half the Poisson deviance with log link, summed over outputs: y log(y) - y z - y + exp(z), for y >= 0."""
 
     kernel: ClassVar[str] = "poisson"
     link_name: ClassVar[str] = "exp"
     non_negative: ClassVar[bool] = True
 
-    def value_and_gradient(self, xp, z, y, dz):
+    def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
         mean = xp.exp(z)
         xp.subtract(mean, y, out=dz)
         y_log_y = xp.where(y > 0, y * xp.log(xp.where(y > 0, y, 1)), 0)
         return (y_log_y - y * z - y + mean).sum(axis=-1)
 
-    def link(self, xp, z):
+    def link(self, xp: ArrayModule, z: Array) -> None:
         xp.exp(z, out=z)
 
 
 @building_block
 class AbsoluteError(RegressionLoss):
-    """|z - y|, summed over outputs; the median is best. The slope is 0 where z is y."""
+    """Absolute error |z - y|, summed over outputs; its minimiser is the median. The gradient is 0 at z = y."""
 
     kernel: ClassVar[str] = "absolute_error"
     link_name: ClassVar[str] = "identity"
 
-    def value_and_gradient(self, xp, z, y, dz):
+    def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
         error = z - y
         dz[...] = xp.sign(error)
         return abs(error).sum(axis=-1)
 
-    def link(self, xp, z):
+    def link(self, xp: ArrayModule, z: Array) -> None:
         pass
 
 
 @building_block
 class Huber(RegressionLoss):
-    """Half the squared error up to ``delta``, and from there on a line of slope ``delta``; summed over outputs.
+    """Huber loss: half the squared error for |z - y| <= delta, else delta * (|z - y| - delta / 2); summed over outputs.
 
     Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics 35(1), 1964.
 
     Parameters
     ----------
     delta : float, default=1.0
-        Where the line begins, in the unit of y; positive.
+        Absolute error at which the loss changes from quadratic to linear, in the unit of y; > 0.
     """
 
     delta: float = 1.0
@@ -211,25 +234,36 @@ class Huber(RegressionLoss):
     kernel: ClassVar[str] = "huber"
     link_name: ClassVar[str] = "identity"
 
-    def value_and_gradient(self, xp, z, y, dz):
+    def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
         error = z - y
         dz[...] = xp.clip(error, -self.delta, self.delta)
         return (dz * (error - 0.5 * dz)).sum(axis=-1)
 
-    def link(self, xp, z):
+    def link(self, xp: ArrayModule, z: Array) -> None:
         pass
 
 
 @building_block
 class Quantile(RegressionLoss):
-    """``quantile`` times the error of what is too low, ``1 - quantile`` times that of what is too high; summed.
+    """Quantile loss (pinball loss), summed over outputs; its minimiser is the conditional quantile of y.
 
-    Koenker and Bassett, "Regression Quantiles", Econometrica 46(1), 1978. The slope is 0 where z is y.
+    The loss is ``quantile * (y - z)`` for predictions z below y, and ``(1 - quantile) * (z - y)`` for predictions above
+    y. The gradient is 0 at z = y. Koenker and Bassett, "Regression Quantiles", Econometrica 46(1), 1978.
 
     Parameters
     ----------
     quantile : float, default=0.5
-        The share of targets that are to be below the prediction, in (0, 1).
+        Expected share of targets below the prediction, in (0, 1).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sknn import MLPRegressor
+    >>> from sknn.losses import Quantile
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = MLPRegressor(loss=Quantile(0.9), learning_rate_init=0.1, max_iter=100, random_state=0).fit(X, y)
+    >>> bool(0.8 < (y < model.predict(X)).mean() < 0.97)
+    True
     """
 
     quantile: float = 0.5
@@ -237,13 +271,13 @@ class Quantile(RegressionLoss):
     kernel: ClassVar[str] = "quantile"
     link_name: ClassVar[str] = "identity"
 
-    def value_and_gradient(self, xp, z, y, dz):
+    def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
         error = z - y
         high, low = z.dtype.type(1 - self.quantile), z.dtype.type(-self.quantile)
         dz[...] = xp.where(error > 0, high, xp.where(error < 0, low, 0 * error))  # so that NaN goes through
         return (dz * error).sum(axis=-1)
 
-    def link(self, xp, z):
+    def link(self, xp: ArrayModule, z: Array) -> None:
         pass
 
 

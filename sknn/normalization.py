@@ -1,234 +1,107 @@
-"""Normalisation of what a hidden unit gets, of what it gives, or of its weights.
+"""Normalisation layers: batch norm, batch renorm, layer norm, group norm, instance norm and weight norm.
 
-A norm is a frozen dataclass with the shapes of what it learns and keeps, and the stages that do it. Before the
-activation (``position="pre"``) its shift is the bias of the layer, which comes anyway; behind it (``"post"``) it has a
-shift of its own. Gains start at 1 and shifts at 0.
+A norm is a frozen dataclass. It normalises the input of an activation (``position="pre"``), the output of an activation
+(``position="post"``), or the weights of a layer (:class:`WeightNorm`). With ``position="pre"``, the bias of the layer
+is the shift of the norm; with ``position="post"``, the norm has a separate shift. Gains start at 1 and shifts at 0.
 
-Conventions, where peers differ: the ``momentum`` of running statistics is the weight of a new batch, as in PyTorch
-(Keras's is 1 minus that); a batch is normalised by its biased variance, and the running variance is an average of
-unbiased ones, as in PyTorch and in Ioffe and Szegedy's paper (Keras's are biased). The t-th batch has at least the
-weight 1 / t, so that running statistics begin as the plain mean of batches and not as a mean with the 0 and 1 that they
-start from.
+Conventions, on which libraries differ:
+
+- ``momentum`` is the weight of the new batch in the running statistics, as in PyTorch; Keras defines it as 1 minus this
+  weight.
+- A batch is normalised by its biased variance. The running variance is an average of unbiased variances, as in PyTorch
+  and in the paper by Ioffe and Szegedy; in Keras it is an average of biased variances.
+- The t-th batch has at least the weight 1 / t in the running statistics. Running statistics therefore start as the
+  plain mean of the first batches, without the influence of initial values 0 and 1.
+
+Examples
+--------
+>>> from sklearn.datasets import load_iris
+>>> from sknn import MLPClassifier
+>>> from sknn.normalization import BatchNorm
+>>> X, y = load_iris(return_X_y=True)
+>>> model = MLPClassifier((10, 10), norm=[BatchNorm(statistics="exact"), None], max_iter=100, random_state=0).fit(X, y)
+>>> [None if means is None else means.shape for means in model.norm_means_]
+[(10,), None, None]
 """
 
 from __future__ import annotations
 
-from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from ._backend.typing import Array, Arrays, Shapes
 from ._common.blocks import Block, building_block
 from ._common.rules import boolean, either, integer, nothing, one_of, real, require
-from .activations import Identity
-
-# ---- stages -----------------------------------------------------------------------------
-
-
-class NormStage:
-    """Turns ``source`` into ``gain * x-hat`` in ``out``, which shares its gradient buffer.
-
-    The buffer of ``source`` is overwritten: by x-hat, which the way back needs. ``learnt``, ``gradients`` and ``kept``
-    have the views of the layer by kind; ``training`` is None at prediction.
-    """
-
-    def __init__(self, backend, norm, source, out, learnt, kept, gradients=None, training=None):
-        self.backend, self.norm, self.source, self.out = backend, norm, source, out
-        self.kept, self.training = kept, training
-        self.n_models, self.n_rows, self.units = source.value.shape
-        self.gain = learnt["gains"] if norm.scale else self._buffer(1) + 1
-        if training is not None:
-            self.d_gain = gradients["gains"] if norm.scale else self._buffer(1)
-            # without a shift, the bias behind a norm is not learnt
-            self.still = gradients["biases"] if norm.position == "pre" and not norm.center else None
-
-    def _buffer(self, rows, units=None):
-        return self.backend.xp.zeros((self.n_models, rows, units or self.units), self.source.value.dtype)
-
-    def backward(self):
-        """Turn the gradient on the output into that on the input, and write that of the gain."""
-        still = [] if self.still is None else [partial(self.still.fill, 0)]
-        return [*self._backward(self.out.gradient), *still]
-
-    def _standardize(self, mean, gain, bounds):
-        return partial(self.backend.standardize, self.source.value, mean, self.inverse, gain, bounds, self.out.value)
-
-    def _inverse_std(self):
-        return 1 / self.backend.xp.sqrt(self.kept["variances"] + self.norm.eps)
-
-
-class FixedStage(NormStage):
-    """By running statistics that stay as they are: at prediction, and in training if they are frozen."""
-
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.inverse = self._inverse_std()
-
-    def forward(self):
-        """x-hat = (x - running mean) / running std."""
-        return [self._standardize(self.kept["means"], self.gain, np.array([0, self.n_rows]))]
-
-    def _backward(self, d):
-        return [partial(self.backend.scale_backward, d, self.source.value, self.inverse, self.gain, self.d_gain)]
-
-
-class BatchStage(NormStage):
-    """By the statistics of the batch, or of each of its parts."""
-
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.bounds = self.norm.bounds(self.n_rows)
-        self.mean, self.variance, self.inverse = (self._buffer(len(self.bounds) - 1) for _ in range(3))
-
-    def forward(self):
-        """x-hat = (x - mean) / std."""
-        return [self._measure(), self._standardize(self.mean, self.gain, self.bounds), *self._track()]
-
-    def _measure(self):
-        rows = self.source.value, self.training.weight, self.bounds
-        return partial(self.backend.batch_moments, *rows, self.norm.eps, self.mean, self.variance, self.inverse)
-
-    def _track(self):
-        if not self.training.tracks:
-            return []
-        moments = self.mean, self.variance, self.training.weight, self.bounds
-        return [partial(self.backend.track_moments, *moments, self.norm.momentum, self.kept)]
-
-    def _backward(self, d):
-        return [self._standardize_backward(d, self.gain)]
-
-    def _standardize_backward(self, d, gain):
-        batch = self.training.weight, self.bounds
-        return partial(self.backend.standardize_backward, d, self.source.value, self.inverse, gain, *batch, self.d_gain)
-
-
-class RenormStage(BatchStage):
-    """By the statistics of the batch, corrected towards the running ones."""
-
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.r, self.d, self.full_gain, self.full_shift = (self._buffer(1) for _ in range(4))
-
-    def forward(self):
-        """y = gain (x-hat r + d)."""
-        y = self.out.value
-        return [
-            self._measure(),
-            partial(self.backend.renorm, self.mean, self.inverse, self.kept, self.norm, self.r, self.d),
-            self._multiply(self.gain, self.r, self.full_gain),
-            self._multiply(self.gain, self.d, self.full_shift),
-            self._standardize(self.mean, self.full_gain, self.bounds),
-            partial(self.backend.bias_activation, y, self.full_shift, Identity(), y),
-            *self._track(),
-        ]
-
-    def _backward(self, d):
-        # d gain = r sum(dy x-hat) + d sum(dy)
-        xp, total = self.backend.xp, self.full_shift
-        return [
-            partial(self.backend.activation_backward, d, d, d, Identity(), total),  # which is the sum over the rows
-            self._standardize_backward(d, self.full_gain),
-            self._multiply(self.d_gain, self.r, self.d_gain),
-            self._multiply(total, self.d, total),
-            partial(xp.add, self.d_gain, total, out=self.d_gain),
-        ]
-
-    def _multiply(self, a, b, out):
-        return partial(self.backend.xp.multiply, a, b, out=out)
-
-
-class RowStage(NormStage):
-    """By the statistics of groups of units in each row."""
-
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.inverse = self._buffer(self.n_rows, self.norm.n_groups())
-
-    def forward(self):
-        """x-hat = (x - mean) / std of the group."""
-        given = self.source.value, self.norm.eps, self.inverse, self.gain
-        return [partial(self.backend.standardize_groups, *given, self.out.value)]
-
-    def _backward(self, d):
-        given = d, self.source.value, self.inverse, self.gain
-        return [partial(self.backend.standardize_groups_backward, *given, self.d_gain)]
-
-
-class WeightStage:
-    """Makes the weights that a linear map uses from directions and gains, and on the way back their gradients."""
-
-    def __init__(self, backend, learnt, gradients, W, dW):
-        self.backend, self.learnt, self.gradients, self.W, self.dW = backend, learnt, gradients, W, dW
-        self.inverse = backend.xp.empty(learnt["gains"].shape, W.dtype)
-
-    def forward(self):
-        """W = gain v / |v|."""
-        learnt = self.learnt["weights"], self.learnt["gains"]
-        return [partial(self.backend.normalize_weights, *learnt, self.inverse, self.W)]
-
-    def backward(self):
-        """Equation 3 of the paper."""
-        v, gain = self.learnt["weights"], self.learnt["gains"]
-        gradients = self.gradients["weights"], self.gradients["gains"]
-        return [partial(self.backend.normalize_weights_backward, self.dW, v, gain, self.inverse, *gradients)]
-
-
-# ---- norms ------------------------------------------------------------------------------
 
 
 class Norm(Block):
-    """Base of all norms."""
+    """Base class of all norms."""
 
-    mixes_rows: ClassVar[bool] = False  # what becomes of a row depends on the other rows of its batch
-    follows_training: ClassVar[bool] = False  # what becomes of it depends on the batches before, too
+    stage: ClassVar[str]  # of a pass: "batch", "renorm" or "groups"; "weights" for a norm of the weights
+    position: Any  # of the stage: "pre" or "post", before or behind the activation, or "weights"
+    bounded: ClassVar[str] = "weights"  # the kind of parameters whose lengths max_norm bounds
+    mixes_rows: ClassVar[bool] = False  # outputs of a row depend on the other rows of its batch
+    follows_training: ClassVar[bool] = False  # and on the batches before
     follows_data: ClassVar[bool] = False  # parameters are adapted to training rows before the first step
     is_exact: ClassVar[bool] = False  # statistics are those of all training rows, once training has ended
 
-    def learnt(self, units):
-        """Return the shapes of the parameters, by kind."""
+    def learnt(self, units: int) -> Shapes:
+        """Return the shapes of the trained parameters of a layer, by kind."""
         raise NotImplementedError
 
-    def kept(self, units):
-        """Return the shapes of what is kept of the rows that were seen, by kind."""
+    def kept(self, units: int) -> Shapes:
+        """Return the shapes of the running statistics of a layer, by kind."""
         return {}
 
-    def start(self, parameters):
-        """Set the parameters of one model to where they start."""
+    def start(self, parameters: Arrays) -> None:
+        """Set the trained parameters of one model to their initial values."""
         raise NotImplementedError
 
-    def check_units(self, units):
-        """Raise ValueError if a layer of this many units cannot have this norm."""
+    def adapt(self, parameters: Arrays, mean: Array, std: Array) -> None:
+        """Adapt parameters to the mean and standard deviation of each unit, where the norm follows data."""
+        raise NotImplementedError
+
+    def check_units(self, units: int) -> None:
+        """Raise ValueError if the norm cannot be used for a layer with this number of units."""
 
 
 @building_block
 class WeightNorm(Norm):
-    """Weights of length ``gain``: a unit's weights are ``gain * v / |v|``, and ``coefs_`` holds the v.
+    """Weight normalisation: the weights of a unit are ``gain * v / norm(v)``, with trained gain and direction v.
+
+    ``coefs_`` contains the vectors v and ``norm_gains_`` the gains. ``max_norm`` limits the gains. Weight decay
+    (``alpha`` and ``l1``) acts on v; it does not change the layer, which uses ``v / norm(v)``.
 
     Salimans and Kingma, "Weight Normalization: A Simple Reparameterization to Accelerate Training of Deep Neural
-    Networks", NIPS 2016. As in its section 3, gains and biases start where each unit has mean 0 and variance 1 on the
-    training rows. ``max_norm`` bounds the gains; ``alpha`` and ``l1`` shrink the v, whose lengths say nothing.
+    Networks", NIPS 2016.
 
     Parameters
     ----------
     data_dependent : bool, default=True
-        Whether to start so; else gains start at the length of the weights that were drawn, which thereby stay.
+        If True, the initial gains and biases give each unit mean 0 and variance 1 on up to 1024 training rows, as in
+        section 3 of the paper. If False, the initial gains are the norms of the initial weights, so that the layer
+        starts with the weights drawn by the initialiser.
     """
 
     data_dependent: bool = True
     _rules: ClassVar[dict] = {"data_dependent": boolean()}
+    stage: ClassVar[str] = "weights"
+    position = "weights"  # no field
+    bounded: ClassVar[str] = "gains"
 
-    def learnt(self, units):
+    def learnt(self, units: int) -> Shapes:
         return {"gains": (1, units)}
 
-    def start(self, parameters):
+    def start(self, parameters: Arrays) -> None:
         parameters["gains"][...] = np.sqrt((parameters["weights"] ** 2).sum(axis=-2, keepdims=True))
 
     @property
-    def follows_data(self):
+    def follows_data(self) -> bool:  # type: ignore[override]
         return self.data_dependent
 
-    def adapt(self, parameters, mean, std):
-        """Give each unit mean 0 and variance 1, but for those that say the same of all rows."""
+    def adapt(self, parameters: Arrays, mean: Array, std: Array) -> None:
+        """Give each unit mean 0 and variance 1; units that are constant on all rows stay unchanged."""
         varies = std > np.finfo(parameters["gains"].dtype).eps * abs(mean)
         std = np.where(varies, std, 1)
         parameters["gains"] /= std
@@ -236,9 +109,10 @@ class WeightNorm(Norm):
 
 
 class UnitNorm(Norm):
-    """Base of norms that make each unit's values x-hat, and then ``gain * x-hat + shift``.
+    """Base class of norms that standardize the values of units to x-hat and return ``gain * x-hat + shift``.
 
-    All have the fields ``eps``, ``center``, ``scale`` and ``position``; those that keep something also ``momentum``.
+    All of them have the fields ``eps``, ``center``, ``scale`` and ``position``. Norms with running statistics also have
+    the field ``momentum``.
     """
 
     _rules: ClassVar[dict] = {
@@ -247,14 +121,16 @@ class UnitNorm(Norm):
         "scale": boolean(),
         "position": one_of("pre", "post"),
     }
-    training_stage: ClassVar[type]
-    fixed_stage: ClassVar[type]  # for prediction, and for training with frozen statistics
+    eps: float
+    center: bool
+    scale: bool
+    position: str
 
-    def learnt(self, units):
+    def learnt(self, units: int) -> Shapes:
         shapes = {"gains": (1, units)} if self.scale else {}
         return shapes | ({"shifts": (1, units)} if self.center and self.position == "post" else {})
 
-    def start(self, parameters):
+    def start(self, parameters: Arrays) -> None:
         starts = {"biases": 0} if self.position == "pre" else {"shifts": 0}
         for kind, value in {**starts, "gains": 1}.items():
             if kind in parameters:
@@ -263,28 +139,32 @@ class UnitNorm(Norm):
 
 @building_block
 class BatchNorm(UnitNorm):
-    """Each unit to mean 0 and variance 1 over the rows of a training batch; over all rows seen, at prediction.
+    """Batch normalisation: standardizes each unit to mean 0 and variance 1 over the rows of a mini-batch.
 
-    Ioffe and Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift",
-    ICML 2015. Rows count by their sample weights: a weight of 2 is the row twice.
+    In training, mean and variance are those of the mini-batch; in prediction, those of the training rows (see
+    ``statistics``). Sample weights count as numbers of rows: a row with weight 2 counts as two rows. A mini-batch must
+    have at least 2 rows. Ioffe and Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing
+    Internal Covariate Shift", ICML 2015.
 
     Parameters
     ----------
     momentum : float, default=0.1
         Weight of a new batch in the running statistics, in (0, 1].
     eps : float, default=1e-5
-        Added to the variance.
+        Constant added to the variance to avoid division by zero, > 0.
     statistics : {"ema", "exact"}, default="ema"
-        What predictions are normalised by: running statistics, or those of all training rows, worked out at the end
-        of each call of fit, and after each epoch if there are validation rows to score, which costs a pass over the
-        training rows. ``partial_fit`` does not see all rows and keeps to running statistics.
+        Statistics for predictions. "ema" uses running statistics (exponential moving averages). "exact" uses the mean
+        and variance of all training rows; they are computed at the end of each call of ``fit``, and after each epoch if
+        there is a validation set, which costs one pass over the training rows. ``partial_fit`` does not see all rows
+        and always uses running statistics.
     virtual_batch_size : int or None, default=None
-        About how many rows share their statistics, at least 2: a batch is cut into parts of nearly equal size (Hoffer,
-        Hubara and Soudry, "Train Longer, Generalize Better", NIPS 2017). None stands for the whole batch.
+        Ghost batch norm: each batch is divided into parts of nearly equal size, about ``virtual_batch_size`` rows (at
+        least 2), and each part is normalised by its own statistics (Hoffer, Hubara and Soudry, "Train Longer,
+        Generalize Better", NIPS 2017). None uses the whole batch.
     center, scale : bool, default=True
-        Whether to learn a shift and a gain.
+        ``center``: whether to train a shift of each unit; ``scale``: whether to train a gain of each unit.
     position : {"pre", "post"}, default="pre"
-        Before or behind the activation.
+        Position of the norm: before ("pre") or after ("post") the activation.
     """
 
     momentum: float = 0.1
@@ -300,18 +180,17 @@ class BatchNorm(UnitNorm):
         "virtual_batch_size": either(nothing(), integer(2)),
     }
     mixes_rows: ClassVar[bool] = True
-    training_stage: ClassVar[type] = BatchStage
-    fixed_stage: ClassVar[type] = FixedStage
+    stage: ClassVar[str] = "batch"
 
     @property
-    def is_exact(self):
+    def is_exact(self) -> bool:  # type: ignore[override]
         return self.statistics == "exact"
 
-    def kept(self, units):
+    def kept(self, units: int) -> Shapes:
         return {"means": (1, units), "variances": (1, units), "updates": (1, 1)}
 
-    def bounds(self, n_rows):
-        """Return where each part of a batch begins, and the end of the last."""
+    def bounds(self, n_rows: int) -> Array:
+        """Return the first row of each part of a batch, and the end of the last part."""
         size = self.virtual_batch_size or n_rows
         n_parts = max(1, min(-(-n_rows // size), n_rows // 2))
         return np.arange(n_parts + 1) * n_rows // n_parts
@@ -319,28 +198,30 @@ class BatchNorm(UnitNorm):
 
 @building_block
 class BatchRenorm(UnitNorm):
-    """Batch norm whose batches are corrected towards the running statistics, for small or dependent batches.
+    """Batch renormalisation: batch norm corrected towards the running statistics, for small or non-i.i.d. batches.
 
-    Ioffe, "Batch Renormalization: Towards Reducing Minibatch Dependence in Batch-Normalized Models", NIPS 2017:
-    ``x-hat * r + d`` with ``r = std / running std`` within ``[1 / r_max, r_max]`` and ``d = (mean - running mean) /
-    running std`` within ``[-d_max, d_max]``, both constants for the gradient. The running std is the root of an average
-    of unbiased variances, as in batch norm; the paper averages standard deviations, which comes out smaller.
+    A unit standardized by the batch, x-hat, becomes ``x-hat * r + d`` with ``r = std / running std``, clipped to
+    ``[1 / r_max, r_max]``, and ``d = (mean - running mean) / running std``, clipped to ``[-d_max, d_max]``. The
+    gradient treats r and d as constants. The running std is the root of an average of unbiased variances, as in
+    :class:`BatchNorm`; the paper averages standard deviations, which gives a smaller value. Not for solver "lbfgs".
+    Ioffe, "Batch Renormalization: Towards Reducing Minibatch Dependence in Batch-Normalized Models", NIPS 2017.
 
     Parameters
     ----------
     momentum : float, default=0.01
         Weight of a new batch in the running statistics, in (0, 1].
     eps : float, default=1e-5
-        Added to the variance.
+        Constant added to the variance to avoid division by zero, > 0.
     r_max, d_max : float, default=3.0, 5.0
-        Bounds of the correction in the end; they start at 1 and 0.
+        Final bounds of r and d, ``r_max >= 1`` and ``d_max >= 0``. The initial bounds are 1 and 0.
     start_step, r_end, d_end : int, default=5000, 40000, 25000
-        The steps up to which there is no correction, and at which the two bounds, growing linearly, come to their end.
-        The defaults are the paper's; few tables have so many batches.
+        Numbers of training steps. Until ``start_step`` there is no correction. From ``start_step`` on, the bounds of r
+        and d grow linearly; they reach ``r_max`` at ``r_end`` and ``d_max`` at ``d_end``. The defaults are those of the
+        paper; on small data sets training ends earlier, so choose smaller values.
     center, scale : bool, default=True
-        Whether to learn a shift and a gain.
+        ``center``: whether to train a shift of each unit; ``scale``: whether to train a gain of each unit.
     position : {"pre", "post"}, default="pre"
-        Before or behind the activation.
+        Position of the norm: before ("pre") or after ("post") the activation.
     """
 
     momentum: float = 0.01
@@ -363,61 +244,60 @@ class BatchRenorm(UnitNorm):
     }
     mixes_rows: ClassVar[bool] = True
     follows_training: ClassVar[bool] = True
-    training_stage: ClassVar[type] = RenormStage
-    fixed_stage: ClassVar[type] = FixedStage
+    stage: ClassVar[str] = "renorm"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("r_end", "d_end"):
             end = getattr(self, name)
             require(end >= self.start_step, name, f"an integer >= start_step={self.start_step}", end)
 
-    def kept(self, units):
+    def kept(self, units: int) -> Shapes:
         return {"means": (1, units), "variances": (1, units), "updates": (1, 1)}
 
-    def bounds(self, n_rows):
-        """Return begin and end of a batch."""
+    def bounds(self, n_rows: int) -> Array:
+        """Return the first row and the end of a batch."""
         return np.array([0, n_rows])
 
 
 class RowNorm(UnitNorm):
-    """Base of norms over the units of each row, in groups of neighbours."""
+    """Base class of norms over groups of neighbouring units of each row."""
 
-    training_stage: ClassVar[type] = RowStage
-    fixed_stage: ClassVar[type] = RowStage
+    stage: ClassVar[str] = "groups"
 
-    def n_groups(self):
-        """Return into how many groups the units are cut."""
+    def n_groups(self) -> int:
+        """Return the number of groups of units."""
         raise NotImplementedError
 
-    def check_units(self, units):
+    def check_units(self, units: int) -> None:
         n_groups = self.n_groups()
         if units % n_groups or units // n_groups < 2:
             needed = (
-                f"whose units can be cut into {n_groups} groups of two or more"
+                f"whose units can be divided into {n_groups} equal groups of two or more"
                 if n_groups > 1
                 else "of two or more units"
             )
             raise ValueError(
-                f"{self} must have a layer {needed}; got {units} {'unit' if units == 1 else 'units'}. A group of one "
-                "unit would be 0 in every row, since it is its own mean."
+                f"{self} must have a layer {needed}; got {units} {('unit' if units == 1 else 'units')}. A group of "
+                "one unit would be 0 in every row, because the unit equals the mean of the group."
             )
 
 
 @building_block
 class LayerNorm(RowNorm):
-    """The units of each row to mean 0 and variance 1: rows do not depend on each other.
+    """Layer normalisation: standardizes the units of each row to mean 0 and variance 1.
 
-    Ba, Kiros and Hinton, "Layer Normalization", arXiv:1607.06450.
+    The result for a row does not depend on the other rows of the batch. A layer must have at least 2 units. Ba,
+    Kiros and Hinton, "Layer Normalization", arXiv:1607.06450.
 
     Parameters
     ----------
     eps : float, default=1e-5
-        Added to the (biased) variance.
+        Constant added to the (biased) variance to avoid division by zero, > 0.
     center, scale : bool, default=True
-        Whether to learn a shift and a gain.
+        ``center``: whether to train a shift of each unit; ``scale``: whether to train a gain of each unit.
     position : {"pre", "post"}, default="pre"
-        Before or behind the activation.
+        Position of the norm: before ("pre") or after ("post") the activation.
     """
 
     eps: float = 1e-5
@@ -425,26 +305,26 @@ class LayerNorm(RowNorm):
     scale: bool = True
     position: str = "pre"
 
-    def n_groups(self):
+    def n_groups(self) -> int:
         return 1
 
 
 @building_block
 class GroupNorm(RowNorm):
-    """Each group of neighbouring units of each row to mean 0 and variance 1.
+    """Group normalisation: standardizes each group of neighbouring units of each row to mean 0 and variance 1.
 
     Wu and He, "Group Normalization", ECCV 2018.
 
     Parameters
     ----------
     groups : int
-        Number of groups; the units of a layer are a multiple of it, at least twice as many.
+        Number of groups. It must divide the number of units of the layer, with at least 2 units per group.
     eps : float, default=1e-5
-        Added to the (biased) variance.
+        Constant added to the (biased) variance to avoid division by zero, > 0.
     center, scale : bool, default=True
-        Whether to learn a shift and a gain, of each unit.
+        ``center``: whether to train a shift of each unit; ``scale``: whether to train a gain of each unit.
     position : {"pre", "post"}, default="pre"
-        Before or behind the activation.
+        Position of the norm: before ("pre") or after ("post") the activation.
     """
 
     groups: int
@@ -454,27 +334,29 @@ class GroupNorm(RowNorm):
     position: str = "pre"
     _rules: ClassVar[dict] = UnitNorm._rules | {"groups": integer(1)}
 
-    def n_groups(self):
+    def n_groups(self) -> int:
         return self.groups
 
 
 @building_block
 class InstanceNorm(RowNorm):
-    """Units seen as channels x positions: each channel of each row to mean 0 and variance 1 over its positions.
+    """Instance normalisation: standardizes each channel of each row to mean 0 and variance 1 over its positions.
 
-    Ulyanov, Vedaldi and Lempitsky, "Instance Normalization", arXiv:1607.08022. Each unit has a shift and a gain of its
-    own, where PyTorch's ``affine=True`` has one of each a channel.
+    The units of the layer are arranged as channels x positions. Each unit has its own shift and gain, unlike in
+    PyTorch, where ``affine=True`` has one shift and one gain per channel. Ulyanov, Vedaldi and Lempitsky, "Instance
+    Normalization", arXiv:1607.08022.
 
     Parameters
     ----------
     channels : int
-        Number of channels; unit ``c * positions + p`` is position p of channel c.
+        Number of channels. It must divide the number of units, with at least 2 positions per channel. Unit
+        ``c * positions + p`` is position p of channel c.
     eps : float, default=1e-5
-        Added to the (biased) variance.
+        Constant added to the (biased) variance to avoid division by zero, > 0.
     center, scale : bool, default=True
-        Whether to learn a shift and a gain, of each unit.
+        ``center``: whether to train a shift of each unit; ``scale``: whether to train a gain of each unit.
     position : {"pre", "post"}, default="pre"
-        Before or behind the activation.
+        Position of the norm: before ("pre") or after ("post") the activation.
     """
 
     channels: int
@@ -484,7 +366,7 @@ class InstanceNorm(RowNorm):
     position: str = "pre"
     _rules: ClassVar[dict] = UnitNorm._rules | {"channels": integer(1)}
 
-    def n_groups(self):
+    def n_groups(self) -> int:
         return self.channels
 
 

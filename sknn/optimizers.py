@@ -1,12 +1,23 @@
-"""Optimisers: one vectorised update over the flat parameter buffer, for all models of a stack.
+"""Optimisers for mini-batch training.
 
-An optimiser is a frozen dataclass. ``slots`` buffers of theta's shape carry its memory; ``hyper`` lists its numbers as
-the kernels want them, one row a model; ``rates`` gives the step size of each coming step. Chosen by name, an optimiser
-takes the fields in ``shared`` from the estimator's parameters of these names.
+An optimiser is a frozen dataclass. It updates all parameters of all models of a stack in one vectorised operation on
+the parameter array ``theta``. Its state consists of ``n_slots`` arrays of the shape of theta. ``hyper`` returns its
+constants, ``rates`` the step sizes of the next steps. If an optimiser is chosen by name, the fields listed in
+``shared`` are taken from the estimator's parameters of the same names.
 
-Where a guard against division by zero is added to a root of squared gradients, that root is of the raw average: the
-order of computation at the end of section 2 of Adam's paper, and scikit-learn's. PyTorch adds it after the correction
-for the start, so that its ``eps`` is this ``epsilon / sqrt(1 - beta_2^t)``.
+The Adam family adds ``epsilon`` to the root of the squared-gradient average before bias correction, as at the end of
+section 2 of the Adam paper and in scikit-learn. PyTorch adds its ``eps`` after bias correction, so that the ``epsilon``
+used here corresponds to ``eps * sqrt(1 - beta_2^t)``.
+
+Examples
+--------
+>>> from sklearn.datasets import load_iris
+>>> from sknn import MLPClassifier
+>>> from sknn.optimizers import RMSprop
+>>> X, y = load_iris(return_X_y=True)
+>>> model = MLPClassifier((10,), solver=RMSprop(0.99), learning_rate_init=0.01, max_iter=300, random_state=0).fit(X, y)
+>>> model.score(X, y) > 0.95
+True
 """
 
 from __future__ import annotations
@@ -15,51 +26,64 @@ from typing import ClassVar
 
 import numpy as np
 
+from ._backend.typing import Array, ArrayModule
 from ._common.blocks import Block, building_block
 from ._common.rules import boolean, real
 
 
 class Optimizer(Block):
-    """Base of all optimisers."""
+    """Base class of all optimisers.
+
+    A subclass defines ``kernel`` (the key of a fused implementation, if a backend has one), ``n_slots``, ``hyper`` and
+    ``update``. ``xp`` is the array module: NumPy or CuPy.
+    """
 
     kernel: ClassVar[str]
     n_slots: ClassVar[int]
-    shared: ClassVar[tuple] = ()
+    shared: ClassVar[tuple[str, ...]] = ()
     decouples_decay: ClassVar[bool] = False  # weights shrink by themselves, apart from the gradient
 
-    def hyper(self):
-        """Return the numbers that the update reads, as a tuple."""
+    def hyper(self) -> tuple[float, ...]:
+        """Return the constants of the update, as a tuple of floats."""
         raise NotImplementedError
 
-    def rates(self, learning_rate, steps):
-        """Return the step size at each of ``steps`` (counted from 1), float64."""
+    def rates(self, learning_rate: float, steps: Array) -> Array:
+        """Return the step size at each of ``steps`` (counted from 1), in float64."""
         return np.broadcast_to(learning_rate, len(steps))
 
-    def second_rates(self, learning_rate, steps):
-        """Return another step size at each of ``steps``, or None for an optimiser that needs one only."""
+    def second_rates(self, learning_rate: float, steps: Array) -> Array | None:
+        """Return the second step size at each of ``steps``, or None if the optimiser has only one."""
         return None
 
     @staticmethod
-    def update(xp, theta, grad, slots, hyper, rate, second_rate):
-        """Move theta by one step; ``hyper (K, h)``, ``rate, second_rate (K, 1)``."""
+    def update(
+        xp: ArrayModule,
+        theta: Array,
+        grad: Array,
+        slots: Array,
+        hyper: Array,
+        rate: Array,
+        second_rate: Array | None,
+    ) -> None:
+        """Update theta in place by one step; ``hyper`` has shape ``(K, h)``, both rates have shape ``(K, 1)``."""
         raise NotImplementedError
 
 
-def columns(hyper):
-    """Return the numbers of an optimiser, each ``(K, 1)``."""
+def columns(hyper: Array) -> list[Array]:
+    """Return the constants of an optimiser as arrays of shape ``(K, 1)``."""
     return [hyper[:, i : i + 1] for i in range(hyper.shape[1])]
 
 
 @building_block
 class SGD(Optimizer):
-    """Stochastic gradient descent with (Nesterov's) momentum, in the form of Sutskever et al., 2013.
+    """Stochastic gradient descent with momentum or Nesterov momentum, in the form of Sutskever et al., 2013.
 
     Parameters
     ----------
     momentum : float, default=0.9
-        Share of the last step that is taken again, in [0, 1].
+        Momentum coefficient: the share of the previous step that is added to the current step, in [0, 1].
     nesterovs_momentum : bool, default=True
-        Whether the gradient is taken as that of the point to which this share alone would lead.
+        Whether to use Nesterov momentum, which takes the gradient at the point reached by the momentum step alone.
     """
 
     momentum: float = 0.9
@@ -67,13 +91,21 @@ class SGD(Optimizer):
     _rules: ClassVar[dict] = {"momentum": real(0, 1, closed="both"), "nesterovs_momentum": boolean()}
     kernel: ClassVar[str] = "sgd"
     n_slots: ClassVar[int] = 1
-    shared: ClassVar[tuple] = ("momentum", "nesterovs_momentum")
+    shared: ClassVar[tuple[str, ...]] = ("momentum", "nesterovs_momentum")
 
-    def hyper(self):
+    def hyper(self) -> tuple[float, ...]:
         return self.momentum, float(self.nesterovs_momentum)
 
     @staticmethod
-    def update(xp, theta, grad, slots, hyper, rate, second_rate):
+    def update(
+        xp: ArrayModule,
+        theta: Array,
+        grad: Array,
+        slots: Array,
+        hyper: Array,
+        rate: Array,
+        second_rate: Array | None,
+    ) -> None:
         velocity = slots[0]
         momentum, lookahead = hyper[:, :1], hyper[:, 1:2]
         grad *= rate
@@ -84,14 +116,14 @@ class SGD(Optimizer):
 
 @building_block
 class Adam(Optimizer):
-    """Adam (Kingma and Ba, 2015, arXiv:1412.6980), epsilon outside the bias correction as in its section 2.
+    """Adam (Kingma and Ba, 2015, arXiv:1412.6980), with epsilon outside the bias correction as in its section 2.
 
     Parameters
     ----------
     beta_1, beta_2 : float, default=0.9, 0.999
-        Decay rates of the averages of the gradient and of its square, in [0, 1).
+        Decay rates of the moving averages of the gradient and of its square, in [0, 1).
     epsilon : float, default=1e-8
-        Guard against division by zero.
+        Constant added to the denominator to avoid division by zero, > 0.
     """
 
     beta_1: float = 0.9
@@ -100,24 +132,32 @@ class Adam(Optimizer):
     _rules: ClassVar[dict] = {"beta_1": real(0, 1), "beta_2": real(0, 1), "epsilon": real(0, closed="neither")}
     kernel: ClassVar[str] = "adam"
     n_slots: ClassVar[int] = 2
-    shared: ClassVar[tuple] = ("beta_1", "beta_2", "epsilon")
+    shared: ClassVar[tuple[str, ...]] = ("beta_1", "beta_2", "epsilon")
 
-    def hyper(self):
+    def hyper(self) -> tuple[float, ...]:
         # 1 - beta is taken in float64: in float32 1 - 0.999 would be off by 5e-5
         return self.beta_1, 1 - self.beta_1, self.beta_2, 1 - self.beta_2, self.epsilon
 
-    def rates(self, learning_rate, steps):
+    def rates(self, learning_rate: float, steps: Array) -> Array:
         return learning_rate * np.sqrt(1 - self.beta_2**steps) / (1 - self.beta_1**steps)
 
     @staticmethod
-    def update(xp, theta, grad, slots, hyper, rate, second_rate):
+    def update(
+        xp: ArrayModule,
+        theta: Array,
+        grad: Array,
+        slots: Array,
+        hyper: Array,
+        rate: Array,
+        second_rate: Array | None,
+    ) -> None:
         m, v = slots
         epsilon = update_moments(grad, m, v, hyper)
         theta -= rate * m / (xp.sqrt(v) + epsilon)
 
 
-def update_moments(grad, m, v, hyper):
-    """Move Adam's averages of the gradient and of its square on by one step; return epsilon."""
+def update_moments(grad: Array, m: Array, v: Array, hyper: Array) -> Array:
+    """Update Adam's moving averages of the gradient and of its square in place; return epsilon."""
     b1, c1, b2, c2, epsilon = columns(hyper)
     m *= b1
     m += c1 * grad
@@ -128,16 +168,16 @@ def update_moments(grad, m, v, hyper):
 
 @building_block
 class AdamW(Adam):
-    """Adam with decoupled decay: ``alpha`` shrinks weights by a factor of ``1 - learning rate * alpha`` a step.
+    """Adam with decoupled weight decay: each step multiplies the weights by ``1 - learning rate * alpha``.
 
     Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
 
     Parameters
     ----------
     beta_1, beta_2 : float, default=0.9, 0.999
-        Decay rates of the averages of the gradient and of its square, in [0, 1).
+        Decay rates of the moving averages of the gradient and of its square, in [0, 1).
     epsilon : float, default=1e-8
-        Guard against division by zero.
+        Constant added to the denominator to avoid division by zero, > 0.
     """
 
     decouples_decay: ClassVar[bool] = True
@@ -145,24 +185,32 @@ class AdamW(Adam):
 
 @building_block
 class AMSGrad(Adam):
-    """Adam whose average squared gradient never falls.
+    """AMSGrad: Adam with the running maximum of the squared-gradient average in the denominator.
 
-    Reddi, Kale and Kumar, "On the Convergence of Adam and Beyond", ICLR 2018; with Adam's correction for the start,
-    which their algorithm 2 leaves out, applied to the step size as PyTorch applies it.
+    Reddi, Kale and Kumar, "On the Convergence of Adam and Beyond", ICLR 2018. Unlike algorithm 2 of the paper, this
+    implementation keeps Adam's bias correction, and applies it to the step size as PyTorch does.
 
     Parameters
     ----------
     beta_1, beta_2 : float, default=0.9, 0.999
-        Decay rates of the averages of the gradient and of its square, in [0, 1).
+        Decay rates of the moving averages of the gradient and of its square, in [0, 1).
     epsilon : float, default=1e-8
-        Guard against division by zero.
+        Constant added to the denominator to avoid division by zero, > 0.
     """
 
     kernel: ClassVar[str] = "amsgrad"
     n_slots: ClassVar[int] = 3
 
     @staticmethod
-    def update(xp, theta, grad, slots, hyper, rate, second_rate):
+    def update(
+        xp: ArrayModule,
+        theta: Array,
+        grad: Array,
+        slots: Array,
+        hyper: Array,
+        rate: Array,
+        second_rate: Array | None,
+    ) -> None:
         m, v, greatest = slots
         epsilon = update_moments(grad, m, v, hyper)
         xp.maximum(greatest, v, out=greatest)
@@ -171,7 +219,7 @@ class AMSGrad(Adam):
 
 @building_block
 class NAdam(Adam):
-    """Adam with Nesterov's momentum, which grows from half of ``beta_1`` to ``beta_1``.
+    """NAdam: Adam with Nesterov momentum that grows from ``beta_1 / 2`` to ``beta_1``.
 
     Dozat, "Incorporating Nesterov Momentum into Adam", ICLR 2016 workshop, with the schedule of its section 3:
     ``mu_t = beta_1 (1 - 0.96^(t momentum_decay) / 2)``.
@@ -179,36 +227,44 @@ class NAdam(Adam):
     Parameters
     ----------
     beta_1, beta_2 : float, default=0.9, 0.999
-        Decay rates of the averages of the gradient and of its square, in [0, 1).
+        Decay rates of the moving averages of the gradient and of its square, in [0, 1).
     epsilon : float, default=1e-8
-        Guard against division by zero.
+        Constant added to the denominator to avoid division by zero, > 0.
     momentum_decay : float, default=0.004
-        How fast the momentum grows.
+        Rate at which the momentum grows, at least 0.
     """
 
     momentum_decay: float = 0.004
     _rules: ClassVar[dict] = Adam._rules | {"momentum_decay": real(0)}
     kernel: ClassVar[str] = "nadam"
 
-    def rates(self, learning_rate, steps):
-        """Return the factor of the gradient."""
+    def rates(self, learning_rate: float, steps: Array) -> Array:
+        """Return the step size of the gradient."""
         return learning_rate * self._correction(steps) * (1 - self._momentum(steps)) / (1 - self._product(steps))
 
-    def second_rates(self, learning_rate, steps):
-        """Return the factor of the averaged gradient."""
+    def second_rates(self, learning_rate: float, steps: Array) -> Array:
+        """Return the step size of the averaged gradient."""
         return learning_rate * self._correction(steps) * self._momentum(steps + 1) / (1 - self._product(steps + 1))
 
-    def _correction(self, steps):
+    def _correction(self, steps: Array) -> Array:
         return np.sqrt(1 - self.beta_2**steps)
 
-    def _momentum(self, steps):
+    def _momentum(self, steps: Array) -> Array:
         return self.beta_1 * (1 - 0.5 * 0.96 ** (steps * self.momentum_decay))
 
-    def _product(self, steps):
+    def _product(self, steps: Array) -> Array:
         return np.cumprod(self._momentum(np.arange(1, steps[-1] + 1)))[steps - 1]
 
     @staticmethod
-    def update(xp, theta, grad, slots, hyper, rate, second_rate):
+    def update(
+        xp: ArrayModule,
+        theta: Array,
+        grad: Array,
+        slots: Array,
+        hyper: Array,
+        rate: Array,
+        second_rate: Array | None,
+    ) -> None:
         m, v = slots
         epsilon = update_moments(grad, m, v, hyper)
         theta -= (rate * grad + second_rate * m) / (xp.sqrt(v) + epsilon)
@@ -216,7 +272,7 @@ class NAdam(Adam):
 
 @building_block
 class Adagrad(Optimizer):
-    """Step sizes that fall with the root of the sum of squared gradients.
+    """Adagrad: gradient divided by the square root of the sum of all squared gradients, per parameter.
 
     Duchi, Hazan and Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization", JMLR 12,
     2011. The sum starts at 0, as in PyTorch.
@@ -224,7 +280,7 @@ class Adagrad(Optimizer):
     Parameters
     ----------
     epsilon : float, default=1e-10
-        Guard against division by zero.
+        Constant added to the denominator to avoid division by zero, > 0.
     """
 
     epsilon: float = 1e-10
@@ -232,11 +288,19 @@ class Adagrad(Optimizer):
     kernel: ClassVar[str] = "adagrad"
     n_slots: ClassVar[int] = 1
 
-    def hyper(self):
+    def hyper(self) -> tuple[float, ...]:
         return (self.epsilon,)
 
     @staticmethod
-    def update(xp, theta, grad, slots, hyper, rate, second_rate):
+    def update(
+        xp: ArrayModule,
+        theta: Array,
+        grad: Array,
+        slots: Array,
+        hyper: Array,
+        rate: Array,
+        second_rate: Array | None,
+    ) -> None:
         total = slots[0]
         total += grad * grad
         theta -= rate * grad / (xp.sqrt(total) + hyper[:, :1])
@@ -244,16 +308,17 @@ class Adagrad(Optimizer):
 
 @building_block
 class Adadelta(Optimizer):
-    """Steps in the unit of the parameters: by the ratio of average squared steps to average squared gradients.
+    """Adadelta: gradient times the ratio of the RMS of past steps to the RMS of past gradients, per parameter.
 
-    Zeiler, "ADADELTA: An Adaptive Learning Rate Method", arXiv:1212.5701. The paper has ``learning_rate_init=1``.
+    Zeiler, "ADADELTA: An Adaptive Learning Rate Method", arXiv:1212.5701. The paper corresponds to
+    ``learning_rate_init=1``.
 
     Parameters
     ----------
     rho : float, default=0.9
-        Decay rate of both averages: PyTorch's default; the paper and Keras have 0.95.
+        Decay rate of both moving averages, in [0, 1). PyTorch's default is 0.9; the paper and Keras use 0.95.
     epsilon : float, default=1e-6
-        What both averages start from, in effect.
+        Constant added to both moving averages, > 0. It determines the size of the first steps.
     """
 
     rho: float = 0.9
@@ -262,11 +327,19 @@ class Adadelta(Optimizer):
     kernel: ClassVar[str] = "adadelta"
     n_slots: ClassVar[int] = 2
 
-    def hyper(self):
+    def hyper(self) -> tuple[float, ...]:
         return self.rho, 1 - self.rho, self.epsilon
 
     @staticmethod
-    def update(xp, theta, grad, slots, hyper, rate, second_rate):
+    def update(
+        xp: ArrayModule,
+        theta: Array,
+        grad: Array,
+        slots: Array,
+        hyper: Array,
+        rate: Array,
+        second_rate: Array | None,
+    ) -> None:
         gradients, steps = slots
         rho, rest, epsilon = columns(hyper)
         gradients *= rho
@@ -279,20 +352,22 @@ class Adadelta(Optimizer):
 
 @building_block
 class RMSprop(Optimizer):
-    """Gradients over the root of their average square.
+    """RMSprop: gradient divided by the square root of the moving average of its square, per parameter.
 
-    Tieleman and Hinton, "Lecture 6.5: RMSProp", Coursera, 2012; centred as in Graves, arXiv:1308.0850, section 4.2.
+    Tieleman and Hinton, "Lecture 6.5: RMSProp", Coursera, 2012. The centred variant is that of Graves, arXiv:1308.0850,
+    section 4.2.
 
     Parameters
     ----------
     rho : float, default=0.9
-        Decay rate of the average: Hinton's and Keras's; PyTorch's ``alpha`` is 0.99.
+        Decay rate of the moving average, in [0, 1). Hinton's value and Keras's default are 0.9; PyTorch's default
+        (``alpha``) is 0.99.
     momentum : float, default=0.0
-        Momentum of the scaled gradients.
+        Momentum of the scaled gradients, in [0, 1].
     epsilon : float, default=1e-8
-        Guard against division by zero, outside the root as in PyTorch.
+        Constant added to the square root, as in PyTorch, to avoid division by zero; > 0.
     centered : bool, default=False
-        Whether to take the variance of the gradient and not its average square.
+        Whether to divide by the root of the gradient's variance instead of the root of its mean square.
     """
 
     rho: float = 0.9
@@ -308,11 +383,19 @@ class RMSprop(Optimizer):
     kernel: ClassVar[str] = "rmsprop"
     n_slots: ClassVar[int] = 3
 
-    def hyper(self):
+    def hyper(self) -> tuple[float, ...]:
         return self.rho, 1 - self.rho, self.momentum, self.epsilon, float(self.centered)
 
     @staticmethod
-    def update(xp, theta, grad, slots, hyper, rate, second_rate):
+    def update(
+        xp: ArrayModule,
+        theta: Array,
+        grad: Array,
+        slots: Array,
+        hyper: Array,
+        rate: Array,
+        second_rate: Array | None,
+    ) -> None:
         squares, mean, velocity = slots
         rho, rest, momentum, epsilon, centered = columns(hyper)
         squares *= rho
@@ -327,15 +410,16 @@ class RMSprop(Optimizer):
 
 @building_block
 class Lion(Optimizer):
-    """The sign of an average gradient, with decoupled decay.
+    """Lion: steps of constant size along the sign of an averaged gradient, with decoupled weight decay.
 
-    Chen et al., "Symbolic Discovery of Optimization Algorithms", NeurIPS 2023: learning rates a third to a tenth of
-    Adam's, ``alpha`` as many times larger.
+    Chen et al., "Symbolic Discovery of Optimization Algorithms", NeurIPS 2023. The paper recommends learning rates 3 to
+    10 times smaller than for Adam, and values of ``alpha`` larger by the same factor.
 
     Parameters
     ----------
     beta_1, beta_2 : float, default=0.9, 0.99
-        Share of the average in the sign, and its decay rate.
+        ``beta_1`` is the weight of the moving average, against the current gradient, in the direction of the step;
+        ``beta_2`` is the decay rate of the moving average. Both in [0, 1).
     """
 
     beta_1: float = 0.9
@@ -345,11 +429,19 @@ class Lion(Optimizer):
     n_slots: ClassVar[int] = 1
     decouples_decay: ClassVar[bool] = True
 
-    def hyper(self):
+    def hyper(self) -> tuple[float, ...]:
         return self.beta_1, 1 - self.beta_1, self.beta_2, 1 - self.beta_2
 
     @staticmethod
-    def update(xp, theta, grad, slots, hyper, rate, second_rate):
+    def update(
+        xp: ArrayModule,
+        theta: Array,
+        grad: Array,
+        slots: Array,
+        hyper: Array,
+        rate: Array,
+        second_rate: Array | None,
+    ) -> None:
         m = slots[0]
         b1, c1, b2, c2 = columns(hyper)
         theta -= rate * xp.sign(b1 * m + c1 * grad)
@@ -359,12 +451,12 @@ class Lion(Optimizer):
 
 @building_block
 class FullBatch(Optimizer):
-    """Stands for a solver that takes no steps of its own here, L-BFGS: no numbers, no memory."""
+    """Placeholder for the solver "lbfgs", which does not train by mini-batches: no constants and no state."""
 
     kernel: ClassVar[str] = "full_batch"
     n_slots: ClassVar[int] = 0
 
-    def hyper(self):
+    def hyper(self) -> tuple[float, ...]:
         return ()
 
 

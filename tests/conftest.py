@@ -1,7 +1,8 @@
-"""What must be set before scikit-learn is imported, and how hypothesis draws."""
+"""What must be set before scikit-learn is imported, how hypothesis draws, and a stand-in for CuPy."""
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # without it scikit-learn refuses array_api_dispatch=True
@@ -9,3 +10,12 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")  # without it scikit-learn refuses
 # The same examples each time, however busy the machine is.
 settings.register_profile("sknn", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("sknn")
+
+
+@pytest.fixture
+def cupy():
+    """What stands for CuPy, where sknn looks for it."""
+    from tests.support import cupy_standin  # not before the environment is set
+
+    with cupy_standin.installed() as module:
+        yield module

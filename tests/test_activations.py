@@ -8,7 +8,10 @@ from scipy.special import expit
 
 from sknn import activations
 from sknn.activations import ACTIVATIONS, ELU, GELU, Activation, LeakyReLU
-from tests.helpers import ELEMENTWISE, FORMULAS, all_subclasses, slope
+from tests.support.activations import ELEMENTWISE, FORMULAS
+from tests.support.classes import all_subclasses
+from tests.support.designs import all_pairs
+from tests.support.differences import slope
 
 each_activation = pytest.mark.parametrize("name", ELEMENTWISE)
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -174,9 +177,7 @@ def test_gain(name):
     np.testing.assert_allclose(named(name).gain, expected, rtol=1e-3)
 
 
-@each_dtype
-@each_activation
-@pytest.mark.parametrize("size", [1e3, 1e30, np.inf])
+@all_pairs(each_dtype, each_activation, pytest.mark.parametrize("size", [1e3, 1e30, np.inf]))
 def test_extreme_inputs_reach_the_limits_without_a_warning(name, dtype, size):
     z = np.array([-size, size], dtype)
     limits = [side if np.isfinite(side) else s * x for side, s, x in zip(LIMITS[name], SLOPES[name], z, strict=False)]

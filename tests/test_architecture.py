@@ -12,6 +12,8 @@ import sknn
 
 ROOT = Path(sknn.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
+INNER_SOURCES = [path for path in SOURCES if path != ROOT / "__init__.py"]
+TEST_MODULES = sorted(Path(__file__).parent.rglob("*.py"))
 
 # What the packages and modules below sknn may import, besides themselves.
 BLOCKS = ("activations", "initializers", "losses", "normalization", "optimizers", "schedules")
@@ -64,20 +66,21 @@ def part_of(module):
     return module.split(".")[1]
 
 
-each_source = pytest.mark.parametrize("path", SOURCES, ids=module_name)
-each_inner_source = pytest.mark.parametrize(
-    "path", [path for path in SOURCES if module_name(path) != "sknn"], ids=module_name
-)
+def offenders(found_in, paths=SOURCES):
+    """Return what ``found_in(path)`` finds, by module, of the modules in which it finds something."""
+    return {module_name(path): found for path in paths if (found := found_in(path))}
 
 
 # ---- within the house -------------------------------------------------------------------
 
 
-@each_inner_source
-def test_a_module_imports_its_own_part_and_those_below(path):
-    part = part_of(module_name(path))
-    allowed = {part, *MAY_IMPORT[part]}
-    assert [module for module in sorted(inner_imports(path)) if part_of(module) not in allowed] == []
+def test_a_module_imports_its_own_part_and_those_below():
+    def found_in(path):
+        part = part_of(module_name(path))
+        allowed = {part, *MAY_IMPORT[part]}
+        return [module for module in sorted(inner_imports(path)) if part_of(module) not in allowed]
+
+    assert offenders(found_in, INNER_SOURCES) == {}
 
 
 def test_parts_stand_on_one_another_without_a_circle():
@@ -85,11 +88,16 @@ def test_parts_stand_on_one_another_without_a_circle():
     assert set(TopologicalSorter(below).static_order()) == set(MAY_IMPORT)
 
 
-@each_inner_source
-def test_underscores_tell_what_is_private(path):
+def test_underscores_tell_what_is_private():
     """Private is a package that begins with an underscore, or a module of a public one; nothing within is marked."""
-    names = module_name(path).split(".")[1:]
-    assert not any(name.startswith("_") and name != "__init__" for name in names[1:]) or names[0] == "preprocessing"
+
+    def found_in(path):
+        names = module_name(path).split(".")[1:]
+        return [
+            name for name in names[1:] if name.startswith("_") and name != "__init__" and names[0] != "preprocessing"
+        ]
+
+    assert offenders(found_in, INNER_SOURCES) == {}
 
 
 def test_modules_import_one_another_without_a_circle():
@@ -101,9 +109,7 @@ def test_modules_import_one_another_without_a_circle():
 
 
 def test_the_reader_of_imports_sees_what_there_is():
-    assert {"sknn._core.network", "sknn._core.stages", "sknn.normalization"} <= inner_imports(
-        ROOT / "_core" / "epoch.py"
-    )
+    assert {"sknn._core.data", "sknn._core.state", "sknn._core.step"} <= inner_imports(ROOT / "_core" / "epoch.py")
     assert "sknn._backend.reference" in inner_imports(ROOT / "_backend" / "cpu" / "backend.py")
     assert ("numba", None) in imports_of(ROOT / "_backend" / "cpu" / "backend.py")
     assert ("cupy", None) in imports_of(ROOT / "_backend" / "cuda" / "backend.py")
@@ -116,33 +122,36 @@ def roots(path):
     return {module.partition(".")[0] for module, _ in imports_of(path)}
 
 
-@each_source
-def test_only_the_backend_imports_cupy_and_numba(path):
-    if not module_name(path).startswith("sknn._backend"):
-        assert roots(path).isdisjoint({"cupy", "cupyx", "numba", "llvmlite"})
+def test_only_the_backend_imports_cupy_and_numba():
+    others = [path for path in SOURCES if not module_name(path).startswith("sknn._backend")]
+    assert offenders(lambda path: roots(path) & {"cupy", "cupyx", "numba", "llvmlite"}, others) == {}
 
 
-@each_source
-def test_no_deep_learning_framework_is_imported(path):
-    assert roots(path).isdisjoint({"torch", "tensorflow", "keras", "jax", "skorch"})
+def test_no_deep_learning_framework_is_imported():
+    assert offenders(lambda path: roots(path) & {"torch", "tensorflow", "keras", "jax", "skorch"}) == {}
 
 
 def private_parts(module, name):
     return [part for part in (*module.split("."), name or "") if part.startswith("_")]
 
 
-@each_source
-def test_only_public_names_of_scikit_learn_are_imported(path):
-    borrowed = [(module, name) for module, name in imports_of(path) if module.partition(".")[0] == "sklearn"]
-    assert [pair for pair in borrowed if private_parts(*pair)] == []
+def test_only_public_names_of_scikit_learn_are_imported():
+    def found_in(path):
+        borrowed = [(module, name) for module, name in imports_of(path) if module.partition(".")[0] == "sklearn"]
+        return [pair for pair in borrowed if private_parts(*pair)]
+
+    assert offenders(found_in) == {}
 
 
-@each_source
-def test_private_attributes_of_scikit_learns_modules_are_left_alone(path):
+def test_private_attributes_of_scikit_learns_modules_are_left_alone():
     """``sklearn.utils._x`` reached through a plain ``import sklearn``."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    attributes = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
-    assert [text for text in attributes if text.startswith("sklearn.") and "._" in text] == []
+
+    def found_in(path):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        attributes = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+        return [text for text in attributes if text.startswith("sklearn.") and "._" in text]
+
+    assert offenders(found_in) == {}
 
 
 def loaded_by(modules):
@@ -167,3 +176,21 @@ def test_importing_loads_no_optional_or_slow_package(modules):
     assert within(loaded, "cupy", "numba", "llvmlite", "matplotlib", "torch") == []
     # scikit-learn loads scipy.stats itself: sknn must not add to that
     assert within(loaded - loaded_by(["sklearn.model_selection"]), "scipy.stats") == []
+
+
+# ---- tests ------------------------------------------------------------------------------
+
+
+def test_no_test_module_imports_another():
+    """What several have in common is in tests/support."""
+    found = {}
+    for path in TEST_MODULES:
+        names = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        found[path.name] = [name for name in names if any(part.startswith("test_") for part in name.split("."))]
+    assert len(found) > 40
+    assert {name: modules for name, modules in found.items() if modules} == {}

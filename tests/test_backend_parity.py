@@ -1,10 +1,9 @@
-"""A fit on CuPy is the fit on NumPy: every fitted array and every output. Here a stand-in plays CuPy's part."""
+"""A fit on CuPy is the fit on NumPy: every fitted array and every output. A stand-in plays CuPy where there is none."""
 
 import io
 import pickle
 import subprocess
 import sys
-from dataclasses import dataclass, field, fields
 
 import numpy as np
 import pandas as pd
@@ -25,78 +24,38 @@ from sknn.losses import REGRESSION_LOSSES
 from sknn.normalization import BatchNorm, BatchRenorm, GroupNorm, InstanceNorm, LayerNorm, WeightNorm
 from sknn.optimizers import OPTIMIZERS
 from sknn.schedules import SCHEDULES
-from tests import standin
+from tests.support import cupy_standin
+from tests.support.designs import all_pairs, in_turns
+from tests.support.gpu import cupy_or_skip
+from tests.support.parity import LABELS, NAMES, SIGNAL, TASKS, WEIGHT, Case, X, assert_equal, fitted_values, outputs
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-RNG = np.random.RandomState(0)
-X = RNG.standard_normal((70, 5))
-SIGNAL = X @ RNG.standard_normal((5, 3)) + 0.5 * RNG.standard_normal((70, 3))
-LABELS = SIGNAL.argmax(axis=1)
-NAMES = np.array(["ash", "birch", "cedar"])[LABELS]
-WEIGHT = RNG.randint(0, 3, 70) / 2
-TASKS = {
-    "binary": (MLPClassifier, LABELS == 1),
-    "multiclass": (MLPClassifier, LABELS),
-    "strings": (MLPClassifier, NAMES),
-    "multilabel": (MLPClassifier, (SIGNAL > 0).astype(int)),
-    "regression": (MLPRegressor, SIGNAL[:, 0]),
-    "two outputs": (MLPRegressor, SIGNAL[:, :2]),
-    "poisson": (MLPRegressor, RNG.poisson(np.exp(SIGNAL[:, 0] / 3))),
-}
 SOLVERS = ["sgd", "adam", "lbfgs"]
 
 
-@pytest.fixture
-def cupy():
-    with standin.installed() as module:
-        yield module
+@pytest.fixture(params=["stand-in", pytest.param("gpu", marks=pytest.mark.gpu)])
+def cupy(request):
+    """CuPy on a GPU, and what stands for it without one."""
+    if request.param == "gpu":
+        yield cupy_or_skip()
+    else:
+        with cupy_standin.installed() as module:
+            yield module
 
 
 @pytest.fixture
-def rtol():
-    """How far results may be apart; a fixture, so that a GPU can have its own."""
-    return 1e-9
+def rtol(cupy):
+    """How far results may be apart."""
+    return 1e-9 if cupy is cupy_standin.cupy else 1e-8
 
 
-@pytest.fixture(params=["numpy", "cupy"])
+@pytest.fixture
 def bring(request, cupy):
     """A function that brings data to where it is to live."""
     return {"numpy": np.asarray, "cupy": cupy.asarray}[request.param]
 
 
-@dataclass(frozen=True)
-class Case:
-    """One way to come to a fitted model."""
-
-    task: str
-    parameters: dict = field(default_factory=dict)
-    method: str = "fit"
-    n_calls: int = 1
-    weighted: bool = False
-    validated: bool = False
-
-    def __str__(self):
-        settings = [f"{name}={value}" for name, value in self.parameters.items()]
-        changed = [item.name for item in fields(self)[3:] if getattr(self, item.name) != item.default]
-        return "-".join([self.task, *settings, *changed, *([self.method] if self.method != "fit" else [])])
-
-    def fitted(self, bring=np.asarray, **parameters):
-        """Return a model that was fitted to data brought to where it is to live."""
-        estimator, y = TASKS[self.task]
-        common = {"hidden_layer_sizes": (6, 4), "batch_size": 32, "max_iter": 8, "learning_rate_init": 0.01}
-        loss = {"loss": "poisson"} if self.task == "poisson" else {}
-        model = estimator(**{**common, "random_state": 1, **loss, **self.parameters, **parameters})
-        for _ in range(self.n_calls):
-            getattr(model, self.method)(bring(X), y, **self.options(bring, y))
-        return model
-
-    def options(self, bring, y):
-        options = {"sample_weight": WEIGHT} if self.weighted else {}
-        if self.validated:
-            options |= {"X_val": bring(X[::3]), "y_val": y[::3]}
-        if self.method == "partial_fit" and self.task in ("binary", "multiclass", "strings"):
-            options["classes"] = np.unique(y)
-        return options
+each_place = pytest.mark.parametrize("bring", ["numpy", "cupy"], indirect=True)
 
 
 NORMED = [
@@ -137,39 +96,11 @@ CASES = [
 ]
 
 
-# Kernels are simulated: an eighth of the fits is what `make test-fast` has time for.
-SOME_FAST = [case if i % 8 == 0 else pytest.param(case, marks=pytest.mark.slow) for i, case in enumerate(CASES)]
+# Kernels are simulated: a ninth of the fits is what `make test-fast` has time for.
+SOME_FAST = [case if i % 9 == 0 else pytest.param(case, marks=pytest.mark.slow) for i, case in enumerate(CASES)]
 
 
 # ---- what is compared ---------------------------------------------------------------------
-
-
-def fitted_values(model):
-    """Return everything that fitting left in the model: public attributes, and what continues."""
-    values = {name: value for name, value in vars(model).items() if name.endswith("_") and not name.startswith("_")}
-    state = {f"state.{name}": value for name, value in vars(model._state).items()}
-    streams = [stream.get_state()[1] for stream in state.pop("state.streams")]
-    return {**values, **state, "state.streams": streams}
-
-
-def assert_equal(ours, theirs, rtol, name):
-    assert type(ours) is type(theirs), name
-    if isinstance(ours, list | tuple):
-        assert len(ours) == len(theirs), name
-        for i, pair in enumerate(zip(ours, theirs, strict=True)):
-            assert_equal(*pair, rtol, f"{name}[{i}]")
-    elif isinstance(ours, float) or (isinstance(ours, np.ndarray) and ours.dtype.kind == "f"):
-        assert getattr(ours, "dtype", float) == getattr(theirs, "dtype", float), name
-        finite = np.abs(theirs)[np.isfinite(theirs)]
-        np.testing.assert_allclose(ours, theirs, rtol, rtol * finite.max(initial=0), err_msg=name)
-    else:
-        np.testing.assert_array_equal(ours, theirs, err_msg=name)
-
-
-def outputs(model, X):
-    """Return every output of the model, by the method's name."""
-    methods = ["predict", "predict_proba", "predict_log_proba"]
-    return {method: getattr(model, method)(X) for method in methods if hasattr(model, method)}
 
 
 class HostPickler(pickle.Pickler):
@@ -187,7 +118,7 @@ def assert_on_host(model):
 # ---- the generic test ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", SOME_FAST, ids=str)
+@in_turns(pytest.mark.parametrize("case", SOME_FAST, ids=str), each_place)
 def test_a_fit_on_cupy_is_the_fit_on_numpy(case, bring, rtol):
     ours, theirs = case.fitted(bring, backend="cupy"), case.fitted(backend="numpy")
     assert_on_host(ours)
@@ -203,8 +134,7 @@ def test_a_fit_on_cupy_is_the_fit_on_numpy(case, bring, rtol):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("solver", SOLVERS)
+@all_pairs(pytest.mark.parametrize("task", TASKS), pytest.mark.parametrize("solver", SOLVERS), each_place)
 def test_float32_stays_float32(task, solver, bring):
     case = Case(task, {"solver": solver, "max_iter": 3})
     ours = case.fitted(lambda rows: bring(rows.astype(np.float32)), backend="cupy")
@@ -215,8 +145,11 @@ def test_float32_stays_float32(task, solver, bring):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
-@pytest.mark.parametrize("task", ["multiclass", "multilabel", "two outputs"])
+@all_pairs(
+    pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"]),
+    pytest.mark.parametrize("task", ["multiclass", "multilabel", "two outputs"]),
+    each_place,
+)
 def test_float32_follows_the_cpu(task, activation, bring):
     """To 1e-4 after 20 epochs, from the same random numbers."""
     case = Case(task, {"activation": activation, "max_iter": 20, "dropout": 0.1, "solver": "adam"})
@@ -232,6 +165,7 @@ def test_float32_follows_the_cpu(task, activation, bring):
 @pytest.mark.slow
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("there, back", [("numpy", "cupy"), ("cupy", "numpy")])
+@each_place
 def test_training_goes_on_on_the_other_backend(solver, there, back, bring, rtol):
     case = Case("multiclass", {"solver": solver, "warm_start": True})
     moved = case.fitted(bring, backend=there).set_params(backend=back).fit(bring(X), LABELS)
@@ -245,6 +179,7 @@ def test_training_goes_on_on_the_other_backend(solver, there, back, bring, rtol)
 
 @pytest.mark.parametrize("backend", ["numpy", "cupy", "auto"])
 @pytest.mark.parametrize("task", ["binary", "multilabel", "two outputs"])
+@each_place
 def test_targets_and_weights_may_live_anywhere(task, backend, bring, cupy, rtol):
     y = TASKS[task][1]
     case = Case(task, {"early_stopping": True, "max_iter": 2})
@@ -257,6 +192,7 @@ def test_targets_and_weights_may_live_anywhere(task, backend, bring, cupy, rtol)
     assert score == pytest.approx(expected.score(X, y, WEIGHT), rel=rtol)
 
 
+@each_place
 def test_indicators_may_be_sparse(bring):
     y = TASKS["multilabel"][1]
     kinds = np.asarray, scipy.sparse.csr_matrix
@@ -271,27 +207,31 @@ def test_classes_may_live_anywhere(cupy):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["numpy", "cupy", "auto"])
-@pytest.mark.parametrize("task", TASKS)
+@all_pairs(
+    pytest.mark.parametrize("backend", ["numpy", "cupy", "auto"]), pytest.mark.parametrize("task", TASKS), each_place
+)
 def test_predictions_are_numpy(task, backend, bring):
     said = outputs(Case(task).fitted(bring, backend=backend), bring(X))
     assert {type(output) for output in said.values()} == {np.ndarray}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["numpy", "cupy", "auto"])
-@pytest.mark.parametrize(
-    "task, method",
-    [
-        ("regression", "predict"),
-        ("two outputs", "predict"),
-        ("multiclass", "predict_proba"),
-        ("binary", "predict_proba"),
-        ("multilabel", "predict_proba"),
-        ("multiclass", "predict_log_proba"),
-        ("multiclass", "predict"),
-        ("multilabel", "predict"),
-    ],
+@all_pairs(
+    pytest.mark.parametrize("backend", ["numpy", "cupy", "auto"]),
+    pytest.mark.parametrize(
+        "task, method",
+        [
+            ("regression", "predict"),
+            ("two outputs", "predict"),
+            ("multiclass", "predict_proba"),
+            ("binary", "predict_proba"),
+            ("multilabel", "predict_proba"),
+            ("multiclass", "predict_log_proba"),
+            ("multiclass", "predict"),
+            ("multilabel", "predict"),
+        ],
+    ),
+    each_place,
 )
 def test_predictions_live_with_X_where_scikit_learn_dispatches(task, method, backend, bring):
     expected = getattr(Case(task).fitted(backend="numpy"), method)(X)
@@ -303,6 +243,7 @@ def test_predictions_live_with_X_where_scikit_learn_dispatches(task, method, bac
     np.testing.assert_allclose(said.get() if is_device_array(said) else said, expected, rtol=1e-6)
 
 
+@each_place
 def test_names_are_numpy_also_where_scikit_learn_dispatches(bring):
     with sklearn.config_context(array_api_dispatch=True):
         said = Case("strings").fitted(bring, backend="cupy").predict(bring(X))
@@ -311,8 +252,11 @@ def test_names_are_numpy_also_where_scikit_learn_dispatches(bring):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["binary", "strings", "multilabel", "regression"])
-@pytest.mark.parametrize("backend", ["numpy", "cupy", "auto"])
+@all_pairs(
+    pytest.mark.parametrize("task", ["binary", "strings", "multilabel", "regression"]),
+    pytest.mark.parametrize("backend", ["numpy", "cupy", "auto"]),
+    each_place,
+)
 def test_scores_are_floats_where_scikit_learn_dispatches(task, backend, bring, rtol):
     y = TASKS[task][1]
     expected = Case(task).fitted().score(X, y)
@@ -351,7 +295,7 @@ def test_a_model_from_the_gpu_loads_and_predicts_without_cupy(early_stopping, cu
 
 
 def test_a_model_that_asks_for_the_gpu_loads_without_and_may_be_told_otherwise(monkeypatch):
-    with standin.installed() as cupy:
+    with cupy_standin.installed() as cupy:
         model = Case("strings").fitted(cupy.asarray, backend="cupy")
         expected, pickled = model.predict(X), pickle.dumps(model)
     monkeypatch.setitem(sys.modules, "cupy", None)
@@ -369,6 +313,7 @@ def make_classifier():
 
 
 @pytest.mark.slow
+@each_place
 def test_a_search_runs_on_rows_on_the_device(bring):
     grid = {"alpha": [1e-4, 1.0], "activation": ["tanh", "relu"]}
     ours, theirs = (GridSearchCV(make_classifier(), grid, cv=3) for _ in range(2))
@@ -429,8 +374,9 @@ BAD_ROWS = {
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of casts and sums of infinities
-@pytest.mark.parametrize("bad", BAD_ROWS)
-@pytest.mark.parametrize("backend", ["numpy", "cupy", "auto"])
+@all_pairs(
+    pytest.mark.parametrize("bad", BAD_ROWS), pytest.mark.parametrize("backend", ["numpy", "cupy", "auto"]), each_place
+)
 def test_bad_rows_are_refused_alike(bad, backend, bring):
     values, message = BAD_ROWS[bad]
     rows, y = bring(values), LABELS[: len(values)]
@@ -465,8 +411,11 @@ BAD_CALLS = {
 }
 
 
-@pytest.mark.parametrize("bad", BAD_CALLS)
-@pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+@all_pairs(
+    pytest.mark.parametrize("bad", BAD_CALLS),
+    pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor]),
+    each_place,
+)
 def test_bad_calls_are_refused_alike(bad, estimator, bring):
     call, message = BAD_CALLS[bad]
     model = estimator(hidden_layer_sizes=(3,), max_iter=1).fit(bring(X), LABELS)
@@ -474,6 +423,7 @@ def test_bad_calls_are_refused_alike(bad, estimator, bring):
         call(model, bring(X))
 
 
+@each_place
 def test_a_refused_first_fit_leaves_no_trace(bring):
     model = MLPClassifier()
     before = dict(vars(model))
@@ -483,6 +433,7 @@ def test_a_refused_first_fit_leaves_no_trace(bring):
 
 
 @pytest.mark.parametrize("given", ["i4", "u1", "?", "f2", "f4", "f8"])
+@each_place
 def test_the_model_computes_in_the_type_of_rows_on_the_device(given, bring):
     rows = bring((4 * X).astype(given))
     model = MLPClassifier((3,), max_iter=1, backend="cupy").fit(rows, LABELS)
@@ -490,6 +441,7 @@ def test_the_model_computes_in_the_type_of_rows_on_the_device(given, bring):
     assert model.predict_proba(rows).dtype == model.coefs_[0].dtype
 
 
+@each_place
 def test_large_finite_numbers_are_no_infinity(bring):
     rows = bring(np.full((70, 5), 1e308))
     assert check_X(MLPClassifier(), rows, reset=True).shape == (70, 5)
@@ -499,6 +451,7 @@ def test_large_finite_numbers_are_no_infinity(bring):
     "value, allowed, fine",
     [(np.nan, "allow-nan", True), (np.inf, "allow-nan", False), (-np.inf, "allow-nan", False), (np.inf, False, True)],
 )
+@each_place
 def test_what_may_be_missing_may_be_missing_on_the_device(value, allowed, fine, bring):
     rows, model = bring(holed(value)), MLPClassifier()
     if fine:
@@ -535,29 +488,29 @@ MIXTURES = {
 @pytest.mark.parametrize("mix", MIXTURES.values(), ids=MIXTURES)
 def test_the_stand_in_refuses_to_mix(mix):
     with pytest.raises(TypeError):
-        mix(standin.cupy, standin.cupy.asarray(X))
+        mix(cupy_standin.cupy, cupy_standin.cupy.asarray(X))
 
 
 def test_the_stand_in_is_filled_with_its_own_kind_only():
-    device = standin.cupy.zeros(X.shape)
+    device = cupy_standin.cupy.zeros(X.shape)
     with pytest.raises(ValueError, match="non-scalar"):
         device[...] = X
     device[1:, 2] = np.float64(3)
-    device[[0]] = standin.cupy.ones(5)
+    device[[0]] = cupy_standin.cupy.ones(5)
     assert float(device.sum()) == 3 * 69 + 5
 
 
 def test_the_stand_in_takes_scalars_and_row_numbers():
-    device = standin.cupy.asarray(X)
+    device = cupy_standin.cupy.asarray(X)
     assert is_device_array(device)
     assert not isinstance(device, np.ndarray)
     for result in (np.float64(2) * device, device * 2, 2 * device):
         np.testing.assert_array_equal(result.get(), 2 * X)
     rows = np.array([3, 1])
     np.testing.assert_array_equal(device[rows, ...].get(), X[rows])
-    np.testing.assert_array_equal(device[standin.cupy.asarray(rows)].get(), X[rows])
+    np.testing.assert_array_equal(device[cupy_standin.cupy.asarray(rows)].get(), X[rows])
     assert is_device_array(device[0, 0])
     assert float(device[0, 0]) == X[0, 0]
     for name in ("ascontiguousarray_", "linalg_", "putmask"):
         with pytest.raises(AttributeError):
-            getattr(standin.cupy, name)
+            getattr(cupy_standin.cupy, name)

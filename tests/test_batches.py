@@ -6,10 +6,11 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sknn._core import batches
-from sknn._core.batches import drawn_batch, is_sparse, whole_batch
-from sknn._core.network import run
-from tests.helpers import BACKENDS
+from sknn._backend import operations as ops
+from sknn._common import rows as rows_module
+from sknn._common.rows import DenseRows, SparseRows, rows_of
+from tests.support.backends import BACKENDS, rows_on
+from tests.support.designs import all_pairs
 
 N_MODELS, N_ROWS, N_FEATURES, N_UNITS = 3, 11, 6, 4
 FORMS = {
@@ -38,9 +39,14 @@ def orders(n_streams, n_rows=N_ROWS):
     return np.stack([np.random.RandomState(s).permutation(n_rows) for s in range(n_streams)])
 
 
-def rows_of(X, order, model, rows):
+def seen_by(X, order, model, rows):
     """Return the rows that ``model`` sees."""
     return X[order[min(model, len(order) - 1), rows]]
+
+
+def drawn_batch(backend, X, n_rows, order, clock):
+    rows = rows_on(backend, X)
+    return rows.drawn_batch(rows.feed(order, np.array([n_rows])), n_rows, clock)
 
 
 def assert_projects(batch, rows, dtype=float):
@@ -48,25 +54,21 @@ def assert_projects(batch, rows, dtype=float):
     n_rows = len(rows[0])
     W, dz = random(N_MODELS, N_FEATURES, N_UNITS, dtype=dtype), random(N_MODELS, n_rows, N_UNITS, dtype=dtype, seed=1)
     z, dW = np.full_like(dz, np.nan), np.full_like(W, np.nan)
-    batch.project(W, z)()
-    batch.project_backward(dz, dW)()
+    BACKENDS["cpu"].execute(batch.product(W, z), batch.transposed_product(dz, dW))
     tolerance = {"rtol": 50 * np.finfo(dtype).eps, "atol": 50 * np.finfo(dtype).eps}
     np.testing.assert_allclose(z, [x @ w for x, w in zip(rows, W, strict=True)], **tolerance)
     np.testing.assert_allclose(dW, [x.T @ g for x, g in zip(rows, dz, strict=True)], **tolerance)
 
 
-@each_backend
-@each_dtype
-@each_form
-@each_stream
+@all_pairs([each_backend, each_dtype], each_form, each_stream)
 def test_drawn_rows_follow_the_order_and_the_clock(n_streams, form, dtype, backend):
     X, order, clock = some_rows(dtype=dtype), orders(n_streams), np.zeros(2, np.int64)
     batch = drawn_batch(backend, form(X), 4, order, clock)
     for first in (0, 4):
-        run(batch.draw())
+        backend.execute(*batch.fetch())
         rows = slice(first, first + 4)
-        assert_projects(batch, [rows_of(X, order, k, rows) for k in range(N_MODELS)], dtype)
-        backend.advance(clock, 4)
+        assert_projects(batch, [seen_by(X, order, k, rows) for k in range(N_MODELS)], dtype)
+        backend.execute(ops.Advance(clock, 4))
     np.testing.assert_array_equal(clock, [2, 8])
 
 
@@ -75,33 +77,31 @@ def test_drawn_rows_follow_the_order_and_the_clock(n_streams, form, dtype, backe
 def test_a_new_order_in_the_same_array_is_followed(form, backend):
     X, order, clock = some_rows(), orders(1), np.zeros(2, np.int64)
     batch = drawn_batch(backend, form(X), 5, order, clock)
-    run(batch.draw())
+    backend.execute(*batch.fetch())
     order[...] = order[:, ::-1].copy()
-    run(batch.draw())
+    backend.execute(*batch.fetch())
     assert_projects(batch, [X[order[0, :5]]] * N_MODELS)
 
 
-@each_backend
-@each_form
-@each_dtype
+@all_pairs(each_backend, each_form, each_dtype)
 def test_a_whole_batch_has_all_rows_for_all_models(dtype, form, backend):
     X = some_rows(dtype=dtype)
-    assert_projects(whole_batch(backend, form(X)), [X] * N_MODELS, dtype)
+    assert_projects(rows_on(backend, form(X)).batch(), [X] * N_MODELS, dtype)
 
 
 @each_form
 def test_a_whole_batch_is_no_copy(form):
     X = form(some_rows())
-    batch = whole_batch(BACKENDS["cpu"], X)
-    assert batch.rows[0] is X if is_sparse(X) else np.shares_memory(batch.x, X)
+    batch = rows_on(BACKENDS["cpu"], X).batch()
+    assert batch.matrices[0] is X if scipy.sparse.issparse(X) else np.shares_memory(batch.x, X)
 
 
 @each_form
 @pytest.mark.parametrize("copied", [0, 10**6])
 def test_only_small_tables_by_column_are_copied(copied, form, monkeypatch):
-    monkeypatch.setattr(batches, "COPIED", copied)
+    monkeypatch.setattr(rows_module, "COPIED_BYTES", copied)
     X = form(some_rows())
-    laid_out = batches.by_row(BACKENDS["cpu"], X)
+    laid_out = rows_on(BACKENDS["cpu"], X).by_row().X
     if form is np.asfortranarray and copied:
         assert laid_out.flags.c_contiguous and not X.flags.c_contiguous
         np.testing.assert_array_equal(laid_out, X)
@@ -113,25 +113,28 @@ def test_only_small_tables_by_column_are_copied(copied, form, monkeypatch):
 @each_stream
 def test_rows_are_only_read(n_streams, form):
     X = form(some_rows())
-    for values in (X.data, X.indices, X.indptr) if is_sparse(X) else (X,):
+    for values in (X.data, X.indices, X.indptr) if scipy.sparse.issparse(X) else (X,):
         values.flags.writeable = False
     order = orders(n_streams)
-    batch = drawn_batch(BACKENDS["cpu"], X, 4, order, np.zeros(2, np.int64))
-    run(batch.draw())
-    dense = X.toarray() if is_sparse(X) else X
-    assert_projects(batch, [rows_of(dense, order, k, slice(4)) for k in range(N_MODELS)])
+    backend = BACKENDS["cpu"]
+    batch = drawn_batch(backend, X, 4, order, np.zeros(2, np.int64))
+    backend.execute(*batch.fetch())
+    dense = X.toarray() if scipy.sparse.issparse(X) else X
+    assert_projects(batch, [seen_by(dense, order, k, slice(4)) for k in range(N_MODELS)])
 
 
 def test_drawn_sparse_rows_stay_sparse():
-    batch = drawn_batch(BACKENDS["cpu"], scipy.sparse.csr_matrix(some_rows()), 4, orders(2), np.zeros(2, np.int64))
-    run(batch.draw())
-    assert all(is_sparse(rows) and rows.shape == (4, N_FEATURES) for rows in batch.rows)
+    backend = BACKENDS["cpu"]
+    batch = drawn_batch(backend, scipy.sparse.csr_matrix(some_rows()), 4, orders(2), np.zeros(2, np.int64))
+    backend.execute(*batch.fetch())
+    assert all(scipy.sparse.issparse(rows) and rows.shape == (4, N_FEATURES) for rows in batch.matrices)
 
 
 def test_sparse_is_told_from_dense():
     X = some_rows()
-    assert is_sparse(scipy.sparse.csc_array(X)) and is_sparse(scipy.sparse.csr_matrix(X))
-    assert not is_sparse(X) and not is_sparse(X.tolist())
+    for form in (scipy.sparse.csc_array, scipy.sparse.csr_matrix):
+        assert type(rows_of(BACKENDS["cpu"], form(X))) is SparseRows
+    assert type(rows_of(BACKENDS["cpu"], X)) is DenseRows
 
 
 @given(seed=st.integers(0, 99), n_rows=st.integers(1, 9), density=st.floats(0, 1), data=st.data())
@@ -142,6 +145,7 @@ def test_sparse_rows_say_what_dense_rows_say(seed, n_rows, density, data):
     X = np.where(kept, random(n_rows, N_FEATURES, seed=seed), 0)
     size = data.draw(st.integers(1, n_rows))
     clock, order = np.array([0, data.draw(st.integers(0, n_rows - size))]), orders(1, n_rows)
-    batch = drawn_batch(BACKENDS["cpu"], scipy.sparse.csr_array(X), size, order, clock)
-    run(batch.draw())
+    backend = BACKENDS["cpu"]
+    batch = drawn_batch(backend, scipy.sparse.csr_array(X), size, order, clock)
+    backend.execute(*batch.fetch())
     assert_projects(batch, [X[order[0, clock[1] : clock[1] + size]]] * N_MODELS)

@@ -1,9 +1,11 @@
 """The benchmarks: every page has its options, and what they measure is the same work."""
 
+import runpy
+
 import numpy as np
 import pytest
 
-from benchmarks import _calls, _gpu, _steps, cpu, gpu
+from benchmarks import _calls, _gpu, _steps, cpu, gpu, trace
 from benchmarks.__main__ import PAGES, page_of
 from benchmarks._pages import markdown_table, medians, ratio
 
@@ -30,6 +32,7 @@ def test_unknown_names_are_refused(page, arguments):
         ("cpu", "--networks", "20-32-10"),
         ("gpu", "--only", "PCA"),
         ("gpu", "--device", "cpu"),
+        ("trace", "--package", "elsewhere"),
     ],
 )
 def test_a_part_of_a_page_is_not_saved(page, part, value):
@@ -130,3 +133,83 @@ def test_every_library_of_a_row_has_a_timer():
     rows = (*gpu.STEPS, *gpu.CALLS)
     assert {row.work for row in rows} == set(_gpu.WORKS)
     assert {library for row in rows for library in ("sknn", *row.peers)} == set(_gpu.TIMERS)
+
+
+# ---- the way of X ------------------------------------------------------------------------
+
+TRACED = """
+from typing import NamedTuple
+
+class Held(NamedTuple):
+    array: object
+
+class Slotted:
+    __slots__ = ("array",)
+
+class Box:
+    def __init__(self, array):
+        self.array = array
+
+    def twice(self):
+        return all_of(self.array, self.array) + all_of(self.array)
+
+def all_of(first, *others, **named):
+    return first.sum() + sum(part.sum() for part in others) + len(named)
+
+def of_holder(held):
+    return len(held)
+
+def copied(array):
+    return array.sum()
+
+def start(X):
+    of_holder(Held(X))
+    of_holder((X, X))
+    slotted = Slotted()
+    slotted.array = X
+    keyword(of=slotted)
+    copied(X.copy())
+    return Box(X[::2]).twice() + all_of(0 * X, last=X.T)
+
+def keyword(**named):
+    return None
+"""
+
+
+def test_a_trace_has_what_takes_x_or_holds_it(tmp_path):
+    (tmp_path / "traced.py").write_text(TRACED)
+    X = np.ones((4, 3))
+    module = runpy.run_path(str(tmp_path / "traced.py"))
+    with trace.Tracer(tmp_path, X) as tracer:
+        module["start"](X)
+    found = [(visit.file, visit.function, sorted(visit.takes)) for visit in tracer.visits()]
+    assert found == [
+        ("traced.py", "start", ["X"]),
+        ("traced.py", "of_holder", ["holder"]),
+        ("traced.py", "keyword", ["holder"]),
+        ("traced.py", "Box.__init__", ["X"]),
+        ("traced.py", "Box.twice", ["holder"]),
+        ("traced.py", "all_of", ["X"]),
+    ]
+    # all_of is called by start, and by twice, which start calls
+    assert trace.summary(tracer.visits(), tracer.chains, {"X"}) == (3, 0, 1, 4, 3)
+
+
+def test_figures_of_a_trace():
+    visits = [trace.Visit(file, "f", frozenset(["X"])) for file in "aabac"]
+    assert trace.summary(visits, {(1, 2): {"X"}, (1,): {"holder"}}, {"X"}) == (5, 3, 3, 1, 2)
+    assert trace.summary(visits, {}, {"holder"}) == (0, 0, 0, 0, 0)
+
+
+@pytest.mark.slow
+def test_the_page_of_a_trace_begins_with_the_public_methods(capsys):
+    trace.main([])
+    page = capsys.readouterr().out
+    firsts = [line for line in page.splitlines() if line.startswith("1. ")]
+    assert [line.split(".")[-1] for line in firsts] == [
+        "fit (X)",
+        "fit (X)",
+        "predict_proba (X)",
+        "fit (X)",
+        "transform (X)",
+    ]

@@ -85,14 +85,14 @@ def test_partial_fit():
         first.partial_fit(X[rows], y[rows], classes=NAMES)
         second.partial_fit(X[rows], y[rows], np.where(y[rows] == "bee", 2.0, 1.0), classes=NAMES)
     assert_same_model(first, second)
-    with pytest.raises(ValueError, match="class_weight must be a dict for partial_fit"):
+    with pytest.raises(ValueError, match="class_weight must be a dict or None for partial_fit, .*; got 'balanced'"):
         MLPClassifier(class_weight="balanced").partial_fit(X, y, classes=NAMES)
 
 
 BAD = {
     "name": ("even", "class_weight must be one of None, 'balanced' or a dict"),
     "negative": ({"ant": -1}, "class_weight must be .* non-negative"),
-    "unknown": ({"dog": 2}, r"class_weight must name classes of y, .*'ant'.*; got \['dog'\]"),
+    "unknown": ({"dog": 2}, r"class_weight must have classes of y as keys, .*'ant'.*; got \['dog'\]"),
     "nothing left": ({"ant": 0, "bee": 0, "cat": 0}, "must not be zero for every row"),
 }
 
@@ -105,7 +105,7 @@ def test_bad_class_weights(class_weight, message):
 
 def test_multilabel_has_no_classes_to_weigh():
     X, _ = data()
-    with pytest.raises(ValueError, match="class_weight needs single-label y"):
+    with pytest.raises(ValueError, match="class_weight must be None for multilabel y"):
         fitted(X, (X[:, :3] > 0).astype(int), class_weight="balanced")
 
 

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -15,16 +14,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from sknn import datasets
 from sknn.datasets import load_idx_folder, read_idx
+from tests.support.idx_files import IDX_TYPES, idx_bytes, write_idx_folder
 
-# NumPy's type, the code in the file, the letter of struct: from the description of the format
-IDX_TYPES = {
-    "uint8": (0x08, "B"),
-    "int8": (0x09, "b"),
-    "int16": (0x0B, "h"),
-    "int32": (0x0C, "i"),
-    "float32": (0x0D, "f"),
-    "float64": (0x0E, "d"),
-}
 EXTREMES = {
     "uint8": [0, 1, 255],
     "int8": [-128, -1, 127],
@@ -35,26 +26,6 @@ EXTREMES = {
 }
 FASHION_MNIST = os.environ.get("SKNN_FASHION_MNIST", "")
 DEBIAN_FASHION_MNIST = "/usr/share/datasets/fashion-mnist"
-
-
-def idx_bytes(values, shape, dtype="uint8"):
-    """Return the content of an IDX file, by struct alone."""
-    code, letter = IDX_TYPES[dtype]
-    values = list(values)
-    header = struct.pack(f">BBBB{len(shape)}I", 0, 0, code, len(shape), *shape)
-    return header + struct.pack(f">{len(values)}{letter}", *values)
-
-
-def write_idx_folder(folder, images, labels, prefixes=("train", "t10k"), mark="-", pack=bytes):
-    """Write images (n, height, width) and labels (n,) under MNIST's names."""
-    ending = ".gz" if pack is gzip.compress else ""
-    for prefix in prefixes:
-        content = {
-            f"images{mark}idx3": idx_bytes(images.ravel().tolist(), images.shape),
-            f"labels{mark}idx1": idx_bytes(labels.tolist(), labels.shape),
-        }
-        for name, data in content.items():
-            Path(folder, f"{prefix}-{name}-ubyte{ending}").write_bytes(pack(data))
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +91,10 @@ def test_every_cut_is_an_error_that_names_the_file(scratch_file, pack):
     [
         (b"", "not an IDX file.*got no bytes"),
         (b"\x89PNG\r\n", "not an IDX file.*got 89 50 4e 47"),
-        (b"\x00\x00\x0a\x01" + bytes(8), "a type out of 08, 09, 0b, 0c, 0d, 0e.*got 00 00 0a 01"),
-        (b"\x00\x00\x08\x03" + bytes(11), "truncated within the sizes of its 3 dimensions"),
+        (b"\x00\x00\x0a\x01" + bytes(8), r"a type code \(08, 09, 0b, 0c, 0d, 0e\).*got 00 00 0a 01"),
+        (b"\x00\x00\x08\x03" + bytes(11), "truncated header: the sizes of its 3 dimensions are incomplete"),
         (idx_bytes(range(5), (2, 3)), r"\(2, 3\) and type uint8 takes 6 .*5 follow.*truncated"),
-        (idx_bytes(range(7), (2, 3)), r"\(2, 3\) and type uint8 takes 6 .*7 follow.*belong"),
+        (idx_bytes(range(7), (2, 3)), r"\(2, 3\) and type uint8 takes 6 .*7 follow.*surplus bytes"),
         (idx_bytes([], (2**32 - 1,) * 3, "float64"), "but 0 follow.*truncated"),
         (gzip.compress(b"text", mtime=0), "not an IDX file"),
         (gzip.compress(idx_bytes([1], (1,)), mtime=0)[:-8] + bytes(8), "damaged or truncated gzip data"),
@@ -202,6 +173,7 @@ def test_the_reader_needs_numpy_alone():
     heavy = {"cupy", "numba", "pandas", "scipy", "sklearn"}
     program = f"""
 import runpy, sys
+from tests.support.idx_files import IDX_TYPES, idx_bytes, write_idx_folder
 runpy.run_path({datasets.__file__!r})
 sys.exit(str({heavy} & set(sys.modules)) if {heavy} & set(sys.modules) else 0)
 """

@@ -9,43 +9,33 @@ from sklearn.datasets import load_iris
 from sklearn.preprocessing import scale
 
 from sknn import MLPClassifier, MLPRegressor
+from sknn._backend import operations as ops
 from sknn._backend.cpu import loops
+from sknn._backend.operations import DropoutNoise
 from sknn._backend.philox import philox
-from sknn._core.stages import Noise
-from tests.helpers import BACKENDS
-from tests.test_network import assert_gradient, make_case
+from tests.support.backends import BACKENDS
+from tests.support.designs import all_pairs
+from tests.support.differences import assert_gradient
+from tests.support.networks import make_case
+from tests.support.random_bits import each_known_answer
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 each_backend = pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 X, y = load_iris(return_X_y=True)
 X = scale(X)
-# the test vectors of the authors' library, Random123 (kat_vectors)
-each_known_answer = pytest.mark.parametrize(
-    "counter, key, words",
-    [
-        ([0] * 4, [0] * 2, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
-        ([2**32 - 1] * 4, [2**32 - 1] * 2, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
-        (
-            [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
-            [0xA4093822, 0x299F31D0],
-            "d16cfe09 94fdcceb 5001e420 24126ea1",
-        ),
-    ],
-    ids=["zeros", "ones", "pi"],
-)
 RATES = np.array([[0.1, 0.5, 0.3], [0.0, 0.9, 0.2], [0.25, 0.0, 0.99]])
 
 
 def make_noise(n_models=3, step=5, epochs=7, rates=RATES):
     keys = np.random.RandomState(0).randint(2**32, size=(3, 2), dtype=np.uint32)
-    return Noise(rates[:n_models], keys[:n_models], np.array([step, 0, epochs]))
+    return DropoutNoise(rates[:n_models], keys[:n_models], np.array([step, 0, epochs]))
 
 
 def dropped(backend, x, noise, stream):
     shape = len(noise.keys), *x.shape[1:]
     keep, out = np.empty(shape, bool), np.full(shape, np.nan, x.dtype)
-    backend.dropout(x, noise, stream, keep, out)
+    backend.execute(ops.Dropout(x, noise, stream, keep, out))
     return keep, out
 
 
@@ -103,10 +93,12 @@ def test_shares_and_expectation(rate, backend):
     assert abs((out.sum() / x.sum()) - 1) <= 6 * spread / (1 - rate)
 
 
-@each_dtype
-@pytest.mark.parametrize("n_models", [1, 3])
-@pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("shape", [(1, 1), (2, 1), (1, 5), (7, 13), (8, 16)])
+@all_pairs(
+    each_dtype,
+    pytest.mark.parametrize("n_models", [1, 3]),
+    pytest.mark.parametrize("shared", [True, False]),
+    pytest.mark.parametrize("shape", [(1, 1), (2, 1), (1, 5), (7, 13), (8, 16)]),
+)
 def test_fused_kernels_are_their_definitions(shape, shared, n_models, dtype):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((1 if shared else n_models, *shape)).astype(dtype)
@@ -116,7 +108,7 @@ def test_fused_kernels_are_their_definitions(shape, shared, n_models, dtype):
         for backend in BACKENDS.values():
             noise, gradient = make_noise(n_models), d.copy()
             keep, out = dropped(backend, x, noise, stream)
-            backend.dropout_backward(gradient, noise, stream, keep)
+            backend.execute(ops.DropoutBackward(gradient, noise, stream, keep))
             assert out.dtype == dtype
             found.append((keep, out, gradient))
         for kept, *numbers in found[1:]:
@@ -134,9 +126,11 @@ def test_nan_goes_through(backend):
 # ---- networks ---------------------------------------------------------------------------
 
 
-@each_backend
-@pytest.mark.parametrize("activation", ["tanh", "relu", "gelu"])
-@pytest.mark.parametrize("dropped", [(1, 2), (2,)], ids=str)
+@all_pairs(
+    each_backend,
+    pytest.mark.parametrize("activation", ["tanh", "relu", "gelu"]),
+    pytest.mark.parametrize("dropped", [(1, 2), (2,)], ids=str),
+)
 def test_gradient_with_the_mask_held(dropped, activation, backend):
     objective, theta = make_case(backend, (6, 4), activation, "softmax_log_loss", 3)
     plain = objective(theta)[0]

@@ -4,6 +4,7 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sknn import MLPClassifier, MLPRegressor
+from tests.support.designs import shared_out, slow_where
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
@@ -22,7 +23,10 @@ def expected_failures(estimator):
     return {}
 
 
-@parametrize_with_checks([MLPClassifier(), MLPRegressor()])
+@slow_where(
+    parametrize_with_checks([MLPClassifier(), MLPRegressor()]),
+    lambda estimator, check: "sparse" in check.func.__name__,
+)
 def test_at_the_defaults(estimator, check):
     check(estimator)
 
@@ -37,8 +41,12 @@ def other_configurations(estimator):
 
 
 @pytest.mark.slow
-@parametrize_with_checks(
-    other_configurations(MLPClassifier) + other_configurations(MLPRegressor), expected_failed_checks=expected_failures
+@shared_out(
+    parametrize_with_checks(
+        other_configurations(MLPClassifier) + other_configurations(MLPRegressor),
+        expected_failed_checks=expected_failures,
+    ),
+    every=4,
 )
 def test_in_other_configurations(estimator, check):
     check(estimator)

@@ -1,4 +1,4 @@
-"""The examples, the demo and the README's code run as they stand."""
+"""The examples, the demo, and the code of the README and of the guide run as they stand."""
 
 import gzip
 import re
@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.test_datasets import write_idx_folder
+from tests.support.idx_files import write_idx_folder
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "examples" / "demo.py"
 EXAMPLES = sorted(set(DEMO.parent.glob("*.py")) - {DEMO})
-PYTHON_BLOCKS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+GUIDE = ROOT / "docs" / "guide.md"
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
+PYTHON_BLOCKS = BLOCK.findall((ROOT / "README.md").read_text())
 
 
 @pytest.fixture
@@ -126,7 +128,6 @@ def test_the_readme_has_code():
     assert PYTHON_BLOCKS
 
 
-@pytest.mark.slow
 def run_readme():
     """Run the README's blocks of code, each by itself, and return the names that each leaves behind."""
     spaces = [{"__name__": "__main__"} for _ in PYTHON_BLOCKS]
@@ -135,6 +136,7 @@ def run_readme():
     return spaces
 
 
+@pytest.mark.slow
 def test_the_code_of_the_readme_does_what_it_says(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     network, preprocessing = run_readme()
@@ -142,3 +144,33 @@ def test_the_code_of_the_readme_does_what_it_says(monkeypatch, tmp_path):
     rows, pca = preprocessing["rows"], preprocessing["pca"]
     whole = preprocessing["PCA"](20, whiten=True, eps=1e-5).fit(rows)
     np.testing.assert_allclose(pca.explained_variance_, whole.explained_variance_, rtol=1e-9)
+
+
+# ---- the guide --------------------------------------------------------------------------
+
+
+def anchor(heading):
+    """Return the anchor of a heading, as Markdown pages are shown."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def test_the_guide_lists_its_questions():
+    text = GUIDE.read_text()
+    headings, links = re.findall(r"^## (.+)$", text, re.M), re.findall(r"^- \[(.+)\]\(#(.+)\)$", text, re.M)
+    assert links == [(heading, anchor(heading)) for heading in headings]
+
+
+def guide_blocks():
+    """Return a parameter for each block of code, named after the question that it answers."""
+    sections = re.split(r"^## ", GUIDE.read_text(), flags=re.M)[1:]
+    blocks = [(section.partition("\n")[0], code) for section in sections for code in BLOCK.findall(section)]
+    return [pytest.param(code, id=anchor(heading)) for heading, code in blocks]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("code", guide_blocks())
+def test_the_code_of_the_guide_runs(code, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "guide.md", "exec"), {"__name__": "__main__"})
+    assert "nan" not in capsys.readouterr().out.lower()

@@ -18,7 +18,7 @@ SPREADS = {
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_signals_through_ten_layers(name, seed):
     activation, initializer = CASES[name]
     outputs = signals(ACTIVATIONS[activation], initializer, seed)

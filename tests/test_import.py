@@ -78,4 +78,4 @@ def test_without_numba_the_models_are_the_same():
 def test_show_versions_tells_of_the_lack_of_numba():
     code = "import sys\nsys.modules['numba'] = None\nimport sknn\nsknn.show_versions()"
     last_line = output_of(code).decode().splitlines()[-1]
-    assert last_line == "kernels on NumPy: reference only, slower; install numba for the fused ones"
+    assert last_line == "kernels on NumPy: unfused reference kernels, slower; install numba for fused kernels"

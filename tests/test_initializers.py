@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn.neural_network import MLPRegressor
 
 from sknn import MLPClassifier, initializers
-from sknn._core.network import pack
+from sknn._core.layout import pack
 from sknn.activations import ACTIVATIONS, LeakyReLU, ReLU, Tanh
 from sknn.initializers import (
     INITIALIZERS,
@@ -21,7 +21,8 @@ from sknn.initializers import (
     Uniform,
     VarianceScaling,
 )
-from tests.helpers import all_subclasses, make_network
+from tests.support.classes import all_subclasses
+from tests.support.networks import make_network
 
 
 def by_hand(seed, widths, factor=6.0):

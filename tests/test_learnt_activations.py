@@ -11,9 +11,12 @@ from sklearn.preprocessing import scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sknn import MLPClassifier, MLPRegressor
+from sknn._backend import operations as ops
 from sknn.activations import Maxout, PReLU
 from sknn.normalization import BatchNorm
-from tests.helpers import BACKENDS, make_network
+from tests.support.backends import BACKENDS
+from tests.support.designs import shared_out
+from tests.support.networks import make_network
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 each_backend = pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
@@ -84,7 +87,7 @@ def test_only_layers_with_slopes_have_them():
 def maxed(backend, z, pieces):
     shape = *z.shape[:-1], z.shape[-1] // pieces
     choice, out = np.empty(shape, np.intp), np.empty(shape, z.dtype)
-    backend.maxout(z, choice, out)
+    backend.execute(ops.Maxout(z, choice, out))
     return choice, out
 
 
@@ -95,7 +98,7 @@ def test_the_first_of_the_greatest(backend):
     np.testing.assert_array_equal(out, [[[3, 2, 5], [0, -1, np.nan]]])
     np.testing.assert_array_equal(choice, [[[1, 0, 0], [0, 0, 0]]])
     dz = np.empty_like(z)
-    backend.maxout_backward(np.array([[[1.0, 2, 3], [4, 5, 6]]]), choice, dz)
+    backend.execute(ops.MaxoutBackward(np.array([[[1.0, 2, 3], [4, 5, 6]]]), choice, dz))
     np.testing.assert_array_equal(dz, [[[0, 1, 2, 0, 3, 0], [4, 0, 5, 0, 6, 0]]])
 
 
@@ -110,7 +113,7 @@ def test_fused_kernels_are_their_definitions(pieces, n_models, dtype):
     for backend in BACKENDS.values():
         choice, out = maxed(backend, z, pieces)
         dz = np.empty_like(z)
-        backend.maxout_backward(dy.astype(dtype), choice, dz)
+        backend.execute(ops.MaxoutBackward(dy.astype(dtype), choice, dz))
         found.append((choice, out, dz))
     for each in zip(*found, strict=True):
         for other in each[1:]:
@@ -179,8 +182,11 @@ def test_shapes_of_a_layer():
 @pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.SkipTestWarning", "ignore::sklearn.exceptions.DataConversionWarning"
 )
-@parametrize_with_checks(
-    [estimator(activation=activation) for estimator in (MLPClassifier, MLPRegressor) for activation in KINDS.values()]
+@shared_out(
+    parametrize_with_checks(
+        [estimator(activation=kind) for estimator in (MLPClassifier, MLPRegressor) for kind in KINDS.values()]
+    ),
+    every=4,
 )
 def test_estimator(estimator, check):
     check(estimator)

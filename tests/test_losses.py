@@ -18,8 +18,12 @@ from sklearn.metrics import (
 
 from sknn import MLPRegressor
 from sknn import losses as module
+from sknn._backend import operations as ops
 from sknn.losses import REGRESSION_LOSSES, BinaryLogLoss, Huber, Quantile, SigmoidSquaredError, SoftmaxLogLoss
-from tests.helpers import BACKENDS, LOSSES, losses_without_test, random_targets, slope
+from tests.support.backends import BACKENDS
+from tests.support.designs import all_pairs
+from tests.support.differences import slope
+from tests.support.losses import LOSSES, losses_without_test, random_targets
 
 each_loss = pytest.mark.parametrize("name", LOSSES)
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -118,16 +122,14 @@ EXTREME = {
 }
 
 
-@each_backend
-@each_dtype
-@pytest.mark.parametrize("case", EXTREME)
+@all_pairs(each_backend, each_dtype, pytest.mark.parametrize("case", EXTREME))
 def test_extreme_outputs(case, dtype, backend):
     name, z, y, value, gradient = EXTREME[case]
     z = np.array([[z]], dtype)
     y = np.array([[y]], np.int64 if name == "softmax_log_loss" else dtype)
     dz, losses, one = np.full_like(z, np.nan), np.zeros((1, 1)), np.ones((1, 1), dtype)
     with np.errstate(over="ignore" if np.isinf(value) else "raise", invalid="raise", divide="raise"):
-        backend.loss_gradient(LOSSES[name], z, y, one, one, np.zeros(2, np.int64), dz, losses)
+        backend.execute(ops.LossGradient(LOSSES[name], z, y, one, one, np.zeros(2, np.int64), dz, losses))
     tolerance = 1e3 * np.finfo(dtype).eps  # the value is a difference of numbers of about 1000
     np.testing.assert_allclose(losses[0, 0], value, rtol=1e-6 if dtype == np.float32 else 1e-15, atol=tolerance)
     np.testing.assert_allclose(dz[0, 0], gradient, rtol=1e-6 if dtype == np.float32 else 1e-15)
@@ -184,7 +186,7 @@ def test_the_best_raw_output_has_no_loss_and_no_slope(name):
 def batch_loss(backend, name, z, y, weight):
     """Return the mean loss of a batch for each model, and its gradient, as a training step has them."""
     dz, losses, scale = np.empty_like(z), np.zeros((1, len(z))), np.full((1, len(z)), 1 / weight.sum())
-    backend.loss_gradient(LOSSES[name], z, y, weight[None], scale, np.zeros(2, np.int64), dz, losses)
+    backend.execute(ops.LossGradient(LOSSES[name], z, y, weight[None], scale, np.zeros(2, np.int64), dz, losses))
     return losses[0], dz
 
 
@@ -307,10 +309,12 @@ def test_fields(loss):
     np.testing.assert_allclose((dz * direction).sum(axis=-1), numeric, rtol=1e-6, atol=1e-8)
 
 
-@each_backend
-@each_dtype
-@pytest.mark.parametrize("smoothing", [0.1, 0.7])
-@pytest.mark.parametrize("name", ["softmax_log_loss", "binary_log_loss"])
+@all_pairs(
+    each_backend,
+    each_dtype,
+    pytest.mark.parametrize("smoothing", [0.1, 0.7]),
+    pytest.mark.parametrize("name", ["softmax_log_loss", "binary_log_loss"]),
+)
 def test_label_smoothing_is_a_mixture_of_targets(name, smoothing, dtype, backend):
     z, y = random_case(name)
     z = z.astype(dtype)
@@ -318,7 +322,7 @@ def test_label_smoothing_is_a_mixture_of_targets(name, smoothing, dtype, backend
     one, clock = np.ones((1, SHAPE[1]), dtype), np.zeros(2, np.int64)
     dz, losses, scale = np.empty_like(z), np.zeros((1, 3)), np.ones((1, 3), dtype)
     smoothed = type(LOSSES[name])(label_smoothing=smoothing)
-    backend.loss_gradient(smoothed, z, y, one, scale, clock, dz, losses)
+    backend.execute(ops.LossGradient(smoothed, z, y, one, scale, clock, dz, losses))
     if name == "softmax_log_loss":
         targets = [np.full_like(y, k) for k in range(4)]
         shares = [smoothing / 4] * 4

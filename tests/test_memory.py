@@ -9,19 +9,26 @@ from sklearn.base import clone
 
 from sknn import MLPClassifier, MLPRegressor
 from sknn._backend import get_backend
+from sknn._backend import operations as ops
 from sknn._backend.cuda import backend as cuda
-from sknn._core import streaming
-from sknn._core.batches import drawn_batch
-from sknn._core.network import run
+from sknn._common import rows as rows_module
+from sknn._common.rows import StreamedRows
 from sknn._core.trainer import Trainer
 from sknn.normalization import BatchNorm
-from sknn.preprocessing import PCA, ZCA, InstanceNormalizer, MinMaxScaler, StandardScaler, ZeroCenterer
+from sknn.preprocessing import (
+    PCA,
+    ZCA,
+    InstanceNormalizer,
+    MinMaxScaler,
+    StandardScaler,
+    ZeroCenterer,
+    _decomposition,
+    _mapping,
+)
 from sknn.preprocessing import _covariance as _scatter
-from sknn.preprocessing import _decomposition as _axes
-from sknn.preprocessing import _rows as _door
-from tests import standin
-from tests.helpers import set_chunk_elements
-from tests.test_backend_parity import assert_equal, fitted_values, outputs
+from tests.support import cupy_standin
+from tests.support.backends import set_chunk_elements
+from tests.support.parity import assert_equal, fitted_values, outputs
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 rng = np.random.RandomState(0)
@@ -30,18 +37,12 @@ y = (X[:, 0] + 0.3 * rng.standard_normal(203) > 0).astype(int)
 
 
 @pytest.fixture
-def cupy():
-    with standin.installed() as module:
-        yield module
-
-
-@pytest.fixture
 def no_room(cupy, monkeypatch):
     """A device that has room for what training needs, but not for X, of which 60 rows are brought at once."""
     monkeypatch.setattr(cuda, "LITTLE", 0)
-    standin.memory.free = X[:100].nbytes
-    standin.memory.largest = X[:202].nbytes
-    monkeypatch.setattr(streaming, "STREAMED", X[:60].nbytes)
+    cupy_standin.memory.free = X[:100].nbytes
+    cupy_standin.memory.largest = X[:202].nbytes
+    monkeypatch.setattr(rows_module, "STREAMED_BYTES", X[:60].nbytes)
     set_chunk_elements(monkeypatch, 6 * 50)
 
 
@@ -67,7 +68,7 @@ def assert_streamed_as_held(parameters):
     common = {"hidden_layer_sizes": (6,), "max_iter": 3, "random_state": 0, **parameters}
     streamed = MLPClassifier(backend="cupy", **common).fit(X, y)
     assert not get_backend("cupy").has_room(X.nbytes)
-    standin.memory.__init__()
+    cupy_standin.memory.__init__()
     held = MLPClassifier(backend="cupy", **common).fit(X, y)
     ours, theirs = fitted_values(streamed), fitted_values(held)
     for name in theirs:
@@ -84,8 +85,8 @@ def test_rows_that_are_stored_by_column_are_not_copied(no_room):
     model = MLPClassifier((6,), max_iter=2, random_state=0, batch_size=16, backend="cupy")
     expected = model.fit(X, y).coefs_
     assert_equal(model.fit(np.asfortranarray(X), y).coefs_, expected, 0, "coefs_")
-    standin.memory.largest, rows = 2**40, np.zeros((1000, 20_000)).T
-    source = streaming.StreamedRows(get_backend("cupy"), rows, 1, np.array([100] * 200))
+    cupy_standin.memory.largest, rows = 2**40, np.zeros((1000, 20_000)).T
+    source = StreamedRows(get_backend("cupy"), rows).feed(np.zeros((1, 1)), np.array([100] * 200))
     source.follow(np.arange(20_000)[None])
     tracemalloc.start()
     source._gather(3, np.empty((1, 100, 1000)))
@@ -96,7 +97,7 @@ def test_rows_that_are_stored_by_column_are_not_copied(no_room):
 
 @pytest.mark.parametrize("parameters", [{"batch_size": 203}, {"batch_size": 16, "init": "lsuv"}], ids=str)
 def test_as_many_rows_as_a_step_needs_may_be_all(no_room, parameters):
-    standin.memory.largest = 2**40
+    cupy_standin.memory.largest = 2**40
     assert_streamed_as_held(parameters)
 
 
@@ -118,9 +119,9 @@ def test_predictions_of_rows_that_do_not_fit(no_room, monkeypatch):
 
 
 def test_predictions_may_take_as_much_as_rows(no_room):
-    targets, standin.memory.largest = np.tile(X, 3), 2**40
+    targets, cupy_standin.memory.largest = np.tile(X, 3), 2**40
     model = MLPRegressor(hidden_layer_sizes=(6,), batch_size=20, max_iter=2, backend="cupy").fit(X, targets)
-    standin.memory.largest = targets[:60].nbytes
+    cupy_standin.memory.largest = targets[:60].nbytes
     said = model.predict(X)
     assert type(said) is np.ndarray and said.shape == targets.shape
     np.testing.assert_allclose(said, model.set_params(backend="numpy").predict(X), rtol=1e-9)
@@ -138,16 +139,17 @@ def test_rows_of_several_models_that_do_not_fit(no_room):
     """Models with batches of their own draw from one table."""
     backend, lengths = get_backend("cupy"), np.array([10] * 5 + [3])
     order = np.stack([np.random.RandomState(s).permutation(203)[:53] for s in range(3)])
-    source = streaming.StreamedRows(backend, X, 3, lengths)
+    rows = StreamedRows(backend, X)
+    source = rows.feed(np.zeros((3, 53)), lengths)
     clock = backend.xp.zeros(3, np.int64)
     source.follow(order)
     seen = []
     for number in source:
         for n_rows in source.pieces[number].tolist():
-            batch = drawn_batch(backend, source.table, n_rows, source.order, clock)
-            run(batch.draw())
+            batch = rows.drawn_batch(source, n_rows, clock)
+            backend.execute(*batch.fetch())
             seen.append(batch.x.get())
-            backend.advance(clock, n_rows)
+            backend.execute(ops.Advance(clock, n_rows))
     assert len(source.pieces) == 3
     np.testing.assert_array_equal(np.concatenate(seen, axis=1), X[order])
 
@@ -155,18 +157,18 @@ def test_rows_of_several_models_that_do_not_fit(no_room):
 @pytest.mark.parametrize("what", ["wait_event", "synchronize"])
 def test_what_is_not_waited_for_would_be_seen(no_room, what, monkeypatch):
     """The stand-in copies as late as can be."""
-    kind = standin.CurrentStream if what == "wait_event" else standin.Event
+    kind = cupy_standin.CurrentStream if what == "wait_event" else cupy_standin.Event
     common = {"hidden_layer_sizes": (6,), "max_iter": 1, "random_state": 0, "batch_size": 16, "backend": "cupy"}
     right = MLPClassifier(**common).fit(X, y).coefs_[0]
     monkeypatch.setattr(kind, what, lambda *_: None)
-    monkeypatch.setattr(streaming.np, "empty", np.zeros)
+    monkeypatch.setattr(rows_module.np, "empty", np.zeros)
     wrong = MLPClassifier(**common).fit(X, y).coefs_[0]
     assert not np.allclose(right, wrong)
 
 
 def test_rows_on_the_device_stay_there(cupy):
     rows, rings = cupy.asarray(X), []
-    standin.memory.free = 100
+    cupy_standin.memory.free = 100
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cuda.Backend, "ring", lambda *args: rings.append(args))
         MLPClassifier((6,), max_iter=1, batch_size=50, random_state=0).fit(rows, y)
@@ -185,14 +187,14 @@ OF_IMAGES = [InstanceNormalizer(), ZeroCenterer(per="channel"), StandardScaler(p
 
 @pytest.fixture
 def little_room(no_room, monkeypatch):
-    standin.memory.free = TABLE[:50].nbytes
-    standin.memory.largest = TABLE[:90].nbytes
-    monkeypatch.setattr(_door, "MOVED_ELEMENTS", TABLE[:40].size)
+    cupy_standin.memory.free = TABLE[:50].nbytes
+    cupy_standin.memory.largest = TABLE[:90].nbytes
+    monkeypatch.setattr(rows_module, "MOVED_ELEMENTS", TABLE[:40].size)
     for elements in ("block_elements", "product_elements"):
         monkeypatch.setattr(cuda.Backend, elements, TABLE[:40].size)
     monkeypatch.setattr(_scatter, "BLOCK_ROWS", 8)
-    monkeypatch.setattr(_door, "PRODUCT_ELEMENTS", 1)
-    monkeypatch.setattr(_axes, "LOOKED_ELEMENTS", 1)
+    monkeypatch.setattr(_mapping, "PRODUCT_ELEMENTS", 1)
+    monkeypatch.setattr(_decomposition, "EXAMINED_ELEMENTS", 1)
 
 
 def assert_alike(transformer, rows):
@@ -224,7 +226,7 @@ def test_images_that_do_not_fit(little_room, transformer):
 def test_what_is_made_of_rows_may_not_fit_where_they_do(little_room, transformer):
     """Of bytes it takes eight times as much."""
     rows = (TABLE - TABLE.min()).astype(np.uint8)
-    standin.memory.free, standin.memory.largest = 2 * rows.nbytes, 4 * rows.nbytes
+    cupy_standin.memory.free, cupy_standin.memory.largest = 2 * rows.nbytes, 4 * rows.nbytes
     assert_alike(transformer, rows)
 
 
@@ -250,9 +252,9 @@ def test_a_transformer_that_lacks_memory_stays_as_it_was(little_room):
     with pytest.raises(MemoryError, match="ran out of memory on the GPU"):
         transformer.fit(TABLE)
     assert not hasattr(transformer, "components_")
-    standin.memory.__init__()
+    cupy_standin.memory.__init__()
     assert transformer.fit(TABLE).transform(TABLE).shape == (203, 3)
-    standin.memory.largest = 1000
+    cupy_standin.memory.largest = 1000
     with pytest.raises(MemoryError, match="ran out of memory on the GPU"):
         transformer.transform(TABLE)
 
@@ -266,13 +268,13 @@ def fresh(**parameters):
 
 def test_a_lack_is_explained_and_leaves_no_trace(cupy):
     model = fresh(solver="lbfgs")
-    standin.memory.free, standin.memory.largest = 2**20, X[:150].nbytes
+    cupy_standin.memory.free, cupy_standin.memory.largest = 2**20, X[:150].nbytes
     with pytest.raises(
         MemoryError, match="ran out of memory on the GPU, of which 1 MiB are free now: Out of memory all"
     ):
         model.fit(X, y)
     assert vars(model).keys() == vars(fresh(solver="lbfgs")).keys()
-    standin.memory.__init__()
+    cupy_standin.memory.__init__()
     assert model.fit(X, y).score(X, y) > 0.5
 
 
@@ -280,14 +282,14 @@ def test_a_lack_leaves_a_fitted_model_as_it_was(cupy):
     model = fresh(warm_start=True).fit(X, y)
     before, coefs = dict(vars(model)), model.coefs_[0].copy()
     said = model.predict_proba(X)
-    standin.memory.largest = 100
+    cupy_standin.memory.largest = 100
     for lacking in (model.fit, model.partial_fit):
         with pytest.raises(MemoryError, match="batch_size"):
             lacking(X, y)
     with pytest.raises(MemoryError):
         model.predict(X)
     assert vars(model) == before
-    standin.memory.__init__()
+    cupy_standin.memory.__init__()
     np.testing.assert_array_equal(model.coefs_[0], coefs)
     np.testing.assert_array_equal(model.predict_proba(X), said)
     assert model.fit(X, y).n_iter_ == 2
@@ -298,7 +300,7 @@ def test_a_lack_later_on_keeps_what_was_trained(cupy):
 
     def lacking(self):
         if len(done) == 2:
-            raise standin.OutOfMemoryError("Out of memory allocating 5 bytes.")
+            raise cupy_standin.OutOfMemoryError("Out of memory allocating 5 bytes.")
         done.append(epoch(self))
 
     with pytest.MonkeyPatch.context() as patch:
@@ -381,10 +383,12 @@ class Event:
 def test_no_buffer_is_overwritten_while_it_is_read(cupy, monkeypatch, n_buffers, n_pieces):
     """Each copy waits for the last use of its buffer, each use for the copy, the host for copies from its memory."""
     log = Log()
-    monkeypatch.setattr(standin.cupy.cuda, "get_current_stream", lambda: log.stream("compute"))
-    monkeypatch.setattr(standin.cupy.cuda, "Stream", lambda **options: log.stream("copy"))
-    monkeypatch.setattr(standin.cupy.cuda, "Event", log.event)
-    monkeypatch.setattr(standin.ndarray, "set", lambda array, values, stream: log.lines.append((stream.name, "copy")))
+    monkeypatch.setattr(cupy_standin.cupy.cuda, "get_current_stream", lambda: log.stream("compute"))
+    monkeypatch.setattr(cupy_standin.cupy.cuda, "Stream", lambda **options: log.stream("copy"))
+    monkeypatch.setattr(cupy_standin.cupy.cuda, "Event", log.event)
+    monkeypatch.setattr(
+        cupy_standin.ndarray, "set", lambda array, values, stream: log.lines.append((stream.name, "copy"))
+    )
     ring = get_backend("cupy").ring((n_buffers, 3, 2), np.float64)
     used, copied = ring._used, ring._copied
     assert log.lines == [("compute", "record", event) for event in used]

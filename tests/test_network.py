@@ -9,27 +9,27 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sknn._core import inference
-from sknn._core.inference import ChunkedPass
-from sknn._core.network import pack
+from sknn._core import passes
+from sknn._core.layout import pack
+from sknn._core.passes import ChunkedPass, Model
 from sknn.activations import ACTIVATIONS, Maxout
-from tests.helpers import (
-    BACKENDS,
-    LOSSES,
-    Pass,
-    make_network,
-    plain_layers,
-    random_targets,
-    set_chunk_elements,
-    slope,
-)
+from tests.support.backends import BACKENDS, rows_on, set_chunk_elements
+from tests.support.designs import all_pairs, in_turns
+from tests.support.differences import assert_gradient, slope
+from tests.support.losses import LOSSES
+from tests.support.networks import N_FEATURES, N_OUTPUTS, N_ROWS, make_case, make_network, plain_layers
 
-N_ROWS, N_FEATURES, N_OUTPUTS = 7, 5, 3
 HIDDEN = [(), (4,), (6, 4)]
 each_backend = pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
 each_stack = pytest.mark.parametrize("n_models", [1, 3])
 each_form = pytest.mark.parametrize("form", [np.asarray, scipy.sparse.csr_array], ids=["dense", "sparse"])
 each_loss = pytest.mark.parametrize("loss", LOSSES)
+each_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
+# half of them, in which each activation is before and behind others
+each_two_activations = pytest.mark.parametrize(
+    "activations", list(itertools.permutations(ACTIVATIONS, 2))[::2], ids="-".join
+)
+each_hidden = pytest.mark.parametrize("hidden", HIDDEN, ids=str)
 widths_lists = st.lists(st.integers(1, 6), min_size=2, max_size=5)
 
 
@@ -90,64 +90,21 @@ def test_pack_is_the_inverse_of_the_views(widths):
 # ---- passes -----------------------------------------------------------------------------
 
 
-def distance_to_kinks(network, theta, X):
-    """Return the least distance of an activation's input from where its derivative jumps."""
-    distances = [np.inf]
-    for row in theta:
-        for activation, z in zip(network.activations, plain_layers(network, row, X), strict=False):
-            if activation.kernel in ("relu", "leaky_relu", "prelu", "selu"):
-                distances.append(np.abs(z).min())
-            elif activation.kernel == "maxout":
-                distances.append(np.abs(z[:, ::2] - z[:, 1::2]).min())
-    return min(distances)
-
-
-def make_case(backend, hidden, activation, loss, n_models, form=np.asarray):
-    """Return a pass over a stack and its parameters, all inputs of ReLUs well away from the kink."""
-    network = make_network((N_FEATURES, *hidden, N_OUTPUTS), activation, loss)
-    for seed in itertools.count():
-        rng = np.random.default_rng(seed)
-        X = rng.standard_normal((N_ROWS, N_FEATURES))
-        X[np.abs(X) < 0.3] = 0
-        theta = rng.normal(scale=0.5, size=(n_models, network.layout.size))
-        if distance_to_kinks(network, theta, X) > 5e-3:
-            break
-    y = random_targets(network.loss, rng, (N_ROWS, N_OUTPUTS))
-    weight = rng.uniform(0, 2, N_ROWS) * (np.arange(N_ROWS) != 2)
-    alpha = np.linspace(0.5, 2, n_models)
-    return Pass(backend, network, form(X), y, weight, alpha), theta
-
-
-def assert_gradient(objective, theta):
-    """The gradient along a random direction is the objective's slope, for every model of a stack."""
-    direction = np.random.default_rng(9).standard_normal(theta.shape)
-    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    numeric = slope(lambda theta: objective(theta)[0], theta, direction, step=1e-4)
-    _, gradient = objective(theta)
-    np.testing.assert_allclose((gradient * direction).sum(axis=1), numeric, rtol=1e-7, atol=1e-9)
-
-
 @each_loss
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@each_activation
 def test_gradient_by_differences_on_the_cpu(activation, loss):
     objective, theta = make_case(BACKENDS["cpu"], (6, 4), activation, loss, 2)
     assert_gradient(objective, theta)
 
 
 @pytest.mark.slow
-@each_backend
-@each_stack
-@each_form
-@each_loss
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("hidden", HIDDEN, ids=str)
+@all_pairs(each_backend, each_stack, each_form, each_loss, each_activation, each_hidden)
 def test_gradient_by_differences(hidden, activation, loss, form, n_models, backend):
     objective, theta = make_case(backend, hidden, activation, loss, n_models, form)
     assert_gradient(objective, theta)
 
 
-@each_backend
-@pytest.mark.parametrize("activations", list(itertools.permutations(ACTIVATIONS, 2)), ids="-".join)
+@in_turns(each_two_activations, each_backend)
 def test_gradient_with_another_activation_in_each_layer(activations, backend):
     objective, theta = make_case(backend, (6, 4), activations, "softmax_log_loss", 2)
     assert_gradient(objective, theta)
@@ -164,7 +121,7 @@ def test_each_parameter_has_its_own_gradient(parameter, backend):
 
 
 @each_backend
-@pytest.mark.parametrize("hidden", HIDDEN, ids=str)
+@each_hidden
 def test_the_penalty_has_weights_and_no_biases(hidden, backend):
     objective, theta = make_case(backend, hidden, "tanh", "squared_error", 2)
     value, gradient = objective(theta)
@@ -183,11 +140,7 @@ def test_the_penalty_has_weights_and_no_biases(hidden, backend):
 
 
 @pytest.mark.slow
-@each_backend
-@each_form
-@each_loss
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("hidden", HIDDEN, ids=str)
+@all_pairs(each_backend, each_form, each_loss, each_activation, each_hidden)
 def test_a_stack_passes_as_each_model_alone(hidden, activation, loss, form, backend):
     """To rounding: products and sums of one model and of several may be added up in another order."""
     objective, theta = make_case(backend, hidden, activation, loss, 3, form)
@@ -251,15 +204,17 @@ def set_chunk(monkeypatch, rows):
 
 def outputs_of(backend, network, theta, X, rows=None):
     statistics = network.initial_statistics(len(theta), theta.dtype)
-    views = network.layout.views(theta), network.statistics_layout.views(statistics)
-    return ChunkedPass(backend, network, *views, X, rows).outputs()
+    model = Model.of_flat(backend, network, theta, statistics)
+    return ChunkedPass(model, rows_on(backend, X), rows).outputs()
 
 
-@each_backend
-@each_form
-@each_stack
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("activation", [*ACTIVATIONS, ("relu", "tanh")], ids=str)
+@all_pairs(
+    each_backend,
+    each_form,
+    each_stack,
+    pytest.mark.parametrize("dtype", [np.float32, np.float64]),
+    pytest.mark.parametrize("activation", [*ACTIVATIONS, ("relu", "tanh")], ids=str),
+)
 def test_raw_outputs_are_those_of_the_plain_formula(activation, dtype, n_models, form, backend):
     network, theta, X = outputs_case(activation, n_models, dtype)
     outputs = outputs_of(backend, network, theta, form(X))
@@ -269,10 +224,12 @@ def test_raw_outputs_are_those_of_the_plain_formula(activation, dtype, n_models,
     np.testing.assert_allclose(outputs, expected, rtol=tolerance, atol=tolerance)
 
 
-@each_backend
-@each_form
-@pytest.mark.parametrize("n_streams", [None, 1, 3])
-@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 100])
+@all_pairs(
+    each_backend,
+    each_form,
+    pytest.mark.parametrize("n_streams", [None, 1, 3]),
+    pytest.mark.parametrize("chunk", [1, 2, 3, 7, 100]),
+)
 def test_chunks_are_joined(chunk, n_streams, form, backend, monkeypatch):
     network, theta, X = outputs_case()
     rows = None if n_streams is None else np.random.default_rng(1).integers(N_ROWS, size=(n_streams, 7))
@@ -283,19 +240,22 @@ def test_chunks_are_joined(chunk, n_streams, form, backend, monkeypatch):
     np.testing.assert_allclose(outputs, expected, rtol=1e-12, atol=1e-13)
 
 
-@each_backend
-@each_form
-@pytest.mark.parametrize("rows", [None, np.array([[5, 0, 5, 2, 1]])], ids=["all", "chosen"])
-@pytest.mark.parametrize("chunk", [2, 100])
+@all_pairs(
+    each_backend,
+    each_form,
+    pytest.mark.parametrize("rows", [None, np.array([[5, 0, 5, 2, 1]])], ids=["all", "chosen"]),
+    pytest.mark.parametrize("chunk", [2, 100]),
+)
 def test_outputs_follow_the_parameters(chunk, rows, form, backend, monkeypatch):
     """A pass is made once and asked again after each epoch."""
     network, theta, X = outputs_case(n_models=1)
     set_chunk(monkeypatch, chunk)
-    passage = ChunkedPass(backend, network, network.layout.views(theta), [{}] * 3, form(X), rows)
-    passage.outputs()
+    model = Model(backend, network, network.layout.views(theta), [{}] * 3)
+    chunked = ChunkedPass(model, rows_on(backend, form(X)), rows)
+    chunked.outputs()
     theta *= 2
     expected = plain_layers(network, theta[0], X if rows is None else X[rows[0]])[-1]
-    np.testing.assert_allclose(passage.outputs()[0], expected, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(chunked.outputs()[0], expected, rtol=1e-12, atol=1e-13)
 
 
 def test_a_layer_wider_than_a_chunk_goes_row_by_row(monkeypatch):
@@ -303,6 +263,11 @@ def test_a_layer_wider_than_a_chunk_goes_row_by_row(monkeypatch):
     network, theta, X = outputs_case(n_models=1)
     outputs = outputs_of(BACKENDS["cpu"], network, theta, X)
     np.testing.assert_allclose(outputs[0], plain_layers(network, theta[0], X)[-1], rtol=1e-12, atol=1e-13)
+
+
+def most_rows(network, X, gathers=False):
+    backend = BACKENDS["cpu"]
+    return passes.most_rows(Model(backend, network, [], []), rows_on(backend, X), gathers)
 
 
 @pytest.mark.parametrize(
@@ -317,14 +282,14 @@ def test_a_layer_wider_than_a_chunk_goes_row_by_row(monkeypatch):
 )
 def test_chunks_are_bounded_by_what_needs_a_buffer(widths, form, gathers, rows):
     X = form(np.empty((1, widths[0]), np.float32))
-    assert inference.most_rows(BACKENDS["cpu"], make_network(widths, "relu"), X, gathers) == rows
+    assert most_rows(make_network(widths, "relu"), X, gathers) == rows
 
 
 def test_units_of_several_pieces_count_as_often():
     X, widths = np.empty((1, 10)), (10, 2**11, 10)
     plain = make_network(widths, "relu")
     pieces = replace(plain, activations=(Maxout(pieces=4),))
-    assert inference.most_rows(BACKENDS["cpu"], plain, X) == 4 * inference.most_rows(BACKENDS["cpu"], pieces, X)
+    assert most_rows(plain, X) == 4 * most_rows(pieces, X)
 
 
 @settings(max_examples=30)

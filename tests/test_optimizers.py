@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sknn import optimizers as module
-from sknn._core.epoch import Tables
+from sknn._backend import operations as ops
+from sknn._backend.operations import Tables
 from sknn.optimizers import (
     OPTIMIZERS,
     SGD,
@@ -25,7 +26,9 @@ from sknn.optimizers import (
     Optimizer,
     RMSprop,
 )
-from tests.helpers import BACKENDS, all_subclasses
+from tests.support.backends import BACKENDS
+from tests.support.classes import all_subclasses
+from tests.support.designs import all_pairs
 
 N_STEPS, N_PARAMETERS, N_DECAYED = 20, 12, 8
 each_backend = pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
@@ -69,8 +72,8 @@ def move(backend, optimizers, theta, rates, gradient=gradient, alpha=0.0, scale=
     alpha, path = np.full(n_models, alpha, dtype), [theta.copy()]
     for _ in rates:
         grad = gradient(theta).astype(dtype)
-        backend.update(optimizers[0], theta, grad, slots, hyper, alpha, N_DECAYED, tables)
-        backend.advance(tables.clock, 0)
+        backend.execute(ops.Update(optimizers[0], theta, grad, slots, hyper, alpha, N_DECAYED, tables))
+        backend.execute(ops.Advance(tables.clock, 0))
         path.append(theta.copy())
     return np.stack(path)
 
@@ -122,9 +125,11 @@ def adam_by_hand(optimizer, theta, learning_rate):
     return np.stack(path)
 
 
-@each_backend
-@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9, 1.0])
-@pytest.mark.parametrize("nesterov", [True, False])
+@all_pairs(
+    each_backend,
+    pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9, 1.0]),
+    pytest.mark.parametrize("nesterov", [True, False]),
+)
 def test_sgd_with_a_changing_rate(momentum, nesterov, backend):
     optimizer, theta = SGD(momentum, nesterov), random((1, N_PARAMETERS))
     rates = 0.05 / np.sqrt(np.arange(1, N_STEPS + 1))
@@ -185,7 +190,7 @@ def test_the_penalty_is_added_to_the_loss_of_the_step(optimizers, backend):
     slots, hyper = np.zeros((optimizers[0].n_slots, *theta.shape)), np.array([o.hyper() for o in optimizers])
     alpha = np.array([0.0, 0.5, 2.0])
     penalty = alpha * 0.25 / 2 * (theta[:, :N_DECAYED] ** 2).sum(axis=1)
-    backend.update(optimizers[0], theta, gradient(theta), slots, hyper, alpha, N_DECAYED, tables)
+    backend.execute(ops.Update(optimizers[0], theta, gradient(theta), slots, hyper, alpha, N_DECAYED, tables))
     np.testing.assert_allclose(tables.loss[4], 1 + penalty, rtol=1e-13)
     np.testing.assert_array_equal(np.delete(tables.loss, 4, axis=0), 1)
 
@@ -278,9 +283,9 @@ def test_decoupled_decay_is_pytorchs(backend):
     tables = Tables(np.zeros(2, np.int64), None, ones, rates, np.zeros(rates.shape), None, ones - 0.03 * 0.2)
     for expected in peer[1:]:
         grad = gradient(theta)
-        backend.shrink(theta, N_DECAYED, tables)
-        backend.update(optimizer, theta, grad, slots, hyper, np.zeros(1), N_DECAYED, tables)
-        backend.advance(tables.clock, 0)
+        backend.execute(ops.Shrink(theta, N_DECAYED, tables))
+        backend.execute(ops.Update(optimizer, theta, grad, slots, hyper, np.zeros(1), N_DECAYED, tables))
+        backend.execute(ops.Advance(tables.clock, 0))
         np.testing.assert_allclose(theta[0], expected, rtol=1e-9, atol=1e-11)
 
 
@@ -299,9 +304,7 @@ def test_lion_by_hand(backend):
 # ---- stacks, types, tables --------------------------------------------------------------
 
 
-@each_backend
-@each_dtype
-@each_group
+@all_pairs(each_backend, each_dtype, each_group)
 def test_a_stack_moves_as_each_model_alone(optimizers, dtype, backend):
     """Bit for bit: a step takes element by element."""
     theta, rates = random((3, N_PARAMETERS)).astype(dtype), all_rates(optimizers, 0.02) * [1, 2, 0.5]

@@ -10,19 +10,12 @@ from sklearn.preprocessing import scale
 
 from sknn import MLPClassifier, MLPRegressor
 from sknn.preprocessing import PCA
-from tests import standin
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
 X, y = load_iris(return_X_y=True)
 X = scale(X).astype(np.float32)
 SIGNIFICANT_BITS = {"float32": 24, "tf32": 11, "bfloat16": 8}
 each_coarse = pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
-
-
-@pytest.fixture
-def cupy():
-    with standin.installed() as module:
-        yield module
 
 
 def fitted(precision="float32", estimator=MLPClassifier, **parameters):
@@ -70,9 +63,9 @@ def test_a_model_predicts_where_there_is_no_gpu(cupy, precision):
 @each_coarse
 @pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
 def test_precision_is_refused_where_it_says_nothing(cupy, estimator, precision):
-    with pytest.raises(ValueError, match=f"precision must be 'float32' where NumPy computes; got '{precision}'"):
+    with pytest.raises(ValueError, match=f"precision must be 'float32' for computation with NumPy; got '{precision}'"):
         fitted(precision, estimator, backend="numpy")
-    with pytest.raises(ValueError, match="precision must be 'float32' where NumPy computes.*CuPy array"):
+    with pytest.raises(ValueError, match="precision must be 'float32' for computation with NumPy.*CuPy array"):
         fitted(precision, estimator, backend="auto")
     with pytest.raises(ValueError, match="precision must be 'float32' for data in float64.*dtype='float32'"):
         fitted(precision, estimator, dtype="float64")

@@ -7,8 +7,10 @@ from sklearn.preprocessing import scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sknn import MLPClassifier, MLPRegressor
+from sknn._backend import operations as ops
 from sknn.optimizers import SGD
-from tests.helpers import BACKENDS
+from tests.support.backends import BACKENDS
+from tests.support.designs import shared_out
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 each_backend = pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
@@ -34,7 +36,7 @@ def fitted(estimator=MLPClassifier, **parameters):
 def test_long_gradients_are_shortened(dtype, backend):
     grad = normal((3, 50), dtype)
     before, limit = grad.copy(), np.array([0.5, 100, 3], dtype)
-    backend.clip_norm(grad, limit)
+    backend.execute(ops.ClipNorm(grad, limit))
     length = np.linalg.norm(before.astype(float), axis=1)
     expected = before * np.minimum(1, limit / length)[:, None]
     np.testing.assert_allclose(grad, expected, rtol=1e-5 if dtype == np.float32 else 1e-13)
@@ -46,9 +48,9 @@ def test_gradients_that_are_lost_stay_lost(backend):
     grad = normal((3, 5))
     grad[0, 1], grad[1, 1] = np.nan, np.inf
     with np.errstate(invalid="ignore"):
-        backend.clip_norm(grad, np.ones(3))
+        backend.execute(ops.ClipNorm(grad, np.ones(3)))
     assert not np.isfinite(grad[0]).all() and not np.isfinite(grad[1]).all()
-    backend.clip_norm(grad[2:] * 0, np.ones(1))
+    backend.execute(ops.ClipNorm(grad[2:] * 0, np.ones(1)))
 
 
 @each_backend
@@ -58,7 +60,7 @@ def test_l1(dtype, backend):
     theta[1, 3] = 0
     before, l1 = grad.copy(), np.array([0.0, 0.5, 2.0], dtype)
     scales, losses, clock = np.full((3, 3), 0.25, dtype), np.ones((3, 3)), np.array([1, 0])
-    backend.add_l1(theta, grad, l1, scales, 15, clock, losses)
+    backend.execute(ops.AddL1(theta, grad, l1, scales, 15, clock, losses))
     expected = before + 0.25 * l1[:, None] * np.sign(theta) * (np.arange(20) < 15)
     np.testing.assert_allclose(grad, expected, rtol=1e-6)
     penalty = 0.25 * l1 * np.abs(theta[:, :15]).sum(axis=1)
@@ -71,11 +73,11 @@ def test_long_columns_are_shortened(dtype, backend):
     theta = normal((3, 100), dtype)
     W = theta[:, 10:70].reshape(3, 12, 5)  # a view of longer rows, as weights come
     before, limit = W.copy(), np.array([1, 100, 3], dtype)
-    backend.limit_norms(W, limit)
+    backend.execute(ops.LimitNorms(W, limit))
     length = np.linalg.norm(before.astype(float), axis=1, keepdims=True)
     expected = before * np.minimum(1, limit[:, None, None] / length)
     np.testing.assert_allclose(W, expected, rtol=1e-5 if dtype == np.float32 else 1e-13)
-    backend.limit_norms(zeros := np.zeros((1, 4, 2), dtype), np.ones(1, dtype))
+    backend.execute(ops.LimitNorms(zeros := np.zeros((1, 4, 2), dtype), np.ones(1, dtype)))
     np.testing.assert_array_equal(zeros, 0)
 
 
@@ -154,12 +156,15 @@ def test_bad_parameters(name, value):
 @pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.SkipTestWarning", "ignore::sklearn.exceptions.DataConversionWarning"
 )
-@parametrize_with_checks(
-    [
-        MLPClassifier(l1=0.01, clip_norm=1.0),
-        MLPRegressor(max_norm=3.0, clip_norm=5.0),
-        MLPRegressor(decoupled_decay=True, alpha=0.01),
-    ]
+@shared_out(
+    parametrize_with_checks(
+        [
+            MLPClassifier(l1=0.01, clip_norm=1.0),
+            MLPRegressor(max_norm=3.0, clip_norm=5.0),
+            MLPRegressor(decoupled_decay=True, alpha=0.01),
+        ]
+    ),
+    every=2,
 )
 def test_estimator(estimator, check):
     check(estimator)

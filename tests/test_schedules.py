@@ -22,7 +22,7 @@ from sknn.schedules import (
     StepDecay,
     WarmUp,
 )
-from tests.helpers import all_subclasses
+from tests.support.classes import all_subclasses
 
 rates = st.floats(1e-12, 1e3)
 BASE, NOW = np.array([0.1, 2.0]), np.array([0.05, 0.5])

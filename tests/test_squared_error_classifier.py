@@ -50,7 +50,7 @@ def test_it_learns(task):
 
 def test_outputs_stay_within_what_they_are_drawn_to():
     model = fitted("three", solver="lbfgs", max_iter=2000, alpha=0, target_range=(0.2, 0.7), hidden_layer_sizes=(30,))
-    outputs = model._predictions(X)[1]
+    outputs = model._outputs(X)[1]
     assert np.abs(np.sort(outputs, axis=1) - [0.2, 0.2, 0.7]).mean() < 0.05
 
 

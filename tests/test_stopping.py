@@ -9,10 +9,11 @@ from sklearn.metrics import get_scorer, log_loss, mean_squared_error
 from sklearn.preprocessing import scale
 
 from sknn import MLPClassifier, MLPRegressor
+from sknn._backend import operations as ops
 from sknn.normalization import BatchNorm
 from sknn.optimizers import SGD
 from sknn.schedules import GrowingBatch
-from tests.helpers import BACKENDS
+from tests.support.backends import BACKENDS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X, y = load_iris(return_X_y=True)
@@ -156,7 +157,7 @@ def test_the_fused_average_is_its_definition(n_models, dtype):
     decay, found = np.array([0.0, 0.5, 0.999])[:n_models], []
     for backend in BACKENDS.values():
         mean = start.copy()
-        backend.average(values, mean, decay, np.array([3, 0, 4]))
+        backend.execute(ops.Average(values, mean, decay, np.array([3, 0, 4])))
         found.append(mean)
     for other in found[1:]:
         np.testing.assert_allclose(other, found[0], rtol=4 * np.finfo(dtype).eps)
@@ -358,7 +359,7 @@ def test_partial_fit_keeps_to_running_statistics():
 
 def test_schedules_that_have_ended_say_so():
     model = quick(learning_rate="cosine", max_iter=5, warm_start=True).fit(X, y)
-    with pytest.warns(UserWarning, match="learning_rate='cosine' came to its end after max_iter=5 epochs"):
+    with pytest.warns(UserWarning, match="learning_rate='cosine' ended after max_iter=5 epochs"):
         model.fit(X, y)
     model = quick(learning_rate="cosine", max_iter=10, warm_start=True)
     for _ in range(10):

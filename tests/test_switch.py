@@ -23,7 +23,9 @@ from sknn import _backend as backend
 from sknn._backend.cuda import backend as cuda
 from sknn._common import config as _config
 from sknn._common.estimator import BackendMixin
-from tests import standin
+from tests.support import cupy_standin
+from tests.support.designs import all_pairs
+from tests.support.gpu import cupy_or_skip
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X = np.random.RandomState(0).standard_normal((48, 3))
@@ -59,12 +61,6 @@ def nothing_set(monkeypatch):
     monkeypatch.delenv("SKNN_BACKEND", raising=False)
     monkeypatch.setattr(_config, "_global_setting", {})
     backend._cupy_backend.cache_clear()  # where there is a GPU it may have been found already
-
-
-@pytest.fixture
-def cupy():
-    with standin.installed() as module:
-        yield module
 
 
 def quick(estimator, **parameters):
@@ -138,8 +134,9 @@ def test_auto_follows_X(cupy):
 @pytest.mark.parametrize("backend", ["numpy", "cupy", "auto", None])
 def test_fit_and_predict_compute_where_they_are_told(estimator, rows, backend, cupy, monkeypatch):
     data = cupy.asarray(X) if rows == "cupy" else X
-    products = []
-    monkeypatch.setattr(cuda.Backend, "matmul", lambda self, a, b, out: products.append(cupy.matmul(a, b, out=out)))
+    products = []  # and all other operations on the GPU
+    calls = cuda.Backend.calls
+    monkeypatch.setattr(cuda.Backend, "calls", lambda self, operation: products.append(1) or calls(self, operation))
     model = quick(estimator, backend=backend).fit(data, y)
     expected = rows if backend in ("auto", None) else backend
     assert bool(products) == (expected == "cupy")
@@ -251,10 +248,10 @@ def test_workers_of_a_search_ask_for_the_gpu(workers):
 def test_without_a_gpu_its_tests_are_skipped_unless_one_is_required(no_cupy, monkeypatch):
     monkeypatch.delenv("SKNN_REQUIRE_GPU", raising=False)
     with pytest.raises(pytest.skip.Exception, match="CuPy cannot be imported"):
-        standin.real_cupy_or_skip()
+        cupy_or_skip()
     monkeypatch.setenv("SKNN_REQUIRE_GPU", "1")
     with pytest.raises(pytest.fail.Exception, match="CuPy cannot be imported"):
-        standin.real_cupy_or_skip()
+        cupy_or_skip()
 
 
 # ---- pickles ------------------------------------------------------------------------------
@@ -270,7 +267,7 @@ def elsewhere(code, *, stdin=b""):
 @pytest.mark.slow
 @each_choice
 def test_a_pickle_carries_the_setting_only_while_unfitted(choose):
-    ask = "from sknn._config import configured_backend\nprint(configured_backend(estimator._carried_scope))"
+    ask = "from sknn._common.config import configured_backend\nprint(configured_backend(estimator._carried_scope))"
     with choose(backend="cupy"):
         unfitted = pickle.dumps(MLPClassifier())
         estimator = clone(MLPClassifier(max_iter=1))
@@ -323,7 +320,7 @@ def test_what_is_missing_is_named_until_it_is_there(module, lack, monkeypatch):
     with pytest.raises(ValueError, match=message):
         model.fit(X, y)
     assert state_of(model) == before
-    with standin.installed():
+    with cupy_standin.installed():
         assert model.fit(X, y).predict(X).shape == (48,)
 
 
@@ -347,9 +344,7 @@ def choose(place, name, model, stack, monkeypatch):
         monkeypatch.setenv("SKNN_BACKEND", name)
 
 
-@each_estimator
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("call", CALLS)
+@all_pairs(each_estimator, pytest.mark.parametrize("place", PLACES), pytest.mark.parametrize("call", CALLS))
 def test_a_missing_gpu_changes_nothing(call, place, estimator, no_cupy, monkeypatch):
     model = quick(estimator).fit(X, y)
     with contextlib.ExitStack() as stack:

@@ -16,7 +16,7 @@ def threads():
     import numpy as np
     from threadpoolctl import threadpool_info
     from sknn import MLPClassifier
-    from sknn.backend.cpu import thread_count
+    from sknn._backend.cpu.backend import thread_count
     MLPClassifier((4,), max_iter=1, solver="sgd").partial_fit(np.eye(4), [0, 1, 0, 1], classes=[0, 1])
     return [thread_count(), *(pool["num_threads"] for pool in threadpool_info())]
 

@@ -9,6 +9,7 @@ from sklearn.datasets import make_classification, make_multilabel_classification
 from sklearn.preprocessing import StandardScaler
 
 import sknn
+from tests.support.designs import all_pairs, in_turns
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 RTOL = 1e-6
@@ -78,10 +79,14 @@ def _assert_same_predictions(ours, theirs, X):
         np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=RTOL, atol=1e-7)
 
 
-@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel", "regression"])
-@pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
-@pytest.mark.parametrize("batch_size", ["auto", 32, 1000, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+@all_pairs(
+    pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel", "regression"]),
+    pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"]),
+    [
+        pytest.mark.parametrize("batch_size", ["auto", 32, 1000, pytest.param(1, marks=pytest.mark.slow)]),
+        pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"]),
+    ],
+)
 @pytest.mark.filterwarnings("ignore:Got `batch_size`")
 def test_same_model(solver, batch_size, activation, task):
     X, y, ours, theirs = pair(task, solver=solver, batch_size=batch_size, activation=activation)
@@ -94,24 +99,27 @@ def test_same_model_for_several_regression_outputs(solver):
     assert_twins(ours.fit(X, y), theirs.fit(X, y), X)
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        {"hidden_layer_sizes": ()},
-        {"hidden_layer_sizes": (), "activation": "logistic"},
-        {"hidden_layer_sizes": 7},
-        {"shuffle": False},
-        {"alpha": 0.5},
-        {"solver": "sgd", "momentum": 0.5, "nesterovs_momentum": False},
-        {"solver": "sgd", "momentum": 0.0},
-        {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.1, "power_t": 0.3},
-        {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.02, "n_iter_no_change": 2, "max_iter": 60},
-        {"solver": "adam", "beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-4, "learning_rate_init": 0.01},
-        {"tol": 0.05, "n_iter_no_change": 3, "max_iter": 100},
-        {"random_state": np.random.RandomState},
-    ],
-    ids=str,
+@in_turns(
+    pytest.mark.parametrize(
+        "parameters",
+        [
+            {"hidden_layer_sizes": ()},
+            {"hidden_layer_sizes": (), "activation": "logistic"},
+            {"hidden_layer_sizes": 7},
+            {"shuffle": False},
+            {"alpha": 0.5},
+            {"solver": "sgd", "momentum": 0.5, "nesterovs_momentum": False},
+            {"solver": "sgd", "momentum": 0.0},
+            {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.1, "power_t": 0.3},
+            {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.02, "n_iter_no_change": 2, "max_iter": 60},
+            {"solver": "adam", "beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-4, "learning_rate_init": 0.01},
+            {"tol": 0.05, "n_iter_no_change": 3, "max_iter": 100},
+            {"random_state": np.random.RandomState},
+        ],
+        ids=str,
+    ),
+    pytest.mark.parametrize("task", TASKS),
+    times=3,
 )
 def test_same_model_with(parameters, task):
     for_each = {key: value(7) if value is np.random.RandomState else value for key, value in parameters.items()}

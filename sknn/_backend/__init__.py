@@ -5,13 +5,17 @@ from __future__ import annotations
 import functools
 import importlib.util
 import sys
+from typing import Any
 
 import numpy as np
+
+from .protocol import Backend
+from .typing import Array
 
 BACKENDS = ("auto", "numpy", "cupy")
 
 
-def is_device_array(array) -> bool:
+def is_device_array(array: Any) -> bool:
     """Whether ``array`` is a CuPy array; decided by its type's module, without importing CuPy."""
     return type(array).__module__.partition(".")[0] == "cupy"
 
@@ -21,7 +25,7 @@ def has_numba() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
-def get_backend(name, X=None, precision="float32"):
+def get_backend(name: str, X: Any = None, precision: str = "float32") -> Backend:
     """Return the backend called ``name``; ``"auto"`` is where X lives. A GPU multiplies float32 in a ``precision``."""
     if name == "auto":
         name = "cupy" if is_device_array(X) else "numpy"
@@ -29,7 +33,7 @@ def get_backend(name, X=None, precision="float32"):
 
 
 @functools.cache
-def _numpy_backend():
+def _numpy_backend() -> Backend:
     if has_numba():
         return _import_fused_kernels().Backend()
     from . import reference
@@ -37,7 +41,7 @@ def _numpy_backend():
     return reference.Backend(np)
 
 
-def _import_fused_kernels():
+def _import_fused_kernels() -> Any:
     try:
         from .cpu import backend as cpu
     except BaseException:  # Ctrl-C half way through: a half-imported numba would fail for the rest of the process
@@ -48,18 +52,18 @@ def _import_fused_kernels():
 
 
 @functools.cache
-def _cupy_backend(precision):
+def _cupy_backend(precision: str) -> Backend:
     from .cuda import backend as cuda
 
     return cuda.Backend(cuda.import_cupy(), precision)
 
 
-def to_numpy(array):
+def to_numpy(array: Any) -> Any:
     """Return a CuPy array as NumPy; anything else comes back as it is."""
     return array.get() if is_device_array(array) else array
 
 
-def erf(array):
+def erf(array: Array) -> Array:
     """Return the error function of an array, where it lives."""
     if is_device_array(array):
         from cupyx.scipy import special

@@ -7,13 +7,17 @@ cut into four quarters, whose i-th elements share counter i.
 
 from __future__ import annotations
 
+from typing import Any
+
+from .typing import Array, ArrayModule
+
 ROUNDS = 10
 MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 KEY_STEPS = 0x9E3779B9, 0xBB67AE85  # the golden ratio, and the root of 3 less 1
 WORD = 0xFFFFFFFF
 
 
-def philox(counter, key):
+def philox(counter: tuple[Any, ...], key: tuple[Any, Any]) -> tuple[Any, ...]:
     """Return four words of random bits; words are uint64 arrays below 2^32, or integers."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
@@ -24,7 +28,7 @@ def philox(counter, key):
     return c0, c1, c2, c3
 
 
-def keeps(xp, elements, n, noise, stream):
+def keeps(xp: ArrayModule, elements: Array, n: int, noise: Any, stream: int) -> Array:
     """Return which of the ``elements`` of n numbers dropout keeps: bool ``(models, elements)``."""
     quarter = (n + 3) // 4
     step = (noise.clock[0] + noise.clock[2]).astype(xp.uint64)

@@ -1,60 +1,70 @@
-"""Building blocks: frozen dataclasses that estimators take by name or as an instance."""
+"""Building blocks: frozen dataclasses that estimators accept by name or as an instance.
+
+A custom block is a subclass of a base class such as :class:`sknn.activations.Activation` or
+:class:`sknn.losses.RegressionLoss`, decorated with ``building_block``. Its fields are its parameters, and ``_rules``
+contains the allowed values of each field.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar, dataclass_transform
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import numpy as np
 
 from .rules import Rule, check_parameters, require
 
+T = TypeVar("T")
+B = TypeVar("B", bound="Block")
+
 
 @dataclass_transform(frozen_default=True)
-def building_block(cls):
-    """Make a class a frozen dataclass that is shown as ``Block`` has it."""
+def building_block(cls: type[T]) -> type[T]:
+    """Decorate a class as a building block: a frozen dataclass with the ``repr`` of ``Block``."""
     return dataclass(frozen=True, repr=False)(cls)
 
 
 @building_block
 class Block:
-    """Base of all building blocks: ``_rules`` has what each field may be."""
+    """Base class of all building blocks; ``_rules`` maps each field to the rule that its value must satisfy."""
 
     _rules: ClassVar[dict[str, Rule]] = {}
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_parameters(self, self._rules)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         given = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
         changed = ", ".join(f"{name}={value!r}" for name, value, default in given if value != default)
         return f"{type(self).__name__}({changed})"
 
 
-def resolve(value, table):
+def resolve(value: str | T, table: Mapping[str, T]) -> T:
     """Return a building block that may be given by its name."""
     return table[value] if isinstance(value, str) else value
 
 
-def resolve_layers(name, value, table, n_layers):
+def resolve_layers(name: str, value: Any, table: Mapping[str, T], n_layers: int) -> tuple[T, ...]:
     """Return a building block for each of ``n_layers`` from one for all of them or a sequence."""
     if not isinstance(value, list | tuple | np.ndarray):
         return (resolve(value, table),) * n_layers
     if len(value) != n_layers:
         raise ValueError(
-            f"{name} must be one for all or one for each of the {n_layers} hidden layers; got {len(value)}: {value!r}."
+            f"{name} must be one value for all or one value for each of the {n_layers} hidden layers; got "
+            f"{len(value)}: {value!r}."
         )
     return tuple(resolve(item, table) for item in value)
 
 
-def last_of(value, default):
+def last_of(value: T | list[T] | tuple[T, ...], default: T) -> T:
     """Return the last of a sequence of building blocks, ``default`` for an empty one, or the one block there is."""
     if not isinstance(value, list | tuple):
         return value
     return value[-1] if value else default
 
 
-def with_parameters_of(estimator, block, names=None):
+def with_parameters_of(estimator: Any, block: type[B], names: Iterable[str] | None = None) -> B:
     """Return a building block whose fields, or those of these names, are the estimator's parameters."""
     names = [field.name for field in fields(block)] if names is None else names
     return block(**{name: getattr(estimator, name) for name in names})
@@ -66,9 +76,11 @@ class NestedBlocksMixin:
     ``_tables`` has the blocks that a parameter may name, by the parameter's name.
     """
 
-    def get_params(self, deep=True):
-        """Return parameters by name; with ``deep``, fields of building blocks too, as ``norm__momentum``."""
-        params = super().get_params(deep=deep)
+    _tables: ClassVar[Mapping[str, Mapping[str, Any]]]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name; if ``deep``, also fields of building blocks, such as ``norm__momentum``."""
+        params: dict[str, Any] = super().get_params(deep=deep)  # type: ignore[misc]
         if not deep:
             return params
         blocks = {name: value for name, value in params.items() if isinstance(value, Block)}
@@ -76,25 +88,28 @@ class NestedBlocksMixin:
             params |= {f"{name}__{item.name}": getattr(value, item.name) for item in fields(value)}
         return params
 
-    def set_params(self, **params):
-        """Set parameters by name; ``norm__momentum=0.2`` replaces ``norm`` by one of that momentum."""
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name; ``norm__momentum=0.2`` replaces ``norm`` by a copy with this momentum."""
         before = self.get_params(deep=False)
         own = {name: value for name, value in params.items() if "__" not in name}
         try:
-            super().set_params(**own)
+            super().set_params(**own)  # type: ignore[misc]
             for name in [name for name in params if name not in own]:
-                self._set_field(*name.split("__", 1), params[name])
+                block, _, item = name.partition("__")
+                self._set_field(block, item, params[name])
         except ValueError:
             vars(self).update(before)
             raise
         return self
 
-    def _set_field(self, name, item, value):
+    def _set_field(self, name: str, item: str, value: Any) -> None:
         given = getattr(self, name, None)
-        block = self._tables.get(name, {}).get(given) if isinstance(given, str) else given
-        block = with_parameters_of(self, block, block.shared) if isinstance(block, type) else block
+        block: Any = self._tables.get(name, {}).get(given) if isinstance(given, str) else given
+        block = with_parameters_of(self, block, block.shared) if isinstance(block, type) else block  # type: ignore[attr-defined]
         if not isinstance(block, Block):
-            raise ValueError(f"{name}__{item} needs {name} to be one building block with fields; got {name}={given!r}.")
+            raise ValueError(
+                f"{name}__{item} needs {name} to be a single building block with fields; got {name}={given!r}."
+            )
         known = [field.name for field in fields(block)]
         require(item in known, f"the field of {name} in {name}__{item}", f"one of {known} for {block}", item)
         setattr(self, name, replace(block, **{item: value}))

@@ -1,20 +1,27 @@
-"""The switch: which backend is asked for, and how that word travels.
+"""Configuration of the backend: NumPy, CuPy or automatic choice.
 
-Looked up in this order: the estimator's own ``backend`` parameter, the ``config_context`` of this thread, the context
-that the estimator was cloned in (joblib's workers have contexts of their own, so an estimator carries the one of its
-origin), ``set_config``, the environment variable ``SKNN_BACKEND``, else ``"auto"``: compute where X lives.
+The backend of an estimator is the first of these settings that exists:
+
+1. the ``backend`` parameter of the estimator;
+2. the ``config_context`` of the current thread;
+3. the ``config_context`` in which the estimator was cloned (an estimator carries this context to joblib's workers);
+4. ``set_config``;
+5. the environment variable ``SKNN_BACKEND``;
+6. ``"auto"``: CuPy for CuPy arrays, NumPy for all other X.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any, TypeAlias
 
 from .._backend import BACKENDS
 
 ENVIRONMENT_VARIABLE = "SKNN_BACKEND"
+Origin: TypeAlias = tuple[int, bytes]
 
 
 class Scope:
@@ -23,22 +30,24 @@ class Scope:
     A pickle of it is good for as long as it lives, except in the process that it came from, which has its own settings.
     """
 
-    def __init__(self, backend, outer=None, *, active=True, origin=None):
+    def __init__(
+        self, backend: str, outer: Scope | None = None, *, active: bool = True, origin: Origin | None = None
+    ) -> None:
         self.backend, self.outer, self.active = backend, outer, active
         self.origin = origin or _this_process()
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict[int, Any]) -> Scope:
         return self
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[..., Scope | None], tuple[str, Origin]]:
         return _arrived_scope, (self.backend, self.origin)
 
 
-def _this_process():
+def _this_process() -> Origin:
     return os.getpid(), _TOKEN
 
 
-def _arrived_scope(backend, origin):
+def _arrived_scope(backend: str, origin: Origin) -> Scope | None:
     return None if origin == _this_process() else Scope(backend, origin=origin)
 
 
@@ -47,7 +56,7 @@ _scope: ContextVar[Scope | None] = ContextVar("sknn_config", default=None)
 _global_setting: dict[str, str] = {}
 
 
-def check_backend_name(name, source="backend"):
+def check_backend_name(name: Any, source: str = "backend") -> None:
     """Raise ValueError unless ``name`` is a backend."""
     if not (isinstance(name, str) and name in BACKENDS):
         allowed = ", ".join(repr(backend) for backend in BACKENDS)
@@ -55,17 +64,18 @@ def check_backend_name(name, source="backend"):
 
 
 def set_config(*, backend: str | None = None) -> None:
-    """Set the backend of this process, for all its threads.
+    """Set the default backend of this process, for all its threads.
 
     Parameters
     ----------
-    backend : {"auto", "numpy", "cupy"}, default=None
-        Where estimators compute that have no ``backend`` of their own. None changes nothing.
+    backend : {"auto", "numpy", "cupy"} or None, default=None
+        Backend of all estimators whose parameter ``backend`` is None. "auto" uses CuPy if X is a CuPy array, and NumPy
+        otherwise. None leaves the setting unchanged.
 
     Raises
     ------
     ValueError
-        If ``backend`` is none of these.
+        If ``backend`` is not one of these values.
 
     Examples
     --------
@@ -82,17 +92,18 @@ def set_config(*, backend: str | None = None) -> None:
 
 @contextmanager
 def config_context(*, backend: str | None = None) -> Iterator[None]:
-    """Choose the backend within a ``with`` block, for this thread and the joblib workers started from it.
+    """Set the default backend inside a ``with`` block, for this thread and the joblib workers that it starts.
 
     Parameters
     ----------
-    backend : {"auto", "numpy", "cupy"}, default=None
-        Where estimators compute that have no ``backend`` of their own. None changes nothing.
+    backend : {"auto", "numpy", "cupy"} or None, default=None
+        Backend of all estimators whose parameter ``backend`` is None. "auto" uses CuPy if X is a CuPy array, and NumPy
+        otherwise. None leaves the setting unchanged.
 
     Raises
     ------
     ValueError
-        If ``backend`` is none of these.
+        If ``backend`` is not one of these values.
 
     Examples
     --------
@@ -115,12 +126,12 @@ def config_context(*, backend: str | None = None) -> Iterator[None]:
 
 
 def get_config() -> dict[str, str]:
-    """Return the setting in force here, as a new dict.
+    """Return the current configuration.
 
     Returns
     -------
     config : dict
-        ``{"backend": name}``.
+        A new dict ``{"backend": name}`` with name "auto", "numpy" or "cupy".
 
     Examples
     --------
@@ -131,7 +142,7 @@ def get_config() -> dict[str, str]:
     return {"backend": configured_backend()}
 
 
-def current_scope(carried=None):
+def current_scope(carried: Scope | None = None) -> Scope | None:
     """Return the innermost context that holds here, or the carried one while it lasts, or None."""
     scope = _scope.get() or carried
     while scope is not None and not scope.active:
@@ -139,7 +150,7 @@ def current_scope(carried=None):
     return scope
 
 
-def carried_setting(carried=None):
+def carried_setting(carried: Scope | None = None) -> Scope | None:
     """Return a scope for another process to work under, or None where it will find the same setting itself."""
     scope = current_scope(carried)
     if scope is None and "backend" in _global_setting:
@@ -147,7 +158,7 @@ def carried_setting(carried=None):
     return scope
 
 
-def configured_backend(carried=None):
+def configured_backend(carried: Scope | None = None) -> str:
     """Return the name of the backend that is asked for, apart from an estimator's own parameter."""
     scope = current_scope(carried)
     if scope:
@@ -155,7 +166,7 @@ def configured_backend(carried=None):
     return _global_setting.get("backend") or _backend_from_environment()
 
 
-def _backend_from_environment():
+def _backend_from_environment() -> str:
     name = os.environ.get(ENVIRONMENT_VARIABLE, "auto")
     check_backend_name(name, f"the environment variable {ENVIRONMENT_VARIABLE}")
     return name

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from .._backend import get_backend
-from .config import carried_setting, check_backend_name, configured_backend, current_scope
+from .config import Scope, carried_setting, check_backend_name, configured_backend, current_scope
+
+if TYPE_CHECKING:
+    from .._backend.protocol import Backend
 
 
 class BackendMixin:
     """Finds the backend of an estimator that may have a ``backend`` parameter, and carries the switch to workers."""
 
-    _carried_scope = None
+    _carried_scope: Scope | None = None
 
-    def _get_backend(self, X):
+    def _get_backend(self, X: Any) -> Backend:
         name = getattr(self, "backend", None)
         if name is None:
             name = configured_backend(self._carried_scope)
         check_backend_name(name)
         return get_backend(name, X, getattr(self, "precision", "float32"))
 
-    def __sklearn_clone__(self):
-        clone = super().__sklearn_clone__()
+    def __sklearn_clone__(self) -> Self:
+        clone: Self = super().__sklearn_clone__()  # type: ignore[misc]
         scope = current_scope(self._carried_scope)
         if scope is not None:
             # also kept here: later clones may be made in threads that have no context of their own
             self._carried_scope = clone._carried_scope = scope
         return clone
 
-    def __getstate__(self):
-        state = dict(super().__getstate__())
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[call-overload]
         state.pop("_carried_scope", None)
         is_fitted = any(name.endswith("_") and not name.startswith("__") for name in state)
         setting = None if is_fitted else carried_setting(self._carried_scope)
@@ -39,7 +44,9 @@ class BackendMixin:
 
 
 @contextmanager
-def unchanged_on_error(estimator, concerns=lambda error: True):
+def unchanged_on_error(
+    estimator: Any, concerns: Callable[[BaseException], bool] = lambda error: True
+) -> Iterator[None]:
     """Give the estimator back as it was if the block raises an error that this concerns."""
     before = dict(vars(estimator))
     streams = [(stream, stream.get_state()) for stream in _random_streams(estimator)]
@@ -54,7 +61,7 @@ def unchanged_on_error(estimator, concerns=lambda error: True):
         raise
 
 
-def _random_streams(estimator):
+def _random_streams(estimator: Any) -> list[np.random.RandomState]:
     trained = getattr(estimator, "_state", None)
     candidates = [getattr(estimator, "random_state", None), *getattr(trained, "streams", [])]
     return [stream for stream in candidates if isinstance(stream, np.random.RandomState)]

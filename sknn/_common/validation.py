@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from numbers import Real
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
-import sklearn
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 from scipy.sparse import issparse, sparray, spmatrix
 from sklearn.utils import validation
 from sklearn.utils.validation import check_array, validate_data
 
-from .._backend import get_backend, is_device_array, to_numpy
+from .._backend import is_device_array, to_numpy
+from .._backend.typing import Array
 
 FLOATS = (np.float64, np.float32)
+# Types that transformers keep; all others become float64. Kernels read integers without a float copy of them.
+KEPT = [np.dtype(name) for name in ("f8", "f4", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")]
 MatrixLike: TypeAlias = ArrayLike | spmatrix | sparray
 """Rows by features: array-like, frame, or SciPy sparse."""
 
+Matrix: TypeAlias = Array | spmatrix | sparray
+"""Checked rows: an array, or SciPy sparse."""
 
-def check_X(estimator, X, *, reset, dtype=FLOATS, **options):
+
+def check_X(estimator: Any, X: Any, *, reset: bool, dtype: Sequence[DTypeLike] = FLOATS, **options: Any) -> Matrix:
     """Validate X as scikit-learn does; CuPy arrays are checked where they live."""
     if not reset and _is_known_to_be_valid(estimator, X, dtype, options):
         return X
@@ -30,7 +36,7 @@ def check_X(estimator, X, *, reset, dtype=FLOATS, **options):
     return validate_data(estimator, X, reset=reset, skip_check_array=True)
 
 
-def _is_known_to_be_valid(estimator, X, dtype, options):
+def _is_known_to_be_valid(estimator: Any, X: Any, dtype: Sequence[DTypeLike], options: dict[str, Any]) -> bool:
     """Whether validation would return X as it is: a plain array of the type and width seen in fit, and finite.
 
     It costs 60 microseconds, more than all else there is to do for one row.
@@ -47,7 +53,7 @@ def _is_known_to_be_valid(estimator, X, dtype, options):
         return bool(np.isfinite(X.sum()))
 
 
-def check_images(estimator, X, *, reset, dtype=FLOATS, **options):
+def check_images(estimator: Any, X: Any, *, reset: bool, dtype: Sequence[DTypeLike] = FLOATS, **options: Any) -> Array:
     """Validate an X of more than two dimensions in all but infinities; each value of an image counts as a feature."""
     if is_device_array(X):
         X = _check_device_array(X, dtype, ensure_all_finite=False, flat=False)
@@ -55,12 +61,49 @@ def check_images(estimator, X, *, reset, dtype=FLOATS, **options):
         X = check_array(X, dtype=dtype, allow_nd=True, ensure_all_finite=False, estimator=estimator, **options)
     shape = X.shape[0], prod(X.shape[1:])
     if 0 in shape:
-        raise ValueError(f"X must have at least one image and each at least one value; got shape {X.shape}.")
+        raise ValueError(f"X must have at least one image, and each image at least one value; got shape {X.shape}.")
     validate_data(estimator, np.broadcast_to(0.0, shape), reset=reset, skip_check_array=True)
     return X
 
 
-def check_X_y(estimator, X, y, *, reset, dtype=FLOATS, y_numeric=False, **options):
+def check_rows(
+    estimator: Any,
+    X: Any,
+    *,
+    reset: bool,
+    allow_nan: bool,
+    accept_sparse: Any = False,
+    in_place: bool | None = None,
+) -> Matrix:
+    """Return X checked, but for NaN and infinity in a dense X, which are looked for where X is computed.
+
+    ``in_place`` is for rows that will be transformed: whether a dense X itself, which a sparse one always is, is
+    changed, so that it must be writeable.
+    """
+    options: dict[str, Any] = {}
+    if in_place is not None:
+        options = {"copy": not in_place and issparse(X), "force_writeable": in_place}
+    if _n_dimensions(X) > 2:
+        return check_images(estimator, X, reset=reset, dtype=KEPT, **options)
+    ensure_all_finite = ("allow-nan" if allow_nan else True) if issparse(X) else False
+    options |= {"accept_sparse": accept_sparse, "ensure_all_finite": ensure_all_finite}
+    return check_X(estimator, X, reset=reset, dtype=KEPT, **options)
+
+
+def _n_dimensions(X: Any) -> int:
+    return len(X.shape) if hasattr(X, "shape") else np.asarray(X).ndim
+
+
+def check_X_y(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    reset: bool,
+    dtype: Sequence[DTypeLike] = FLOATS,
+    y_numeric: bool = False,
+    **options: Any,
+) -> tuple[Matrix, np.ndarray]:
     """Validate X and y together; y comes back as a NumPy array."""
     y = to_numpy(y)
     if not is_device_array(X):
@@ -72,68 +115,49 @@ def check_X_y(estimator, X, y, *, reset, dtype=FLOATS, y_numeric=False, **option
     return X, validation.check_X_y(rows, y, multi_output=True, y_numeric=y_numeric, estimator=estimator)[1]
 
 
-def _check_device_array(X, dtype, ensure_all_finite, flat=True):
+def _check_device_array(
+    X: Array, dtype: Sequence[DTypeLike], ensure_all_finite: bool | str, flat: bool = True
+) -> Array:
     if flat and X.ndim != 2:
-        raise ValueError(f"Expected 2D array, got {X.ndim}D array instead; reshape X to (n_samples, n_features).")
-    for length, what in zip(X.shape, ("sample", "feature"), strict=False):
+        raise ValueError(f"Expected 2D array, got {X.ndim}D array instead. Reshape X to (n_samples, n_features).")
+    for length, axis in zip(X.shape, ("sample", "feature"), strict=False):
         if length == 0:
-            raise ValueError(f"Found array with 0 {what}(s) (shape={X.shape}) while a minimum of 1 is required.")
+            raise ValueError(f"Found array with 0 {axis}(s) (shape={X.shape}) while a minimum of 1 is required.")
     if X.dtype.kind not in "fiub":
         raise ValueError(f"X must hold real numbers; got dtype {X.dtype}. Complex data not supported.")
     allowed = [np.dtype(item) for item in dtype]
     X = X if X.dtype in allowed else X.astype(allowed[0])
     if ensure_all_finite and not _is_finite(X, ensure_all_finite == "allow-nan"):
-        raise ValueError("Input X contains NaN or infinity; impute or drop those rows.")
+        raise ValueError("Input X contains NaN or infinity. Impute missing values, or drop those rows.")
     return X
 
 
-def _is_finite(X, allow_nan):
+def _is_finite(X: Array, allow_nan: bool) -> bool:
     # NaN and infinity survive a sum, so one small number says it for most arrays; yet large numbers may overflow there
     if np.isfinite(float(X.sum(dtype=np.float64))):
         return True
     if allow_nan:
         return not bool((abs(X) == np.inf).any())
-    return np.isfinite([float(X.min()), float(X.max())]).all()
+    return bool(np.isfinite([float(X.min()), float(X.max())]).all())
 
 
-def to_backend(backend, X, n_made=0):
-    """Return checked rows where they are computed; on the host if there is no room for them and ``n_made`` bytes more.
-
-    Sparse rows are computed by SciPy, which has its matrices on the host.
-    """
-    if not issparse(X):
-        X = X if backend.name == "cupy" else to_numpy(X)
-        return backend.asarray(X) if backend.has_room(X.nbytes + n_made) else X
-    if backend.name == "cupy":
-        raise ValueError("sparse X must be computed with backend='numpy'; got backend='cupy'.")
-    return X
-
-
-def check_sample_weight(sample_weight, X, dtype):
+def check_sample_weight(sample_weight: Any, n_rows: int, dtype: DTypeLike) -> np.ndarray | None:
     """Return weights ``(n,)`` of ``dtype``: non-negative, not all zero; None stays None."""
     if sample_weight is None:
         return None
-    n_rows = X.shape[0]
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_rows, sample_weight, np.float64)
     weight = check_array(to_numpy(sample_weight), ensure_2d=False, dtype=np.float64, input_name="sample_weight")
     if weight.ndim != 1:
         raise ValueError(f"Sample weights must be 1D array or scalar, got {weight.ndim}D array.")
     if len(weight) != n_rows:
-        raise ValueError(f"sample_weight must have one entry a row, shape ({n_rows},); got shape {weight.shape}.")
+        raise ValueError(f"sample_weight must have one entry per row, shape ({n_rows},); got shape {weight.shape}.")
     if (weight < 0).any():
-        raise ValueError(f"sample_weight must be non-negative; got {weight.min()}. Drop the rows instead.")
+        raise ValueError(f"sample_weight must be non-negative; got {weight.min()}. Use weight 0 to ignore a row.")
     if not weight.any():
-        raise ValueError("sample_weight must not be zero for every row: there is nothing to learn from.")
+        raise ValueError("sample_weight must not be zero for every row; got only zeros.")
     with np.errstate(over="ignore", under="ignore"):
         narrow = weight.astype(dtype, copy=False)
     if not (narrow.any() and np.isfinite(narrow).all()):
         raise ValueError(f"sample_weight must fit the float type of X, {dtype}; got {weight.max()}. Rescale it.")
     return narrow
-
-
-def like_input(array, X):
-    """Return predictions as NumPy, or with X on its device where scikit-learn's array API dispatch is on."""
-    if is_device_array(X) and sklearn.get_config()["array_api_dispatch"]:
-        return get_backend("cupy").asarray(array)
-    return to_numpy(array)

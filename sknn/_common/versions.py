@@ -1,4 +1,4 @@
-"""What is installed, for bug reports."""
+"""Installed versions, for bug reports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PACKAGES = ("sknn", "numpy", "scipy", "scikit-learn", "numba", "cupy-cuda12x", "
 
 
 def show_versions() -> None:
-    """Print the versions of sknn and its dependencies, and which kernels serve.
+    """Print the versions of Python, sknn and its dependencies, and the kind of kernels in use.
 
     Examples
     --------
@@ -26,10 +26,10 @@ def show_versions() -> None:
     if has_numba():
         print("kernels on NumPy: fused by Numba")
     else:
-        print("kernels on NumPy: reference only, slower; install numba for the fused ones")
+        print("kernels on NumPy: unfused reference kernels, slower; install numba for fused kernels")
 
 
-def _version(package):
+def _version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

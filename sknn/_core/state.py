@@ -1,200 +1,117 @@
-"""What training works on: options, rows, and the state that it carries from epoch to epoch."""
+"""State: everything that training carries from epoch to epoch."""
 
 from __future__ import annotations
 
 import copy
-import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
+from .._backend.typing import Array
 from ..optimizers import Optimizer
-from ..schedules import BatchSchedule, Constant, Schedule
-from .batches import is_sparse
-
-N_COMPARED = 128  # validation rows, evenly spread, by which others are told from them
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to train. ``optimizers``, ``learning_rate``, ``alpha`` and what regularises have one entry a model.
-
-    ``n_epochs`` is the length of all training that the schedule is laid out for. ``dropout (models, streams)`` has the
-    rate of the input and that of each hidden layer.
-    """
-
-    optimizers: tuple[Optimizer, ...]
-    learning_rate: np.ndarray
-    alpha: np.ndarray
-    batch_size: int | BatchSchedule
-    schedule: Schedule = field(default_factory=Constant)
-    n_epochs: int = 1
-    shuffle: bool = True
-    tol: float = 1e-4
-    n_iter_no_change: float = 10
-    early_stopping: bool = False
-    decouples_decay: bool = False
-    l1: np.ndarray | None = None
-    clip_norm: np.ndarray | None = None
-    max_norm: np.ndarray | None = None
-    dropout: np.ndarray | None = None
-    freezes_norms: bool = False
-    exact_norms: bool = False
-    ema_decay: np.ndarray | None = None
-    monitors_loss: bool = False
-
-    def batch_size_in(self, epoch):
-        """Return the rows of a batch in an epoch, counted from 0."""
-        size = self.batch_size
-        return size.size_in(epoch) if isinstance(size, BatchSchedule) else size
-
-    @property
-    def dropped(self):
-        """The streams of dropout that any model has: 0 for the input, i for the output of hidden layer i."""
-        return () if self.dropout is None else tuple(np.flatnonzero(self.dropout.any(axis=0)).tolist())
-
-    @property
-    def penalty(self):
-        """Strength of the penalty that is a part of the loss."""
-        return np.zeros_like(self.alpha) if self.decouples_decay else self.alpha
-
-    def take(self, models):
-        """Return the options of some models."""
-        chosen = tuple(self.optimizers[k] for k in models)
-        names = ("learning_rate", "alpha", "l1", "clip_norm", "max_norm", "dropout", "ema_decay")
-        arrays = {name: getattr(self, name) for name in names}
-        taken = {name: None if array is None else array[models] for name, array in arrays.items()}
-        return replace(self, optimizers=chosen, **taken)
-
-
-@dataclass(frozen=True)
-class Data:
-    """Rows to train on: X where the backend computes, targets ``(n, k)``, weights ``(n,)`` or None, and validation."""
-
-    X: object
-    y: np.ndarray
-    sample_weight: np.ndarray | None = None
-    validation: object = None
-
-
-@dataclass(frozen=True)
-class Validation:
-    """What training is scored on after each epoch: rows of X given by the state, or all of X.
-
-    ``score(predictions, y, sample_weight)`` returns a float, higher is better. In its stead there may be
-    ``judge(theta, statistics, rows)``, for the parameters of one model.
-    """
-
-    X: object
-    y: np.ndarray
-    score: object
-    sample_weight: np.ndarray | None = None
-    judge: object = None
-
-    def fingerprint(self, backend):
-        """Return what tells these rows from others: a checksum of targets and weights, and of some rows of X."""
-        probe = self.X[:: max(1, len(self.y) // N_COMPARED)]
-        rows = (probe.data, probe.indices, probe.indptr) if is_sparse(probe) else (backend.to_host(probe),)
-        parts = *rows, self.y, np.ones(0) if self.sample_weight is None else self.sample_weight
-        return len(self.y), *(zlib.crc32(np.ascontiguousarray(part)) for part in parts)
+from .options import Options
+from .stacking import PER_EPOCH, PER_MODEL, PER_MODEL_BEHIND_SLOTS, PER_STREAM, Models, stack_models, take_models
 
 
 @dataclass
 class State:
     """Everything that training carries from epoch to epoch, for a stack; NumPy arrays, so that it pickles anywhere.
 
-    While a `Trainer` is at work, what it changes lies where it computes.
+    While a `Trainer` is at work, the arrays that it changes lie where it computes.
 
-    ``theta (models, P)`` is what is learnt, ``statistics (models, Q)`` what norms keep of the rows; ``good`` and
-    ``best (models, P + Q)`` hold both. ``good`` is where the last epoch began whose every loss was finite: what a
-    diverging model goes back to. ``exact`` are statistics worked out for prediction, apart from the running ones.
-    ``average`` is their average over the steps, if that is what predictions are made with.
+    ``theta (models, P)`` has the parameters, ``statistics (models, Q)`` the running statistics of norms; ``finite`` and
+    ``best (models, P + Q)`` hold both. ``finite`` is a copy of the models at the start of the last epoch that had only
+    finite losses: a diverging model goes back to it. ``exact`` are statistics worked out for prediction, apart from the
+    running ones. ``average`` is the average of models over the steps, if predictions are made with that.
     ``slots (n_slots, models, P)`` is the optimiser's memory. ``streams`` are the random states that draw the batches,
     one for all models or one each; ``order`` and ``validation_rows (streams, ...)`` number rows of the ``n_rows``
     that were last trained on, a ``fraction`` of them for validation. ``keys (models, 2)`` choose the random bits of
-    dropout. ``watched`` tells validation sets apart.
+    dropout. ``validation_mark`` tells validation sets apart.
     """
 
-    theta: np.ndarray
-    statistics: np.ndarray
-    good: np.ndarray | None
-    slots: np.ndarray
-    streams: list
-    learning_rate: np.ndarray
-    base_rate: np.ndarray
-    best: np.ndarray | None
-    best_loss: np.ndarray
-    best_score: np.ndarray
-    no_improvement: np.ndarray
-    diverged: np.ndarray
+    theta: Array = field(metadata=PER_MODEL)
+    statistics: Array = field(metadata=PER_MODEL)
+    finite: Any = field(metadata=PER_MODEL)  # an array, or None in a pickle
+    slots: Array = field(metadata=PER_MODEL_BEHIND_SLOTS)
+    streams: list[np.random.RandomState] = field(metadata=PER_STREAM)
+    learning_rate: Array = field(metadata=PER_MODEL)
+    base_rate: Array = field(metadata=PER_MODEL)
+    best: Any = field(metadata=PER_MODEL)  # an array, or None without early stopping
+    best_loss: Array = field(metadata=PER_MODEL)
+    best_score: Array = field(metadata=PER_MODEL)
+    no_improvement: Array = field(metadata=PER_MODEL)
+    diverged: Array = field(metadata=PER_MODEL)
     optimizer: str
-    average: np.ndarray | None = None
-    exact: np.ndarray | None = None
-    order: np.ndarray | None = None
-    validation_rows: np.ndarray | None = None
+    average: Array | None = field(default=None, metadata=PER_MODEL)
+    exact: Array | None = field(default=None, metadata=PER_MODEL)
+    order: Any = field(default=None, metadata=PER_STREAM)  # an array, once rows are numbered
+    validation_rows: Array | None = field(default=None, metadata=PER_STREAM)
     n_rows: int = 0
     fraction: float | None = None
-    watched: object = None
-    keys: np.ndarray | None = None
+    validation_mark: tuple | None = None
+    keys: Array | None = field(default=None, metadata=PER_MODEL)
     steps: int = 0
     epochs: int = 0
     samples_seen: int = 0
-    loss_curve: list = field(default_factory=list)
-    validation_scores: list = field(default_factory=list)
-    validation_losses: list = field(default_factory=list)
+    loss_curve: list[Array] = field(default_factory=list, metadata=PER_EPOCH)
+    validation_scores: list[Array] = field(default_factory=list, metadata=PER_EPOCH)
+    validation_losses: list[Array] = field(default_factory=list, metadata=PER_EPOCH)
 
-    def move(self, bring):
-        """Move what training changes by ``bring``: to where it is computed, or back to the host."""
-        for name in _MOVED:
+    def move(self, bring: Callable[[Array], Array]) -> None:
+        """Move the arrays that training changes by ``bring``: to where it computes, or back to the host."""
+        for name in MOVED:
             value = getattr(self, name)
             setattr(self, name, None if value is None else bring(value))
 
-    def model(self):
+    def model(self) -> Array:
         """Return a copy of parameters and statistics, beside each other."""
         return np.concatenate([self.theta, self.statistics], axis=1)
 
-    def write_model(self, out):
-        """Write to ``out`` what ``model`` returns."""
+    def write_model(self, out: Array) -> None:
+        """Write parameters and statistics to ``out``, beside each other."""
         theta, statistics = self.split(out)
         theta[...], statistics[...] = self.theta, self.statistics
 
-    def is_finite(self):
+    def is_finite(self) -> Array:
         """Return which models have no parameter and no statistic that is NaN or infinite."""
         finite = np.isfinite(self.theta).all(axis=-1)
         return finite & np.isfinite(self.statistics).all(axis=-1) if self.statistics.size else finite
 
-    def split(self, model):
-        """Return parameters and statistics of what ``model`` returns."""
+    def split(self, model: Array) -> tuple[Array, Array]:
+        """Return parameters and statistics that lie beside each other, as ``model()`` returns them."""
         n_parameters = self.theta.shape[1]
         return model[:, :n_parameters], model[:, n_parameters:]
 
     @property
-    def last(self):
+    def last(self) -> tuple[Array, Array]:
         """Parameters and statistics after the last epoch, averaged over the steps if that is asked for."""
         return (self.theta, self.statistics) if self.average is None else self.split(self.average)
 
     @property
-    def served(self):
+    def served(self) -> tuple[Array, Array]:
         """Parameters and statistics to predict with: the best where training watches validation rows, else the last."""
         theta, statistics = self.last if self.best is None else self.split(self.best)
         return theta, statistics if self.exact is None else self.exact
 
-    def go_back(self, bad):
-        """Take models that have diverged back to the last good parameters."""
-        self.theta[bad], self.statistics[bad] = (part[bad] for part in self.split(self.good))
+    def go_back(self, bad: Array) -> None:
+        """Take models that have diverged back to the last parameters of finite losses."""
+        self.theta[bad], self.statistics[bad] = (part[bad] for part in self.split(self.finite))
         if self.average is not None:
-            self.average[bad] = self.good[bad]
+            self.average[bad] = self.finite[bad]
 
     @classmethod
-    def start(cls, theta, streams, options, statistics=None):
+    def start(
+        cls, theta: Array, streams: list[np.random.RandomState], options: Options, statistics: Array | None = None
+    ) -> State:
         """Return the state before the first epoch; a network without running statistics needs none."""
         n_models = len(theta)
         statistics = np.empty((n_models, 0), theta.dtype) if statistics is None else statistics
         state = cls(
             theta=theta,
             statistics=statistics,
-            good=None,
+            finite=None,
             slots=np.zeros((options.optimizers[0].n_slots, *theta.shape), theta.dtype),
             streams=streams,
             learning_rate=options.learning_rate.copy(),
@@ -206,19 +123,19 @@ class State:
             diverged=np.zeros(n_models, bool),
             optimizer=options.optimizers[0].kernel,
         )
-        state.good = state.model()
+        state.finite = state.model()
         state.best = state.model() if options.early_stopping else None
         state.average = state.model() if options.ema_decay is not None else None
         state.draw_keys(options)
         return state
 
-    def draw_keys(self, options):
-        """Draw what dropout needs if it is asked for; models that share a stream of batches share this too."""
+    def draw_keys(self, options: Options) -> None:
+        """Draw the keys of dropout if it is asked for; models that share a stream of batches share them too."""
         if self.keys is None and options.dropout is not None:
             drawn = [stream.randint(2**32, size=2, dtype=np.uint32) for stream in self.streams]
             self.keys = np.broadcast_to(np.stack(drawn), (len(self.theta), 2)).copy()
 
-    def continue_with(self, options, dtype):
+    def continue_with(self, options: Options, dtype: np.dtype) -> None:
         """Take up options and a float type that may have changed since the last epoch."""
         for name, value in vars(self).items():
             if isinstance(value, np.ndarray) and not value.flags.writeable:  # loaded as a memory map
@@ -226,9 +143,9 @@ class State:
         self.theta, self.statistics = (part.astype(dtype, copy=False) for part in (self.theta, self.statistics))
         if options.freezes_norms:
             self.recalibrate(self.served[1].astype(dtype))
-            self.good = None
+            self.finite = None
         self.exact = None
-        self.good = (self.model() if self.good is None else self.good).astype(dtype)
+        self.finite = (self.model() if self.finite is None else self.finite).astype(dtype)
         if options.ema_decay is None:
             self.average = None
         else:
@@ -248,21 +165,21 @@ class State:
         else:
             self.best = self.best.astype(dtype, copy=False)
 
-    def adopt(self, theta):
-        """Go on from ``theta`` if it is not what this state has served."""
+    def adopt(self, theta: Array) -> None:
+        """Go on from ``theta`` if it differs from the parameters that this state has served."""
         if np.array_equal(theta, self.served[0], equal_nan=True):
             return
         self.theta = theta.astype(self.theta.dtype)
-        self.good = self.best = self.average = None
+        self.finite = self.best = self.average = None
 
-    def begin_at(self, theta):
+    def begin_at(self, theta: Array) -> None:
         """Start from other parameters, before the first epoch."""
         self.theta = theta
-        self.good = self.model()
+        self.finite = self.model()
         self.best = None if self.best is None else self.model()
         self.average = None if self.average is None else self.model()
 
-    def recalibrate(self, statistics):
+    def recalibrate(self, statistics: Array) -> None:
         """Put statistics in the place of those that were served."""
         self.statistics, self.exact = statistics, None
         for name in ("best", "average"):
@@ -270,20 +187,25 @@ class State:
             if model is not None:
                 setattr(self, name, np.concatenate([self.split(model)[0], statistics], axis=1))
 
-    def watch(self, watched):
+    def mark_validation(self, mark: tuple) -> None:
         """Start the record of validation scores anew if they will be those of another set of rows."""
-        if watched == self.watched:
+        if mark == self.validation_mark:
             return
-        self.watched, self.validation_scores, self.validation_losses = watched, [], []
+        self.validation_mark, self.validation_scores, self.validation_losses = mark, [], []
         self.best_score, self.no_improvement = np.full(len(self.theta), -np.inf), np.zeros(len(self.theta), int)
         if self.best is not None:
             self.best = self.model()
 
-    def _forget_steps(self, optimizer):
+    def _forget_steps(self, optimizer: Optimizer) -> None:
         self.optimizer, self.steps, self.epochs = optimizer.kernel, 0, 0
         self.slots = np.zeros((optimizer.n_slots, *self.theta.shape), self.theta.dtype)
 
-    def number_rows(self, n_rows, split=None, fraction=None):
+    def number_rows(
+        self,
+        n_rows: int,
+        split: Callable[[np.random.RandomState], tuple[Array, Array]] | None = None,
+        fraction: float | None = None,
+    ) -> None:
         """Set ``order`` and ``validation_rows`` for data of ``n_rows``, unless they are those of such data already.
 
         ``split(stream)`` draws the numbers of the training rows and of a ``fraction`` for validation.
@@ -300,67 +222,20 @@ class State:
             self.order = np.stack([train for train, _ in parts])
             self.validation_rows = np.stack([validation for _, validation in parts])
 
-    def __getstate__(self):
-        """Leave out what a loaded model can do without: it goes back to its own parameters if it diverges at once."""
-        return {**vars(self), "good": None}
-
-    def take(self, models):
+    def take(self, models: Models) -> State:
         """Return the state of some models, independent of this one."""
-        streams = [0] if len(self.streams) == 1 else models
+        taken = take_models(self, models, [0] if len(self.streams) == 1 else models)
+        return replace(taken, streams=copy.deepcopy(taken.streams))
 
-        def rows(names, chosen):
-            values = {name: getattr(self, name) for name in names}
-            return {name: None if value is None else value[chosen] for name, value in values.items()}
+    @classmethod
+    def stack(cls, states: Sequence[State], shared_streams: bool = False) -> State:
+        """Return the states of several stacks as one that is independent of them, the inverse of ``take``.
 
-        return replace(
-            self,
-            slots=self.slots.take(models, axis=1),
-            streams=[copy.deepcopy(self.streams[s]) for s in streams],
-            loss_curve=[loss[models] for loss in self.loss_curve],
-            validation_scores=[score[models] for score in self.validation_scores],
-            validation_losses=[loss[models] for loss in self.validation_losses],
-            **rows(_PER_MODEL, models),
-            **rows(_PER_STREAM, streams),
-        )
+        With ``shared_streams`` all models draw their batches from the stream of the first, as one does for a stack that
+        shares its batches.
+        """
+        stacked = stack_models(states, shared_streams)
+        return replace(stacked, streams=copy.deepcopy(stacked.streams))
 
 
-_PER_MODEL = (
-    "theta",
-    "statistics",
-    "good",
-    "average",
-    "exact",
-    "learning_rate",
-    "base_rate",
-    "best",
-    "best_loss",
-    "best_score",
-    "no_improvement",
-    "diverged",
-    "keys",
-)
-_PER_STREAM = ("order", "validation_rows")
-_MOVED = ("theta", "statistics", "good", "slots", "best", "average")
-
-
-def split_rows(stream, n_rows, fraction, labels=None):
-    """Draw the numbers of the training and of the validation rows, stratified by ``labels`` if given."""
-    if labels is not None:
-        _check_classes_can_be_split(labels)
-    rows = np.arange(n_rows)
-    train, validation = train_test_split(rows, test_size=fraction, random_state=stream, stratify=labels)
-    if len(validation) < 2:
-        raise ValueError(
-            f"validation_fraction={fraction} of {n_rows} rows leaves {len(validation)} for validation, "
-            "at least 2 are needed. Increase 'validation_fraction' or the size of your dataset."
-        )
-    return train, validation
-
-
-def _check_classes_can_be_split(labels):
-    _, counts = np.unique(labels, return_counts=True)
-    if counts.min() < 2:
-        raise ValueError(
-            "early_stopping splits the rows by class, so y must have at least 2 rows of each class; the rarest has "
-            f"{counts.min()}. Merge or drop it, or pass validation rows of your own as X_val and y_val."
-        )
+MOVED = ("theta", "statistics", "finite", "slots", "best", "average")  # to the backend, while a trainer is at work

@@ -1,34 +1,39 @@
-"""Training: epochs, stopping. One loop for one model and for a stack of them."""
+"""Training: epochs, early stopping, divergence. One loop for one model and for a stack of them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
-from .epoch import Live, Steps
-from .inference import population_statistics
+from .._backend.typing import Array
+from .data import Problem
+from .epoch import Epoch
 from .scoring import Scoring
+from .state import State
+from .statistics import Sample, population_statistics
 
 
 class Trainer:
     """Runs epochs of mini-batches on a stack of models and keeps its state."""
 
-    def __init__(self, backend, network, options, state, data):
-        self.backend, self.network, self.options = backend, network, options
-        self.state, self.data = state, data
+    def __init__(self, problem: Problem, state: State) -> None:
+        self.problem, self.state = problem, state
         self.stopped = np.zeros(len(state.theta), bool)
         self.message = ""
-        self._start = backend.asarray(state.model())
-        state.move(backend.asarray)
-        self._live = Live(state.theta, state.statistics, state.slots, state.average)
-        self._steps = self._scores = None
+        self._start = problem.backend.asarray(state.model())  # a copy of the models as the epoch began
+        state.move(problem.backend.asarray)
+        self._epoch: Any = None  # an Epoch
+        self._scores: Scoring | None = None
 
-    def store(self):
+    def store(self) -> None:
         """Bring the state back to the host, when training ends or someone is to see it."""
-        self.state.move(self.backend.to_host)
+        self.state.move(self.problem.backend.to_host)
 
     # ---- one epoch ----------------------------------------------------------------------
 
-    def epoch(self):
+    def epoch(self) -> None:
         """Train for one epoch, record it, and mark the models that stop.
 
         Interrupted by Ctrl-C, it leaves the state of an epoch that has ended, or of one that some steps were made of.
@@ -38,105 +43,112 @@ class Trainer:
         lengths = [len(curve) for curve in curves]
         try:
             self._run()
-            self._record(self._steps.loss())
+            self._record(self._epoch.loss())
         finally:
             if state.epochs == n_epochs:
                 for curve, length in zip(curves, lengths, strict=True):
                     del curve[length:]
 
-    def _run(self):
-        state, steps = self.state, self._steps_of_epoch()
+    def _run(self) -> None:
+        state, epoch = self.state, self._epoch_of_size()
         state.write_model(self._start)
-        self._draw_order()
-        steps.fill(state)
+        self._shuffle()
+        epoch.fill_tables(state)
         try:
-            steps.run()
+            epoch.run()
         finally:
-            state.steps += steps.n_done
+            state.steps += epoch.n_steps_done
 
-    def _steps_of_epoch(self):
-        """Return steps on batches of the size that this epoch has."""
-        size = self.options.batch_size_in(self.state.epochs)
-        if self._steps is None or size != self._steps.batch_size:
-            described = self.backend, self.network, self.options, self.state, self.data
-            self._steps = None  # so that its buffers are free
-            self._steps = Steps(*described, self._live, size)
-        return self._steps
+    def _epoch_of_size(self) -> Epoch:
+        """Return the steps of batches of the size that this epoch has."""
+        size = self.problem.options.batch_size_in(self.state.epochs)
+        if self._epoch is None or size != self._epoch.batch_size:
+            self._epoch = None  # so that its buffers are free
+            self._epoch = Epoch(self.problem, self.state, size)
+        return self._epoch
 
-    def _draw_order(self):
+    def _shuffle(self) -> None:
         state = self.state
-        if self.options.shuffle:
+        if self.problem.options.shuffle:
             # the order is permuted anew, not drawn anew: scikit-learn's sequence
             pairs = zip(state.order, state.streams, strict=True)
             state.order = np.array([stream.permutation(rows) for rows, stream in pairs])
 
     # ---- after an epoch -----------------------------------------------------------------
 
-    def _record(self, loss):
-        state = self.state
+    def _record(self, loss: Array) -> None:
+        state, options = self.state, self.problem.options
         self._find_divergence(loss)
         state.loss_curve.append(loss)
         model = state.last
-        if self.data.validation is not None:
+        if self.problem.data.validation is not None:
             model = self._with_exact_statistics(*model)
             scores, losses = self._scoring(model[0]).measure(*model)
             state.validation_scores.append(scores)
             state.validation_losses.append(losses)
-        seen = state.samples_seen + int(self._steps.lengths.sum())
+        seen = state.samples_seen + int(self._epoch.lengths.sum())
         new = {"epochs": state.epochs + 1, "samples_seen": seen, **self._improvement(model)}
-        new["learning_rate"] = self.options.schedule.after_epoch(state.learning_rate, state.base_rate, seen).copy()
+        new["learning_rate"] = options.schedule.after_epoch(state.learning_rate, state.base_rate, seen).copy()
         self._stop_on_plateau(new)
         vars(state).update(new)  # at once: Ctrl-C finds all of it or nothing
 
-    def _scoring(self, theta):
+    def _scoring(self, theta: Array) -> Scoring:
         if self._scores is None:
-            described = self.backend, self.network, self.data.validation
-            self._scores = Scoring(*described, theta, self.state.validation_rows)
+            problem = self.problem
+            validation: Any = problem.data.validation
+            order = self.state.validation_rows
+            self._scores = Scoring(problem.backend, problem.network, validation, theta, order)
         return self._scores
 
-    def _with_exact_statistics(self, theta, statistics):
+    def _with_exact_statistics(self, theta: Array, statistics: Array) -> tuple[Array, Array]:
         """Return the model as it is served: norms may have statistics of all rows that are trained on."""
-        if not self.options.exact_norms or not np.isfinite(theta).all():
+        problem = self.problem
+        if not problem.options.exact_norms or not np.isfinite(theta).all():
             return theta, statistics
-        backend, data, rows = self.backend, self.data, self.state.order
-        described = backend, self.network, self.network.layout.views(theta), backend.to_host(statistics)
-        return theta, backend.asarray(population_statistics(*described, data.X, data.sample_weight, rows))
+        backend, data = problem.backend, problem.data
+        sample = Sample(data.rows, data.sample_weight, self.state.order)
+        known = backend.to_host(statistics)
+        return theta, backend.asarray(population_statistics(backend, problem.network, theta, known, sample))
 
-    def _find_divergence(self, loss):
-        """Stop models whose loss or parameters are not finite, with the last parameters of finite loss."""
+    def _find_divergence(self, loss: Array) -> None:
+        """Stop models whose loss or parameters are not finite, with the last parameters of finite losses."""
         state = self.state
-        bad = ~(np.isfinite(loss) & self.backend.to_host(state.is_finite()))
+        bad = ~(np.isfinite(loss) & self.problem.backend.to_host(state.is_finite()))
         if not bad.any():
-            state.good, self._start = self._start, state.good
+            state.finite, self._start = self._start, state.finite
             return
-        state.good[~bad] = self._start[~bad]
+        state.finite[~bad] = self._start[~bad]
         state.go_back(bad)
         state.diverged |= bad
         self.stopped |= bad
 
-    def _improvement(self, model):
-        """Return what changes in the state by the last score or loss: the best so far, and for how long it has been."""
-        state, options = self.state, self.options
+    # ---- early stopping -----------------------------------------------------------------
+
+    def _improvement(self, model: tuple[Array, Array]) -> dict[str, Any]:
+        """Return changes of the state by the last score or loss: the best so far, and epochs without improvement."""
+        state, options = self.state, self.problem.options
+        new: dict[str, Any] = {}
         if options.early_stopping:
             score = -state.validation_losses[-1] if options.monitors_loss else state.validation_scores[-1]
             stale = ~(score >= state.best_score + options.tol)  # NaN is no improvement
             better = score > state.best_score
-            new = {"best_score": np.where(better, score, state.best_score)}
+            new["best_score"] = np.where(better, score, state.best_score)
             if better.any():
                 new["best"] = state.best.copy()
-                new["best"][better] = self.backend.xp.concatenate(model, axis=1)[better]
+                new["best"][better] = self.problem.backend.xp.concatenate(model, axis=1)[better]
         else:
             loss = state.loss_curve[-1]
             stale = loss > state.best_loss - options.tol
-            new = {"best_loss": np.fmin(loss, state.best_loss)}
+            new["best_loss"] = np.fmin(loss, state.best_loss)
         return new | {"no_improvement": np.where(stale, state.no_improvement + 1, 0)}
 
-    def _stop_on_plateau(self, new):
-        """Mark the models that have waited for too long, or lower their learning rate in what is ``new``."""
+    def _stop_on_plateau(self, new: dict[str, Any]) -> None:
+        """Mark the models that have waited for too long, or lower their learning rate in the changes ``new``."""
         self.message = ""
-        waited = (new["no_improvement"] > self.options.n_iter_no_change) & ~self.stopped
+        options = self.problem.options
+        waited = (new["no_improvement"] > options.n_iter_no_change) & ~self.stopped
         for k in waited.nonzero()[0]:
-            rate = self.options.schedule.after_plateau(new["learning_rate"][k])
+            rate = options.schedule.after_plateau(new["learning_rate"][k])
             self.message = self._plateau_message(rate)
             if rate is None:
                 self.stopped[k] = True
@@ -144,36 +156,37 @@ class Trainer:
                 new["learning_rate"][k] = rate
                 new["no_improvement"][k] = 0
 
-    def _plateau_message(self, rate):
-        options = self.options
-        watched = "Validation loss" if options.monitors_loss else "Validation score"
-        what = watched if options.early_stopping else "Training loss"
+    def _plateau_message(self, rate: float | None) -> str:
+        options = self.problem.options
+        measure = "Training loss"
+        if options.early_stopping:
+            measure = "Validation loss" if options.monitors_loss else "Validation score"
         then = options.schedule.last_words if rate is None else f"Setting learning rate to {rate:f}"
         return (
-            f"{what} did not improve more than tol={options.tol:f} "
+            f"{measure} did not improve more than tol={options.tol:f} "
             f"for {options.n_iter_no_change} consecutive epochs. {then}"
         )
 
 
-def train_stack(backend, network, options, state, data, max_iter):
+def train_stack(problem: Problem, state: State, max_iter: int) -> list[State]:
     """Train every model of a stack to its own end; return one state of one model for each."""
-    finished = [None] * len(state.theta)
+    finished: list[Any] = [None] * len(state.theta)
     left = np.arange(len(state.theta))
-    trainer = Trainer(backend, network, options, state, data)
+    trainer = Trainer(problem, state)
     for _ in range(max_iter):
         trainer.epoch()
         if not trainer.stopped.any():
             continue
         trainer.store()
-        for k in np.flatnonzero(trainer.stopped):
+        for k in np.flatnonzero(trainer.stopped).tolist():
             finished[left[k]] = trainer.state.take([k])
         going = np.flatnonzero(~trainer.stopped)
         left = left[going]
         if not len(left):
-            return finished
-        options = options.take(going)
-        trainer = Trainer(backend, network, options, trainer.state.take(going), data)
+            break
+        problem = replace(problem, options=problem.options.take(going))
+        trainer = Trainer(problem, trainer.state.take(going))
     trainer.store()
-    for k, model in enumerate(left):
-        finished[model] = trainer.state.take([k])
+    for k in range(len(left)):
+        finished[left[k]] = trainer.state.take([k])
     return finished

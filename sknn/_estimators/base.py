@@ -1,44 +1,40 @@
-"""What the classifier and the regressor share: training, fitted attributes, predictions."""
+"""Base class of the classifier and the regressor: training, fitted attributes, predictions."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from .._backend import get_backend
-from .._common.callbacks import CallbackSupportMixin, FitTasks, with_callbacks
+from .._backend.typing import Array
+from .._common.blocks import NestedBlocksMixin
+from .._common.callbacks import CallbackSupportMixin, with_callbacks
 from .._common.estimator import BackendMixin, unchanged_on_error
+from .._common.rows import Rows, rows_of
 from .._common.rules import check_parameters
-from .._common.validation import MatrixLike, check_sample_weight, check_X, to_backend
-from .._core import lbfgs
-from .._core.inference import population_statistics, predictions
-from .._core.network import RUNNING, pack
-from .._core.trainer import Trainer
-from .attributes import SHOWN, as_stack, shown
-from .preparation import PreparedJobs
-
-NOT_CONVERGED = (
-    "Stochastic Optimizer: Maximum iterations ({}) reached and the optimization hasn't converged yet. "
-    "Increase max_iter, or learning_rate_init."
-)
-LBFGS_NOT_CONVERGED = (
-    "lbfgs failed to converge after {} iteration(s): {} Increase max_iter or max_fun, or scale the data."
-)
-DIVERGED = (
-    "Training diverged at epoch {}: the solver produced a non-finite loss or non-finite parameter weights. Lower "
-    "learning_rate_init, or scale X (for example with StandardScaler) and, for regression, y. The parameters of the "
-    "last finite epoch are kept."
-)
+from .._common.validation import MatrixLike, check_sample_weight, check_X
+from .._core.options import Options
+from .._core.passes import predictions
+from .._core.statistics import Sample, population_statistics
+from . import training
+from .attributes import ATTRIBUTES, are_equal, fitted_attributes, model_of, theta_of
+from .persistence import from_plain, to_plain
+from .preparation import Fit, Preparation
+from .recipe import RULES, TABLES, check_for_lbfgs
+from .tasks import Call, Task
 
 
-class BaseMLP(PreparedJobs, CallbackSupportMixin, BackendMixin, BaseEstimator):
-    """What the classifier and the regressor share."""
+class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimator):
+    """Base class of :class:`MLPClassifier` and :class:`MLPRegressor`."""
+
+    _rules = RULES
+    _tables: ClassVar[Mapping[str, Mapping[str, Any]]] = TABLES
+    _task: ClassVar[Task]
 
     # ---- fitting ------------------------------------------------------------------------
 
@@ -51,20 +47,20 @@ class BaseMLP(PreparedJobs, CallbackSupportMixin, BackendMixin, BaseEstimator):
         X_val: MatrixLike | None = None,
         y_val: ArrayLike | None = None,
     ) -> Self:
-        """Fit the network to data.
+        """Fit the network to training data.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training rows; float32 and float64 are used as they are, other types become float64. A CSC matrix becomes
-            CSR; no sparse matrix is made dense.
+            Training rows. float32 and float64 are used without conversion; other types are converted to float64, unless
+            the parameter ``dtype`` is set. CSC matrices are converted to CSR; sparse matrices are never made dense.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Class labels, 0-1 indicators of several labels, or numbers.
+            Classification: class labels, or 0-1 indicators for multilabel targets. Regression: numbers.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weight of each row in the loss; None stands for equal weights.
+            Non-negative weight of each row in the loss; None means equal weights.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
-            Validation rows. They are scored after each epoch (``validation_scores_``), and watched instead of a part
-            of X if ``early_stopping`` is on. Not effective with solver "lbfgs".
+            Validation set, at least 2 rows. It is scored after each epoch (``validation_scores_``). If
+            ``early_stopping`` is True, it is monitored instead of a part of X. Not used by "lbfgs".
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Targets of ``X_val``.
 
@@ -76,251 +72,160 @@ class BaseMLP(PreparedJobs, CallbackSupportMixin, BackendMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter or the data is not valid, the estimator being left as it was; or if training diverged, the
-            estimator holding the last finite parameters.
+            If a parameter or the data is invalid; the estimator is then unchanged. Also if training diverges; the
+            estimator then has the last finite weights.
+        MemoryError
+            If memory on the GPU runs out.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training ends at ``max_iter`` before the stopping rule is met.
         """
-        return self._fit(X, y, sample_weight, X_val, y_val)
+        return self._fit(Call(X, y, sample_weight, X_val, y_val))
 
-    def _fit(self, X, y, sample_weight, X_val=None, y_val=None, *, incremental=False, classes=None):
-        job = None
+    def _fit(self, call: Call) -> Self:
+        fit: Fit | None = None
 
-        def has_not_trained(error):
-            is_at_start = job is None or not job.has_begun
-            return is_at_start or (isinstance(error, MemoryError) and job.n_iter == 0)
+        def has_not_trained(error: BaseException) -> bool:
+            is_at_start = fit is None or not fit.has_begun
+            return is_at_start or (isinstance(error, MemoryError) and fit is not None and fit.n_iter == 0)
 
         with unchanged_on_error(self, has_not_trained):
             check_parameters(self, self._rules)
-            self._refuse_for_lbfgs()
-            backend = self._get_backend(X)
-            with backend.explained_lack():
-                job = self._prepare(backend, X, y, sample_weight, X_val, y_val, incremental, classes)
-                self._publish_shape(job)
-                self._try_monitor(job)
-                self._train(job)
+            check_for_lbfgs(self)
+            backend = self._get_backend(call.X)
+            with backend.explained_memory_errors():
+                fit = Preparation(self, backend, call).fit()
+                self._publish_shape(fit)
+                self._try_monitor(fit)
+                training.run(self, fit, self._publish_training)
         return self
 
-    def _try_monitor(self, job):
+    def _try_monitor(self, fit: Fit) -> None:
         """Score the start, so that a scorer that cannot serve is refused before anything is trained."""
-        validation, state = job.data.validation, job.state
-        if validation is None or validation.judge is None:
+        validation, state = fit.problem.data.validation, fit.state
+        if validation is None or validation.score_model is None:
             return
         rows = slice(None) if state.validation_rows is None else state.validation_rows[0]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an untrained model may leave a class out
             try:
-                float(validation.judge(state.theta, state.statistics, rows))
+                float(validation.score_model(state.theta, state.statistics, rows))
             except (TypeError, ValueError, AttributeError) as error:
                 raise ValueError(f"monitor={self.monitor!r} cannot score the validation rows: {error}") from error
 
-    # ---- training -----------------------------------------------------------------------
-
-    def _train(self, job):
-        def attributes():
-            return shown(job.network, *(np.array(job.backend.to_host(part)) for part in job.state.last))
-
-        job.has_begun = True
-        tasks = FitTasks(self, job.told, job.max_iter, attributes)
-        train = self._train_lbfgs if self.solver == "lbfgs" else self._train_epochs
-        try:
-            train(job, tasks)
-        except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=4)
-        finally:
-            self._work_out_exact_statistics(job)
-            self._publish_training(job)
-        tasks.finish()
-        if job.state.diverged[0]:
-            raise ValueError(DIVERGED.format(len(job.state.loss_curve)))
-
-    def _train_epochs(self, job, tasks):
-        trainer = Trainer(job.backend, job.network, job.options, job.state, job.data)
-        try:
-            for _ in range(job.max_iter):
-                tasks.begin()
-                trainer.epoch()
-                self._end_epoch(job, trainer.message)
-                job.met_rule = bool(trainer.stopped[0])
-                if tasks.end() or job.met_rule:
-                    return
-        finally:
-            trainer.store()
-        if job.told is not None:
-            warnings.warn(NOT_CONVERGED.format(job.max_iter), ConvergenceWarning, stacklevel=5)
-
-    def _work_out_exact_statistics(self, job):
-        state, data = job.state, job.data
-        by_lbfgs = self.solver == "lbfgs" and job.network.statistics_layout.size and not self.freeze_norm
-        # the best model so far has exact statistics already: it was scored with them
-        if not (job.options.exact_norms or by_lbfgs) or state.best is not None or state.diverged[0]:
-            return
-        theta, statistics = state.served
-        views = job.network.layout.views(job.backend.asarray(theta))
-        rows = None if self.solver == "lbfgs" else state.order
-        exact = population_statistics(job.backend, job.network, views, statistics, data.X, data.sample_weight, rows)
-        state.exact = exact
-
     def recalibrate_norm(self, X: MatrixLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Replace the running statistics of batch norms by those of other rows, as they are there in prediction.
+        """Replace the running statistics of the norms by the statistics of X, computed by a prediction pass.
+
+        Use this method if the rows to predict are distributed differently from the training rows.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows of the kind that the model is to serve, two or more; they need no targets.
+            Rows distributed like those to predict, at least 2. Targets are not needed.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weight of each row.
+            Non-negative weight of each row; None means equal weights.
 
         Returns
         -------
         self : object
-            The estimator.
+            The fitted estimator.
 
         Raises
         ------
         ValueError
-            If no layer has running statistics.
+            If no layer has running statistics, or X is invalid.
         """
         check_is_fitted(self)
         if not self._network.statistics_layout.size:
-            raise ValueError("recalibrate_norm needs running statistics, as norm='batch' has them; got none.")
-        backend, dtype, state = self._get_backend(X), self.coefs_[0].dtype, self._state
+            raise ValueError(
+                "recalibrate_norm needs a layer with running statistics, for example norm='batch'; got none."
+            )
+        backend, dtype, state, theta = self._get_backend(X), self.coefs_[0].dtype, self._state, theta_of(self)
         checked = check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr", ensure_min_samples=2)
-        sample_weight = check_sample_weight(sample_weight, checked, dtype)
-        with backend.explained_lack():
-            (views, _), rows = self._views(backend), to_backend(backend, checked)
-            statistics = population_statistics(backend, self._network, views, state.served[1], rows, sample_weight)
-        state.adopt(self._shown_theta())
+        weight = check_sample_weight(sample_weight, checked.shape[0], dtype)
+        with backend.explained_memory_errors():
+            sample = Sample(rows_of(backend, checked), weight)
+            statistics = population_statistics(backend, self._network, theta, state.served[1], sample)
+        state.adopt(theta)
         state.recalibrate(statistics)
-        vars(self).update(shown(self._network, *state.served))
+        self.__dict__.update(fitted_attributes(self._network, *state.served))
         return self
-
-    def _train_lbfgs(self, job, tasks):
-        state = job.state
-
-        def after_iteration(loss, parameters):
-            tasks.begin()
-            state.theta[0] = parameters
-            state.loss_curve.append(np.array([loss]))
-            state.epochs += 1
-            self._end_epoch(job)
-            job.stopped = tasks.end()
-            return job.stopped
-
-        objective = lbfgs.Objective(job.backend, job.network, job.options, state, job.data)
-        result = lbfgs.minimize(
-            objective,
-            state.theta,
-            max_iter=job.max_iter,
-            max_fun=self.max_fun,
-            tol=self.tol,
-            after_iteration=after_iteration,
-        )
-        loss, _ = objective(result.x)
-        state.diverged = np.array([not np.isfinite(loss)])
-        if state.diverged[0]:
-            return
-        state.theta[0] = result.x
-        job.met_rule = result.status == 0
-        if not state.loss_curve:
-            state.loss_curve.append(np.array([objective.loss]))
-        if result.status != 0 and not job.stopped:
-            warnings.warn(LBFGS_NOT_CONVERGED.format(job.n_iter, result.message), ConvergenceWarning, stacklevel=5)
-
-    def _end_epoch(self, job, message=""):
-        if not self.verbose:
-            return
-        print(f"Iteration {job.n_iter}, loss = {job.state.loss_curve[-1][0]:.8f}")
-        if job.data.validation is not None:
-            what = "score" if self.monitor in ("score", "loss") else self.monitor
-            print(f"Validation {what}: {job.state.validation_scores[-1][0]:f}")
-            if job.options.monitors_loss:
-                print(f"Validation loss: {job.state.validation_losses[-1][0]:.8f}")
-        if message:
-            print(message)
 
     # ---- fitted attributes --------------------------------------------------------------
 
-    def _publish_shape(self, job):
-        for name in SHOWN.values() - shown(job.network, job.state.theta, job.state.statistics).keys():
-            vars(self).pop(name, None)  # of an earlier network, which learnt more
-        self._network, self._targets = job.network, job.targets
-        self.n_layers_ = len(job.network.widths)
-        self.n_outputs_ = job.targets.n_outputs
-        self.out_activation_ = job.network.loss.link_name
+    def _publish_shape(self, fit: Fit) -> None:
+        network = fit.problem.network
+        learnt = fitted_attributes(network, fit.state.theta, fit.state.statistics)
+        for name in ATTRIBUTES.values() - learnt.keys():
+            self.__dict__.pop(name, None)  # of an earlier network, which learnt more
+        self._network, self._targets = network, fit.targets
+        self.n_layers_ = len(network.widths)
+        self.n_outputs_ = fit.targets.n_outputs
+        self.out_activation_ = network.loss.link_name
 
-    def _publish_training(self, job):
-        state = self._state = job.state
-        vars(self).update(shown(job.network, *state.served))
-        self.n_iter_ = job.n_iter
-        self.stopped_ = job.met_rule
+    def _publish_training(self, fit: Fit) -> None:
+        state, options = fit.state, fit.problem.options
+        self._state = state
+        self.__dict__.update(fitted_attributes(fit.problem.network, *state.served))
+        self.n_iter_ = fit.n_iter
+        self.stopped_ = fit.met_rule
         self.t_ = state.samples_seen
         self.loss_curve_ = [float(loss[0]) for loss in state.loss_curve]
         self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.inf
-        scored = job.data.validation is not None
+        scored = fit.problem.data.validation is not None
         self.validation_scores_ = [float(score[0]) for score in state.validation_scores] if scored else None
         self.validation_loss_curve_ = [float(loss[0]) for loss in state.validation_losses] if scored else None
-        stops_early = job.options.early_stopping
-        self.best_validation_score_, self.best_validation_loss_ = self._best_of_validation(job)
-        self.best_loss_ = None if stops_early else min(self.loss_curve_, default=np.inf)
+        self.best_validation_score_, self.best_validation_loss_ = self._best_of_validation(options)
+        self.best_loss_ = None if options.early_stopping else min(self.loss_curve_, default=np.inf)
 
-    def _best_of_validation(self, job):
+    def _best_of_validation(self, options: Options) -> tuple[float | None, float | None]:
         """Return score and loss of the epoch whose model is served."""
-        if not job.options.early_stopping:
+        if not options.early_stopping:
             return None, None
-        scores, losses = self.validation_scores_, self.validation_loss_curve_
-        watched = -np.array(losses) if job.options.monitors_loss else np.array(scores)
+        scores: Any = self.validation_scores_
+        losses: Any = self.validation_loss_curve_
+        watched = -np.array(losses) if options.monitors_loss else np.array(scores)
         if not np.isfinite(watched).any():
             return -np.inf, np.inf
         best = int(np.nanargmax(watched))
         return scores[best], losses[best]
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         """Keep the parameters once: coefs_ and intercepts_ are views of the state, unless they were replaced."""
         attributes = super().__getstate__()
         is_fitted = "_state" in attributes and "coefs_" in attributes
-        if is_fitted and self._shows_state():
-            return {name: value for name, value in attributes.items() if name not in SHOWN.values()}
-        return attributes
+        if is_fitted and are_equal(self, fitted_attributes(self._network, *self._state.served)):
+            attributes = {name: value for name, value in attributes.items() if name not in ATTRIBUTES.values()}
+        return to_plain(attributes)
 
-    def __setstate__(self, attributes):
-        super().__setstate__(attributes)
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        super().__setstate__(from_plain(attributes))
         if "_state" in attributes and "coefs_" not in attributes:
-            vars(self).update(shown(self._network, *self._state.served))
+            self.__dict__.update(fitted_attributes(self._network, *self._state.served))
 
     # ---- prediction ---------------------------------------------------------------------
 
-    def _predictions(self, X):
-        """Return what is said of X after the output link, ``(n, outputs)``, with the backend of where it is."""
+    def _outputs(self, X: MatrixLike) -> tuple[Rows, Array]:
+        """Return the rows of X, and their outputs behind the link, ``(n, outputs)``, where the rows lie."""
         if not hasattr(self, "coefs_"):  # asked first, as the check takes an eighth of the time of one row
             check_is_fitted(self)
         backend, dtype = self._get_backend(X), self.coefs_[0].dtype
-        with backend.explained_lack():
-            X = to_backend(backend, check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr"))
-            outputs = predictions(backend, self._network, *self._views(backend), X)[0]
-        return backend if backend.holds(outputs) else get_backend("numpy"), outputs
+        with backend.explained_memory_errors():
+            rows = rows_of(backend, check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr"))
+            return rows, predictions(model_of(self, self._network, backend), rows)[0]
 
-    def _views(self, backend):
-        """Return what predictions are made with, by kind for each layer: the attributes, which may be the user's."""
-        parameters, statistics = [{} for _ in self.coefs_], [{} for _ in self.coefs_]
-        for kind, name in SHOWN.items():
-            layers = statistics if kind in RUNNING else parameters
-            for layer, array in zip(layers, vars(self).get(name, ()), strict=False):
-                if array is not None:
-                    layer[kind] = as_stack(backend, array)
-        return parameters, statistics
-
-    def _shows_state(self):
-        """Whether the attributes hold what the state serves; a user may have replaced them."""
-        served = shown(self._network, *self._state.served)
-        pairs = [(pack(getattr(self, name)), pack(arrays)) for name, arrays in served.items()]
-        return all(np.array_equal(*pair, equal_nan=True) for pair in pairs)
-
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
 
 
-def has_partial_fit(estimator):
+def has_partial_fit(estimator: Any) -> bool:
+    """Return True, or raise AttributeError for a solver that needs all rows at once."""
     if estimator.solver == "lbfgs":
-        raise AttributeError("partial_fit is only available for solvers by mini-batches; got solver='lbfgs'.")
+        raise AttributeError(
+            "partial_fit is only available for mini-batch solvers, such as 'adam'; got solver='lbfgs'."
+        )
     return True

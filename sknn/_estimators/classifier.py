@@ -1,195 +1,218 @@
-"""The classifier."""
+"""Multi-layer perceptron classifier."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import sklearn
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from .._backend import get_backend, to_numpy
 from .._common.rules import class_weights, either, interval, one_of, real
-from .._common.validation import MatrixLike, like_input
+from .._common.validation import MatrixLike
 from ..activations import Activation
 from ..initializers import Initializer
-from ..losses import SigmoidSquaredError
 from ..normalization import Norm
 from ..optimizers import Optimizer
 from ..schedules import BatchSchedule, Schedule
 from .base import BaseMLP, has_partial_fit
+from .preparation import Fit
 from .recipe import RULES
-from .targets import Labels, classification_targets
+from .targets import Labels
+from .tasks import Call, Classification, Progress
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multi-layer perceptron classifier.
 
-    A drop-in for :class:`sklearn.neural_network.MLPClassifier`: the same parameters and the same ``random_state`` give
-    the same model. Trains on the log loss; two classes and multilabel targets have logistic outputs, more classes
-    softmax.
+    A drop-in replacement for :class:`sklearn.neural_network.MLPClassifier`: the same parameters and the same
+    ``random_state`` give the same model. The default loss is the log loss. The outputs are logistic for two classes and
+    for multilabel targets, and softmax for more than two classes.
 
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int, default=(100,)
-        Units of each hidden layer; ``()`` is a linear model.
+        Number of units of each hidden layer; ``()`` gives a linear model.
     activation : str, Activation, or a sequence of these, default="relu"
-        Activation of the hidden units, one for all hidden layers or one for each: "identity", "logistic" (also called
+        Activation of the hidden units, one for all hidden layers or one for each: "identity", "logistic" (alias
         "sigmoid"), "tanh", "relu", "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "mish", "softplus", "maxout",
         or an instance from :mod:`sknn.activations` such as ``LeakyReLU(0.1)``.
     solver : str or Optimizer, default="adam"
-        "lbfgs" for full-batch L-BFGS; for mini-batches "sgd" with (Nesterov) momentum, "adam" (arXiv:1412.6980),
-        "adamw", "amsgrad", "nadam", "adagrad", "adadelta", "rmsprop", "lion", or an instance from
+        "lbfgs" trains by full-batch L-BFGS. The mini-batch solvers are "sgd" (momentum or Nesterov momentum), "adam"
+        (arXiv:1412.6980), "adamw", "amsgrad", "nadam", "adagrad", "adadelta", "rmsprop", "lion", or an instance from
         :mod:`sknn.optimizers` such as ``RMSprop(0.99)``.
     alpha : float, default=0.0001
-        Strength of the L2 penalty ``alpha / 2 |W|^2``, divided by the batch's sum of weights; biases are free. "adamw"
-        and "lion" shrink weights by ``1 - learning rate * alpha`` a step instead, apart from the loss.
+        Strength of the L2 penalty ``alpha / 2 * |W|^2``, which is divided by the sum of the sample weights of the
+        mini-batch. Biases are not penalised. With decoupled weight decay (the default of "adamw" and "lion"), the loss
+        has no penalty; instead, each step multiplies the weights by ``1 - learning rate * alpha``.
     batch_size : int, BatchSchedule or "auto", default="auto"
-        Rows of a mini-batch; "auto" is ``min(200, n_samples)``. :class:`sknn.schedules.GrowingBatch` changes it from
-        epoch to epoch. A last batch of one row joins the one before if a norm mixes rows.
+        Number of rows of a mini-batch; "auto" is ``min(200, n_samples)``. :class:`sknn.schedules.GrowingBatch` changes
+        the batch size from epoch to epoch. If a norm uses statistics over rows, a last batch of a single row is merged
+        into the batch before it. Not used by "lbfgs".
     learning_rate : str or Schedule, default="constant"
-        For solver "sgd" as scikit-learn has it: "constant", "invscaling" (``learning_rate_init / (t + 1)^power_t`` with
-        t the samples seen) or "adaptive" (a fifth of the rate on each plateau). For all solvers but "lbfgs": "step",
-        "exponential", "cosine", "one_cycle", "coslog4", "reduce_on_plateau", "warm_up", or an instance from
-        :mod:`sknn.schedules` such as ``WarmUp(3, then=Cosine(period=20))``. What has an end ends after ``max_iter``
-        epochs.
+        Schedule of the learning rate. As in scikit-learn, for solver "sgd" only: "constant", "invscaling"
+        (``learning_rate_init / (t + 1)^power_t``, where t is the number of samples seen) or "adaptive" (learning rate
+        divided by 5 on each plateau). For all mini-batch solvers: "step", "exponential", "cosine", "one_cycle",
+        "coslog4", "reduce_on_plateau", "warm_up", or an instance from :mod:`sknn.schedules` such as ``WarmUp(3,
+        then=Cosine(period=20))``. Schedules with an end reach it after ``max_iter`` epochs.
     learning_rate_init : float, default=0.001
-        Initial step size, for all solvers but "lbfgs".
+        Initial learning rate. Not used by "lbfgs".
     power_t : float, default=0.5
-        Exponent of "invscaling".
+        Exponent of the schedule "invscaling".
     max_iter : int, default=200
-        Most epochs (iterations of L-BFGS) in one call of fit.
+        Maximum number of epochs (of iterations for "lbfgs") in one call of ``fit``.
     shuffle : bool, default=True
-        Whether each epoch visits the rows in a new order.
+        Whether to shuffle the rows before each epoch.
     random_state : int, RandomState instance or None, default=None
-        Draws initial weights, the validation split and the order of rows, in scikit-learn's sequence.
+        Seed or random stream for the initial weights, the validation split and the order of rows, drawn in
+        scikit-learn's sequence. Pass an int for reproducible results.
     tol : float, default=1e-4
-        Least improvement that counts; for "lbfgs" the bound on the gradient.
+        Minimum change of the monitored loss or score that counts as an improvement. For "lbfgs": training stops when
+        the largest component of the gradient is at most ``tol``.
     verbose : bool or int, default=False
-        Whether to print the loss of each epoch.
+        Whether to print the loss, and the validation score if there is one, after each epoch.
     warm_start : bool, default=False
-        Whether fit goes on from the last call: weights, optimiser, order of rows and stopping counters all continue.
+        Whether ``fit`` continues from the previous call: weights, optimiser state, order of rows and stopping counters
+        are kept.
     momentum : float, default=0.9
         Momentum of "sgd", in [0, 1].
     nesterovs_momentum : bool, default=True
-        Whether "sgd" uses Nesterov's momentum.
+        Whether "sgd" uses Nesterov momentum.
     early_stopping : bool, default=False
-        Whether to watch the score on validation rows, stop when it stays, and keep the best weights.
+        Whether to monitor a validation set, to stop training when ``monitor`` does not improve by at least ``tol`` for
+        more than ``n_iter_no_change`` consecutive epochs, and to keep the best weights. Not used by "lbfgs".
     validation_fraction : float, default=0.1
-        Share of the rows set aside for early stopping, stratified by class; unused if fit gets ``X_val``.
+        Fraction of the training rows set aside for early stopping, stratified by class except for multilabel y. Not
+        used if ``X_val`` is passed to ``fit``.
     beta_1, beta_2 : float, default=0.9, 0.999
-        Decay rates of the moments of "adam", "adamw", "amsgrad" and "nadam", in [0, 1).
+        Decay rates of the first and second moment estimates of "adam", "adamw", "amsgrad" and "nadam", in [0, 1).
     epsilon : float, default=1e-8
-        Guard of the same solvers against division by zero.
-    n_iter_no_change : int, default=10
-        Epochs without improvement that are borne before training stops.
+        Constant added to the denominator of "adam", "adamw", "amsgrad" and "nadam" to avoid division by zero.
+    n_iter_no_change : int or infinity, default=10
+        Maximum number of consecutive epochs without improvement. Training stops after one more such epoch, or the
+        schedule lowers the learning rate ("adaptive", "reduce_on_plateau").
     max_fun : int, default=15000
-        Most evaluations of the loss by "lbfgs".
+        Maximum number of evaluations of the loss by "lbfgs".
     init : str, Initializer, or a sequence of these, default="auto"
-        How weights are drawn, one for all layers or one for each hidden layer, the last one serving the output layer
-        too: "auto" (as scikit-learn), "zeros", "normal", "truncated_normal", "uniform", "inverse_sqrt", "orthogonal",
-        "lsuv", "lecun_normal", "glorot_normal" (also "xavier_normal"), "he_normal" (also "kaiming_normal"), the last
-        three also with "_uniform", or an instance from :mod:`sknn.initializers` such as ``Normal(0.1)``.
+        Initialiser of the weights, one for all layers or one for each hidden layer; the last one is also used for the
+        output layer. "auto" (scikit-learn's), "zeros", "normal", "truncated_normal", "uniform", "inverse_sqrt",
+        "orthogonal", "lsuv", "lecun_normal", "lecun_uniform", "glorot_normal", "glorot_uniform" (aliases
+        "xavier_normal", "xavier_uniform"), "he_normal", "he_uniform" (aliases "kaiming_normal", "kaiming_uniform"), or
+        an instance from :mod:`sknn.initializers` such as ``Normal(0.1)``.
     l1 : float, default=0.0
-        Strength of the L1 penalty ``l1 |W|``, divided by the batch's sum of weights as ``alpha`` is; biases are free.
-        Not for "lbfgs", and so for the next four, ``ema_decay`` and "batch_renorm".
+        Strength of the L1 penalty ``l1 * |W|``, which is divided by the sum of the sample weights of the mini-batch.
+        Biases are not penalised. Must be 0 for "lbfgs".
     decoupled_decay : bool or None, default=None
-        Whether ``alpha`` shrinks weights apart from the loss; None leaves it to the solver, which does so for "adamw"
-        and "lion" (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019).
+        Whether ``alpha`` is applied as decoupled weight decay, separate from the loss (Loshchilov and Hutter,
+        "Decoupled Weight Decay Regularization", ICLR 2019). None selects True for "adamw" and "lion", and False for all
+        other solvers. Must not be True for "lbfgs".
     clip_norm : float or None, default=None
-        Longest gradient of the loss, penalties apart, in a step; a longer one is shortened to this (Pascanu, Mikolov
-        and Bengio, "On the Difficulty of Training Recurrent Neural Networks", ICML 2013).
+        Maximum Euclidean norm of the gradient of the loss without penalties; in each step, a gradient with a larger
+        norm is scaled down to this norm (Pascanu, Mikolov and Bengio, "On the Difficulty of Training Recurrent Neural
+        Networks", ICML 2013). None does not clip. Must be None for "lbfgs".
     max_norm : float or None, default=None
-        Longest vector of incoming weights of a hidden unit; a longer one is shortened after the step (Srivastava et
-        al., "Dropout", JMLR 15, 2014, section 5.1).
+        Maximum Euclidean norm of the incoming weights of each hidden unit; after each step, a weight vector with a
+        larger norm is scaled down to this norm (Srivastava et al., "Dropout", JMLR 15, 2014, section 5.1). None sets no
+        limit. Must be None for "lbfgs".
     norm : str, Norm, None, or a sequence of these, default=None
-        Normalisation, one for all hidden layers or one for each: "batch", "batch_renorm", "layer", "weight", or an
-        instance from :mod:`sknn.normalization` such as ``GroupNorm(4)`` or ``BatchNorm(position="post")``. None stands
-        for no norm. The shift of a norm before the activation is in ``intercepts_``.
+        Normalisation, one for all hidden layers or one for each: "batch", "batch_renorm" (not for "lbfgs"), "layer",
+        "weight", or an instance from :mod:`sknn.normalization` such as ``GroupNorm(4)`` or
+        ``BatchNorm(position="post")``. None means no normalisation. The shift of a norm before the activation is stored
+        in ``intercepts_``.
     freeze_norm : bool, default=False
-        Whether training goes on with running statistics as they are, for fine-tuning: with ``warm_start`` or
-        ``partial_fit``; gains and shifts are learnt.
+        Whether to use the running statistics of norms unchanged during training, for fine-tuning with ``warm_start`` or
+        ``partial_fit``. Gains and shifts are still trained.
     dropout : float or sequence of float, default=0.0
-        Share of hidden units that each training step leaves out, in [0, 1), one for all hidden layers or one for each;
-        the others are enlarged by ``1 / (1 - dropout)``, so that predictions take all units as they are (ibid.). Which
-        ones depends on ``random_state`` and the step alone (Philox), on any backend.
+        Fraction of hidden units that each training step sets to zero at random, in [0, 1), one for all hidden layers or
+        one for each. The remaining units are multiplied by ``1 / (1 - dropout)``, so that predictions use all units
+        without scaling (Srivastava et al., "Dropout", JMLR 15, 2014). The dropout masks depend only on ``random_state``
+        and the number of the step (Philox generator), and are the same on every backend. Must be 0 for "lbfgs".
     input_dropout : float, default=0.0
-        The same share of the input features, drawn for each row.
+        Fraction of input features that each training step sets to zero at random in each row, in [0, 1). Must be 0 for
+        "lbfgs".
     ema_decay : float or None, default=None
-        Predictions are made with weights averaged over the training steps, each earlier one counting ``ema_decay``
-        times as much as the next; in [0, 1), such as 0.999. The first ``1 / (1 - ema_decay)`` steps count alike (Polyak
-        and Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J. Control Optim. 30, 1992). With
-        batch norm take ``BatchNorm(statistics="exact")``.
+        Decay rate of an exponential moving average of the weights over the training steps, in [0, 1), for example
+        0.999. If set, predictions use the averaged weights. The first ``1 / (1 - ema_decay)`` steps have equal weight
+        in the average (Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J. Control
+        Optim. 30, 1992). In combination with batch norm, use ``BatchNorm(statistics="exact")``. Must be None for
+        "lbfgs".
     monitor : str or callable, default="score"
-        What ``early_stopping`` watches on the validation rows: "score" (accuracy), "loss" (penalties apart), or a
-        scorer of scikit-learn, by name or as ``scorer(estimator, X, y)``, which then is what ``validation_scores_``
-        record. A scorer gets weights where there are any and it takes ``sample_weight``.
+        Quantity that ``early_stopping`` monitors on the validation set: "score" (accuracy), "loss" (without penalties),
+        or a scikit-learn scorer, by name or as a callable ``scorer(estimator, X, y)``. ``validation_scores_`` then
+        contains the values of this scorer. Sample weights are passed to scorers that accept ``sample_weight``.
     loss : {"log_loss", "squared_error"}, default="log_loss"
-        "squared_error" is half of it, summed over logistic outputs, one for each class of several; ``predict_proba``
-        then divides outputs by their sum.
+        Loss function. "log_loss" is the cross-entropy. "squared_error" is half the squared error summed over logistic
+        outputs, with one output per class for more than two classes; ``predict_proba`` then divides the outputs by
+        their sum.
     target_range : tuple of float (low, high), default=(0.0, 1.0)
-        Targets of "squared_error" in [0, 1]: 0.01 and 0.99 can be reached by the logistic function.
+        Targets of "squared_error" for the false and the true class, in [0, 1], with low < high. The logistic function
+        can reach (0.01, 0.99), but not (0, 1).
     class_weight : dict, "balanced" or None, default=None
-        By what ``sample_weight`` is multiplied for rows of each class, in training and in validation scores: a weight
-        by class, 1 for those that are not named; or ``sum of weights / (n_classes * sum of the class's weights)``.
-        Single-label y only; ``partial_fit`` takes no "balanced".
+        Factors by which ``sample_weight`` is multiplied for the rows of each class, in training and in validation
+        scores. A dict maps classes to weights; classes that it does not contain have weight 1. "balanced" uses ``sum of
+        weights / (n_classes * sum of the weights of the class)``. None means equal weights. Not available for
+        multilabel y; ``partial_fit`` does not accept "balanced".
     label_smoothing : float, default=0.0
-        Share of a target that is spread over all classes, in [0, 1).
+        Fraction of the target that is distributed equally over all classes, in [0, 1). Must be 0 for loss
+        "squared_error".
     dtype : {"float32", "float64"} or None, default=None
-        Float type to compute in; None follows X.
+        Float type of the computation; None uses the float type of X (float64 for X of integers).
     backend : {"auto", "numpy", "cupy"} or None, default=None
-        Where to compute; None asks ``set_config``, then ``SKNN_BACKEND``; "auto" is where X lives. Rows that do not fit
-        the GPU's memory stay on the host and are brought in pieces.
+        Library that computes: "numpy" on the CPU, "cupy" on a GPU, "auto" CuPy for CuPy arrays and NumPy for all other
+        X. None uses the setting of ``config_context``, ``set_config`` or the environment variable ``SKNN_BACKEND``.
+        Rows that do not fit into GPU memory stay on the host and are copied to the GPU in pieces.
     precision : {"float32", "tf32", "bfloat16"}, default="float32"
-        How a GPU multiplies float32 data: in full, or by tensor cores that round what is multiplied to 11 or 8
-        significant bits. Parameters, sums and all else are float32.
+        Precision of float32 matrix products on a GPU. "float32" uses full precision; "tf32" and "bfloat16" use tensor
+        cores, which round the factors to 11 or 8 significant bits. Parameters, sums and all other computations are
+        float32.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
+        Class labels, sorted.
     coefs_ : list of ndarray of shape (fan_in, fan_out)
-        Weights of each layer; their directions for layers with ``norm="weight"``.
+        Weights of each layer. For layers with ``norm="weight"``: the direction vectors v.
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer.
     norm_gains_, norm_shifts_, norm_means_, norm_variances_ : list of ndarray of shape (units,) or None
-        What norms have learnt and kept, one a layer, None where a layer has none; only where any layer has some. A
-        norm before maxout has as many for each of its pieces.
+        Trained gains and shifts, and running means and variances of the norms, one entry per layer; None for a layer
+        that does not have them. Each attribute exists only if at least one layer has it. A norm before a maxout
+        activation has one value per linear map of each unit.
     activation_slopes_ : list of ndarray of shape (units,) or (1,) or None
-        What "prelu" has learnt, likewise; one slope if it is shared.
+        Trained slopes of "prelu", one entry per layer; None for layers with another activation. A shared slope has
+        shape (1,). Exists only if at least one layer has slopes.
     loss_, loss_curve_ : float and list of float
-        Training loss (penalty included) of the last epoch and of all; the mean of the batches' losses.
+        Training loss, including penalties, of the last epoch and of every epoch: the mean of the mini-batch losses.
     best_loss_ : float or None
         Lowest training loss; None with early stopping.
     validation_scores_ : list of float or None
-        Accuracy, or what ``monitor`` scores, on the validation rows after each epoch; None without any.
+        Accuracy, or the score of ``monitor``, on the validation set after each epoch; None without a validation set.
     validation_loss_curve_ : list of float or None
-        Loss on the same rows, penalties apart.
+        Loss on the validation set after each epoch, without penalties; None without a validation set.
     best_validation_score_ : float or None
-        Validation score of the epoch whose model is served; None without early stopping.
+        Validation score of the epoch whose weights were kept; None without early stopping.
     best_validation_loss_ : float or None
-        Validation loss of the same epoch.
+        Validation loss of the same epoch; None without early stopping.
     stopped_ : bool
-        Whether training met its stopping rule in the last call, instead of ending at ``max_iter``.
+        Whether the last call ended because the stopping rule was met, and not because ``max_iter`` was reached.
     n_iter_ : int
-        Epochs (iterations of L-BFGS) of the last call.
+        Number of epochs (iterations for "lbfgs") of the last call.
     t_ : int
-        Training rows seen in all epochs so far.
+        Number of training rows processed in all epochs so far.
     n_layers_, n_outputs_, out_activation_ : int, int, str
-        Layers (input and output included), outputs, and the link on them.
+        Number of layers (including input and output), number of outputs, and name of the output function.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X had string column names.
+        Names of the features; exists only if X had string column names.
 
     See Also
     --------
-    MLPRegressor : The same network for numbers.
+    MLPRegressor : Multi-layer perceptron regressor.
 
     References
     ----------
@@ -206,7 +229,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     True
     """
 
-    _y_numeric = False
+    _task = Classification()
     _rules = {
         **RULES,
         "loss": one_of("log_loss", "squared_error"),
@@ -302,58 +325,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.precision = precision
         self.backend = backend
 
-    def _find_targets(self, y, fresh, incremental, classes):
-        if not fresh:
-            return self._known_targets(y, incremental, classes)
-        if incremental and classes is None and not type_of_target(y).startswith("multilabel"):
-            raise ValueError("classes must be passed on the first call to partial_fit.")
-        return classification_targets(y, classes, one_hot=self.loss == "squared_error")
-
-    def _known_targets(self, y, incremental, classes):
-        targets, found = self._targets, classification_targets(y)
-        if type(found) is not type(targets):
-            raise ValueError(
-                f"y must be of the same kind as before, {type(targets).__name__}; got {type(found).__name__}."
-            )
-        if incremental and classes is not None and not np.array_equal(unique_labels(classes), targets.classes):
-            raise ValueError(
-                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {targets.classes!r}"
-            )
-        if not incremental and set(found.classes) != set(targets.classes):
-            raise ValueError(
-                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                f"Previously got {targets.classes}, `y` has {found.classes}"
-            )
-        return targets
-
-    def _loss(self, targets):
-        if self.loss == "log_loss":
-            if tuple(self.target_range) != (0, 1):
-                raise ValueError(
-                    f"target_range must be (0, 1) for loss='log_loss'; got {self.target_range}. Use label_smoothing."
-                )
-            return replace(targets.loss, label_smoothing=float(self.label_smoothing))
-        if self.label_smoothing:
-            raise ValueError(
-                f"label_smoothing must be 0 for loss='squared_error'; got {self.label_smoothing}. Use target_range."
-            )
-        return SigmoidSquaredError(*map(float, self.target_range))
-
-    def _class_weights(self, targets, y, sample_weight, incremental):
-        if self.class_weight is None:
-            return None
-        if not isinstance(targets, Labels):
-            raise ValueError("class_weight needs single-label y; got multilabel y. Pass sample_weight instead.")
-        if incremental and self.class_weight == "balanced":
-            raise ValueError(
-                "class_weight must be a dict for partial_fit, which does not know all rows; got 'balanced'. "
-                "sklearn.utils.class_weight.compute_class_weight makes one from all of y."
-            )
-        return targets.class_weights(self.class_weight, y, sample_weight)
-
-    def _publish_shape(self, job):
-        super()._publish_shape(job)
-        self.classes_ = job.targets.classes
+    def _publish_shape(self, fit: Fit) -> None:
+        super()._publish_shape(fit)
+        targets: Any = fit.targets
+        self.classes_ = targets.classes
 
     @available_if(has_partial_fit)
     def partial_fit(
@@ -365,32 +340,38 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         X_val: MatrixLike | None = None,
         y_val: ArrayLike | None = None,
     ) -> Self:
-        """Train for one epoch on X, going on from where the last call left off.
+        """Train for one epoch on X, continuing from the previous call.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training rows.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Labels.
+            Class labels, or 0-1 indicators for multilabel targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weight of each row.
+            Non-negative weight of each row in the loss; None means equal weights.
         classes : array-like of shape (n_classes,), default=None
-            All labels that may ever come; needed in the first call unless y is multilabel.
+            All class labels that can occur in any call; required in the first call unless y is multilabel.
         X_val, y_val : array-like or None, default=None
-            Validation rows, as in ``fit``. With ``early_stopping``, the best weights so far are served, and
-            ``stopped_`` says when to stop calling; rows given here are a steady measure, while a part of X is drawn
-            anew where X has another number of rows.
+            Validation set, as in ``fit``. With ``early_stopping``, predictions use the best weights so far, and
+            ``stopped_`` becomes True when training should end. Pass a validation set here to compare all calls on the
+            same rows; without it, a part of X is used, which is drawn again if the number of rows of X changes.
 
         Returns
         -------
         self : object
-            The estimator.
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is invalid; the estimator is then unchanged. Also if training diverges; the
+            estimator then has the last finite weights.
         """
-        return self._fit(X, y, sample_weight, X_val, y_val, incremental=True, classes=to_numpy(classes))
+        return self._fit(Call(X, y, sample_weight, X_val, y_val, Progress(True, to_numpy(classes))))
 
     def predict(self, X: MatrixLike) -> np.ndarray:
-        """Predict labels.
+        """Predict class labels.
 
         Parameters
         ----------
@@ -400,12 +381,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_labels)
-            Labels, or 0-1 indicators where y was multilabel.
+            Predicted class labels, or 0-1 indicators if the model was trained on multilabel targets.
         """
-        backend, probability = self._predictions(X)
-        labels = self._targets.decode(backend.to_host(probability))
+        rows, probability = self._outputs(X)
+        labels = self._targets.decode(to_numpy(probability))
         is_numeric = isinstance(labels, np.ndarray) and labels.dtype.kind in "biuf"
-        return like_input(labels, X) if is_numeric else labels
+        return rows.as_prediction(labels) if is_numeric else labels
 
     def predict_proba(self, X: MatrixLike) -> np.ndarray:
         """Estimate the probability of each class.
@@ -418,14 +399,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Returns
         -------
         probability : ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
-            In the order of ``classes_``, in the model's float type.
+            Probabilities in the float type of the model; columns are in the order of ``classes_``.
         """
-        backend, probability = self._predictions(X)
+        rows, probability = self._outputs(X)
+        xp = rows.home
         if self.loss == "squared_error" and isinstance(self._targets, Labels) and self.n_outputs_ > 1:
-            probability /= backend.xp.maximum(probability.sum(axis=1, keepdims=True), 1e-30)
+            probability /= xp.maximum(probability.sum(axis=1, keepdims=True), 1e-30)
         if self.n_outputs_ == 1:
-            probability = backend.xp.hstack([1 - probability, probability])
-        return like_input(probability, X)
+            probability = xp.hstack([1 - probability, probability])
+        return rows.as_prediction(probability)
 
     def predict_log_proba(self, X: MatrixLike) -> np.ndarray:
         """Estimate the logarithm of the probability of each class.
@@ -445,26 +427,26 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return get_backend("auto", probability).xp.log(probability)
 
     def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the accuracy on X and y.
+        """Return the mean accuracy of the predictions for X.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to classify.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            True labels.
+            True class labels, or 0-1 indicators for multilabel targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row.
+            Weight of each row; None means equal weights.
 
         Returns
         -------
         score : float
-            Share of rows classified rightly.
+            Fraction of rows that are classified correctly. For multilabel targets, all labels of a row must be correct.
         """
         with sklearn.config_context(array_api_dispatch=False):  # predictions as NumPy, beside y
             return super().score(X, to_numpy(y), to_numpy(sample_weight))
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags

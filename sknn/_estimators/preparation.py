@@ -1,246 +1,291 @@
-"""From parameters and data to a job: what to train, on what, where."""
+"""Preparation: from an estimator and the arguments of ``fit`` to a `Fit`, everything that training works on."""
 
 from __future__ import annotations
 
 import inspect
-import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state, column_or_1d
 
+from .._backend.protocol import Backend
+from .._backend.typing import Array
 from .._common.callbacks import callback_data
-from .._common.validation import FLOATS, check_sample_weight, check_X_y, to_backend
-from .._core.batches import by_row
-from .._core.inference import adapted
-from .._core.network import PARAMETERS, Network, pack
-from .._core.state import Data, Options, State, Validation, split_rows
+from .._common.rows import Rows, rows_of
+from .._common.validation import FLOATS, check_sample_weight, check_X_y
+from .._common.warnings import warn
+from .._core.data import Data, Problem, Validation, split_rows
+from .._core.network import Network
+from .._core.options import Options
+from .._core.state import State
+from .._core.statistics import Sample, adapt_to_data
 from ..schedules import BatchSchedule
-from .attributes import SHOWN, shown
-from .recipe import DescribedNetwork
-from .targets import check_kinds
+from .attributes import fitted_attributes, theta_of
+from .recipe import batch_size, build_network, build_options
+from .targets import Targets, check_kinds
+from .tasks import Call
 
 N_PROBED = 1024  # rows, evenly spread, that weights are adapted to before the first step
 
 
 @dataclass
-class Job:
-    """One call of fit, validated: what to train, on what, where."""
+class Fit:
+    """One call of fit, checked: the problem to train on, the state to start from, and how far it went."""
 
-    backend: object
-    network: Network
-    targets: object
-    options: Options
+    problem: Problem
     state: State
-    data: Data
+    targets: Targets
     max_iter: int
-    told: dict | None
+    callback_data: dict[str, Any] | None
     first_epoch: int
     has_begun: bool = False
-    stopped: bool = False
+    stopped_by_callback: bool = False
     met_rule: bool = False
 
     @property
-    def n_iter(self):
-        """How many epochs, or iterations, have been trained."""
+    def n_iter(self) -> int:
+        """Number of epochs, or iterations, trained so far."""
         return self.state.epochs - self.first_epoch
 
 
-class PreparedJobs(DescribedNetwork):
-    """Checks data and joins it with what the parameters describe."""
+@dataclass(frozen=True)
+class Preparation:
+    """The checks that make a `Fit` of an estimator and the arguments of a call."""
 
-    def _prepare(self, backend, X, y, sample_weight, X_val, y_val, incremental, classes):
-        fresh = not (hasattr(self, "coefs_") and (incremental or self.warm_start))
-        told = None if incremental else callback_data(X, y, sample_weight)
-        X, y = self._check_data(X, y, fresh)
+    estimator: Any
+    backend: Backend
+    call: Call
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether training starts anew, and does not go on from an earlier call."""
+        estimator = self.estimator
+        return not (hasattr(estimator, "coefs_") and (self.call.progress.is_incremental or estimator.warm_start))
+
+    def fit(self) -> Fit:
+        """Return the fit, after all checks."""
+        estimator, call, task = self.estimator, self.call, self.estimator._task
+        X, y = self._check_X_y(call.X, call.y, reset=self.is_fresh, dtype=self._allowed_dtypes())
         dtype = np.dtype(str(X.dtype))
-        self._check_precision(backend, dtype)
-        targets = self._find_targets(y, fresh, incremental, classes)
+        self._check_precision(dtype)
+        known, progress = None if self.is_fresh else estimator._targets, call.progress
+        targets = task.find_targets(estimator, y, known, progress)
         targets.check(y, "y")
-        shown_y, y = y, targets.encode(y, dtype)
-        sample_weight = check_sample_weight(sample_weight, X, dtype)
-        class_weights = self._class_weights(targets, y, sample_weight, incremental)
-        sample_weight = by_class(sample_weight, class_weights, targets, y)
-        network = self._make_network(X.shape[1], targets)
-        self._check_frozen(network, fresh)
-        options = self._make_options(network, incremental)
-        validation = self._check_validation(backend, X_val, y_val, targets, dtype, class_weights)
-        X = by_row(backend, to_backend(backend, X))
-        state = self._make_state(network, options, dtype, fresh)
+        encoded = targets.encode(y, dtype)
+        weight = check_sample_weight(call.sample_weight, len(encoded), dtype)
+        class_weights = task.class_weights(estimator, targets, encoded, weight, progress)
+        weight = times_class_weights(weight, class_weights, targets, encoded)
+        network = build_network(estimator, X.shape[1], targets.n_outputs, task.loss(estimator, targets))
+        self._check_frozen(network)
+        options = build_options(estimator, network, is_incremental=call.progress.is_incremental)
+        validation = self._given_validation(network, targets, class_weights, dtype)
+        data = Data(rows_of(self.backend, X).by_row(), encoded, weight, validation)
+        state = self._initial_state(network, options, dtype)
         self._warn_of_ended_schedule(options, state)
-        if self.solver == "lbfgs":
-            validation = None
-            self._check_batches_mix_rows(network, len(y), len(y))
+        if estimator.solver == "lbfgs":
+            data = replace(data, validation=None)
+            self._check_batches_mix_rows(network, len(encoded), len(encoded))
         else:
-            splits = self.early_stopping and validation is None
-            self._number_rows(network, state, len(y), targets.strata(y), splits)
-            if splits:
-                _check_split_weights(sample_weight, state)
-                judge = self._judge(X, shown_y, sample_weight)
-                validation = Validation(X, y, targets.score, sample_weight, judge)
-            if validation is not None:
-                watched = self.monitor if isinstance(self.monitor, str) else repr(self.monitor)
-                state.watch((splits, len(validation.y) if splits else validation.fingerprint(backend), watched))
-        data = Data(X, y, sample_weight, validation)
-        if fresh:
-            self._adapt_to_data(backend, network, state, data)
-        max_iter = 1 if incremental else self.max_iter
-        return Job(backend, network, targets, options, state, data, max_iter, told, state.epochs)
+            data = self._split(network, state, data, targets, y)
+        problem = Problem(self.backend, network, options, data)
+        if self.is_fresh:
+            _adapt_to_data(problem, state)
+        if call.progress.is_incremental:
+            return Fit(problem, state, targets, 1, None, state.epochs)
+        told = callback_data(call.X, call.y, call.sample_weight)
+        return Fit(problem, state, targets, estimator.max_iter, told, state.epochs)
 
-    def _check_precision(self, backend, dtype):
-        if self.precision == "float32":
-            return
-        if backend.name != "cupy":
-            raise ValueError(
-                f"precision must be 'float32' where NumPy computes; got {self.precision!r}, which asks for a GPU's "
-                "tensor cores. Set backend='cupy', or give X as a CuPy array."
-            )
-        if dtype != np.float32:
-            raise ValueError(
-                f"precision must be 'float32' for data in {dtype}; got {self.precision!r}, which is how float32 is "
-                "multiplied. Set dtype='float32', or give X in float32."
-            )
+    # ---- X and y ------------------------------------------------------------------------
 
-    def _check_frozen(self, network, fresh):
-        if fresh and self.freeze_norm and network.statistics_layout.size:
-            raise ValueError(
-                "freeze_norm must be False in a first fit, which has no running statistics yet; got True. Fit first, "
-                "then go on with freeze_norm=True by warm_start=True or partial_fit."
-            )
+    def _allowed_dtypes(self) -> Sequence[Any]:
+        if self.estimator.dtype is not None:
+            return [np.dtype(self.estimator.dtype)]
+        return FLOATS if self.is_fresh else [self.estimator._state.theta.dtype]
 
-    def _check_data(self, X, y, fresh):
-        if self.dtype is not None:
-            dtype = [np.dtype(self.dtype)]
-        else:
-            dtype = FLOATS if fresh else [self._state.theta.dtype]
-        return self._check_pair(X, y, reset=fresh, dtype=dtype)
-
-    def _check_pair(self, X, y, **options):
-        X, y = check_X_y(self, X, y, accept_sparse="csr", y_numeric=self._y_numeric, **options)
+    def _check_X_y(self, X: Any, y: Any, *, reset: bool, dtype: Sequence[Any]) -> tuple[Any, Array]:
+        y_numeric = self.estimator._task.y_numeric
+        X, y = check_X_y(self.estimator, X, y, reset=reset, dtype=dtype, accept_sparse="csr", y_numeric=y_numeric)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if y.dtype == object:
             check_kinds(y)
         return X, y
 
-    def _class_weights(self, targets, y, sample_weight, incremental):
-        """Return the weight of each class, or None."""
-        return None
+    def _check_precision(self, dtype: np.dtype) -> None:
+        precision = self.estimator.precision
+        if precision == "float32":
+            return
+        if self.backend.name != "cupy":
+            raise ValueError(
+                f"precision must be 'float32' for computation with NumPy; got {precision!r}, which needs the "
+                "tensor cores of a GPU. Set backend='cupy', or pass X as a CuPy array."
+            )
+        if dtype != np.float32:
+            raise ValueError(
+                f"precision must be 'float32' for data in {dtype}; got {precision!r}, which applies to float32 "
+                "data only. Set dtype='float32', or pass X in float32."
+            )
 
-    def _check_validation(self, backend, X_val, y_val, targets, dtype, class_weights):
+    # ---- the network and its state ------------------------------------------------------
+
+    def _check_frozen(self, network: Network) -> None:
+        if self.is_fresh and self.estimator.freeze_norm and network.statistics_layout.size:
+            raise ValueError(
+                "freeze_norm must be False in a first fit, which has no running statistics yet; got True. Fit with "
+                "freeze_norm=False first, then continue with freeze_norm=True and warm_start=True or partial_fit."
+            )
+
+    def _initial_state(self, network: Network, options: Options, dtype: np.dtype) -> State:
+        if self.is_fresh:
+            stream = check_random_state(self.estimator.random_state)
+            theta, statistics = network.initial_parameters(stream, dtype), network.initial_statistics(1, dtype)
+            return State.start(theta, [stream], options, statistics)
+        self._check_same_shapes(network)
+        state, theta = replace(self.estimator._state), theta_of(self.estimator)
+        if theta.shape != state.theta.shape:
+            raise ValueError(f"coefs_ and intercepts_ must have shapes that match the layer widths {network.widths}.")
+        state.adopt(theta)
+        state.continue_with(options, dtype)
+        return state
+
+    def _check_same_shapes(self, network: Network) -> None:
+        known = self.estimator._network
+        if network.widths != known.widths:
+            raise ValueError(
+                "hidden_layer_sizes and the number of outputs must stay the same to continue training; got layer "
+                f"widths {network.widths} after {known.widths}. Set warm_start=False to start again."
+            )
+        if network.shapes != known.shapes:
+            raise ValueError(
+                "norm and activation must keep the number and shapes of their parameters in each layer to continue "
+                "training; got "
+                f"{network.norms} and {network.activations} after {known.norms} and "
+                f"{known.activations}. Set warm_start=False to start again."
+            )
+
+    def _warn_of_ended_schedule(self, options: Options, state: State) -> None:
+        share = options.schedule.factors(np.array([options.n_epochs + 1]), 1, options.n_epochs)[0]
+        if state.epochs >= options.n_epochs and share < 0.01:
+            warn(
+                f"learning_rate={self.estimator.learning_rate!r} ended after max_iter={self.estimator.max_iter} "
+                f"epochs: in the following epochs, the learning rate is {share:.2g} times learning_rate_init. Set "
+                "max_iter to the total number of epochs."
+            )
+
+    # ---- validation rows ----------------------------------------------------------------
+
+    def _given_validation(
+        self, network: Network, targets: Targets, class_weights: Array | None, dtype: np.dtype
+    ) -> Validation | None:
+        """Return the validation rows that the caller gave, or None."""
+        X_val, y_val = self.call.X_val, self.call.y_val
         if X_val is None and y_val is None:
             return None
         if X_val is None or y_val is None:
             raise ValueError("X_val and y_val must be given together; got only one of them.")
         try:
-            X_val, y_val = self._check_pair(X_val, y_val, reset=False, dtype=[dtype])
+            X_val, y_val = self._check_X_y(X_val, y_val, reset=False, dtype=[dtype])
             targets.check(y_val, "y_val")
             encoded = targets.encode(y_val, dtype)
         except ValueError as error:
-            raise ValueError(f"X_val and y_val must be valid as X and y are: {error}") from error
+            raise ValueError(f"X_val and y_val must be valid like X and y: {error}") from error
         if len(encoded) < 2:
             raise ValueError(f"X_val and y_val must have at least 2 rows; got {len(encoded)}.")
-        X_val, weight = to_backend(backend, X_val), by_class(None, class_weights, targets, encoded)
-        return Validation(X_val, encoded, targets.score, weight, self._judge(X_val, y_val, weight))
+        rows, weight = rows_of(self.backend, X_val), times_class_weights(None, class_weights, targets, encoded)
+        return Validation(rows, encoded, targets.score, weight, self._model_scorer(network, rows, y_val, weight))
 
-    def _judge(self, X, y, sample_weight):
-        """Return what scores the parameters of a model by the scorer to monitor, or None if there is none."""
-        if self.monitor in ("score", "loss"):
+    def _model_scorer(
+        self, network: Network, rows: Rows, y: Array, sample_weight: Array | None
+    ) -> Callable[..., float] | None:
+        """Return a function that scores the parameters of a model by the scorer to monitor, or None without one."""
+        estimator = self.estimator
+        if estimator.monitor in ("score", "loss"):
             return None
         from sklearn.metrics import check_scoring  # which takes as long to import as all of sknn
 
-        watcher = check_scoring(self, self.monitor)
-        weighs = sample_weight is not None and "sample_weight" in inspect.signature(watcher).parameters
+        scorer = check_scoring(estimator, estimator.monitor)
+        weighs = sample_weight is not None and "sample_weight" in inspect.signature(scorer).parameters
 
-        def judge(theta, statistics, rows):
-            model = object.__new__(type(self))  # as fitted so far; it is given arrays, which have no names of features
-            vars(model).update(vars(self) | shown(self._network, theta, statistics))
-            vars(model).pop("feature_names_in_", None)
-            weights = {"sample_weight": sample_weight[rows]} if weighs else {}
-            return watcher(model, X[rows], y[rows], **weights)
+        def score_model(theta: Array, statistics: Array, chosen: Any) -> float:
+            model = object.__new__(type(estimator))  # as fitted so far; rows are arrays, which have no feature names
+            model.__dict__.update(vars(estimator) | fitted_attributes(network, theta, statistics))
+            model.__dict__.pop("feature_names_in_", None)
+            weights = {"sample_weight": sample_weight[chosen]} if weighs and sample_weight is not None else {}
+            return scorer(model, rows.X[chosen], y[chosen], **weights)
 
-        return judge
+        return score_model
 
-    def _warn_of_ended_schedule(self, options, state):
-        share = options.schedule.factors(np.array([options.n_epochs + 1]), 1, options.n_epochs)[0]
-        if state.epochs >= options.n_epochs and share < 0.01:
-            warnings.warn(
-                f"learning_rate={self.learning_rate!r} came to its end after max_iter={self.max_iter} epochs: from "
-                f"here on it is {share:.2g} of learning_rate_init. Set max_iter to the length of all training.",
-                stacklevel=5,
-            )
+    def _split(self, network: Network, state: State, data: Data, targets: Targets, y: Array) -> Data:
+        """Number the training rows in the state; return the data with validation rows, if any are asked for."""
+        estimator, n_rows, validation = self.estimator, len(data.y), data.validation
+        splits = estimator.early_stopping and validation is None
+        self._number_rows(network, state, n_rows, targets.strata(data.y), splits)
+        if splits:
+            _check_split_weights(data.sample_weight, state)
+            scorer = self._model_scorer(network, data.rows, y, data.sample_weight)
+            validation = Validation(data.rows, data.y, targets.score, data.sample_weight, scorer)
+        if validation is not None:
+            monitor = estimator.monitor if isinstance(estimator.monitor, str) else repr(estimator.monitor)
+            state.mark_validation((splits, len(validation.y) if splits else validation.fingerprint(), monitor))
+        return replace(data, validation=validation)
 
-    def _make_state(self, network, options, dtype, fresh):
-        if fresh:
-            stream = check_random_state(self.random_state)
-            theta, statistics = network.initial_parameters(stream, dtype), network.initial_statistics(1, dtype)
-            return State.start(theta, [stream], options, statistics)
-        if network.widths != self._network.widths:
-            raise ValueError(
-                "hidden_layer_sizes and the number of outputs must stay as they were to go on training; got layer "
-                f"widths {network.widths} after {self._network.widths}. Set warm_start=False to start anew."
-            )
-        if network.shapes != self._network.shapes:
-            raise ValueError(
-                "norm and activation must stay ones that learn and keep the same in each layer to go on training; got "
-                f"{network.norms} and {network.activations} after {self._network.norms} and "
-                f"{self._network.activations}. Set warm_start=False to start anew."
-            )
-        state = replace(self._state)
-        theta = self._shown_theta()
-        if theta.shape != state.theta.shape:
-            raise ValueError(f"coefs_ and intercepts_ must have the shapes that layer widths {network.widths} ask for.")
-        state.adopt(theta)
-        state.continue_with(options, dtype)
-        return state
-
-    def _adapt_to_data(self, backend, network, state, data):
-        if not any(layer.follows_data for layer in network.layers):
-            return
-        rows = np.arange(len(data.y)) if state.order is None else state.order[0]
-        if data.sample_weight is not None:
-            rows = rows[data.sample_weight[rows] > 0]
-        probe = rows[np.arange(min(len(rows), N_PROBED)) * len(rows) // min(len(rows), N_PROBED)]
-        state.begin_at(adapted(backend, network, state.theta, state.statistics, data.X, data.sample_weight, probe))
-
-    def _number_rows(self, network, state, n_rows, strata, splits):
-        fraction = self.validation_fraction
+    def _number_rows(self, network: Network, state: State, n_rows: int, strata: Array | None, splits: bool) -> None:
+        fraction, size = self.estimator.validation_fraction, batch_size(self.estimator)
         split = (lambda stream: split_rows(stream, n_rows, fraction, strata)) if splits else None
         state.number_rows(n_rows, split, fraction if splits else None)
-        n_train, batch_size = state.order.shape[1], self._batch_size()
-        smallest = batch_size.start if isinstance(batch_size, BatchSchedule) else batch_size
+        n_train = state.order.shape[1]
+        smallest = size.size_in(0) if isinstance(size, BatchSchedule) else size
         self._check_batches_mix_rows(network, n_train, smallest)
-        if isinstance(self.batch_size, Integral) and self.batch_size > n_train:
-            warnings.warn(
-                f"Got `batch_size` larger than the number of training rows, {self.batch_size} > {n_train}. "
-                f"It is going to be clipped to {n_train}.",
-                stacklevel=5,
+        if isinstance(self.estimator.batch_size, Integral) and size > n_train:
+            warn(
+                f"Got `batch_size` larger than the number of training rows, {size} > {n_train}. "
+                f"It is going to be clipped to {n_train}."
             )
 
-    def _check_batches_mix_rows(self, network, n_train, batch_size):
-        if network.mixes_rows and not self.freeze_norm and min(n_train, batch_size) < 2:
+    def _check_batches_mix_rows(self, network: Network, n_train: int, smallest: int) -> None:
+        estimator = self.estimator
+        if network.mixes_rows and not estimator.freeze_norm and min(n_train, smallest) < 2:
             raise ValueError(
-                f"norm={self.norm!r} must have training batches of 2 rows or more, as it normalises each by its own "
-                f"mean; got batch_size={self.batch_size!r} and n_samples={n_train}. LayerNorm has no need of others."
+                f"norm={estimator.norm!r} must have training batches of 2 rows or more, because it uses the mean of "
+                f"each batch; got batch_size={estimator.batch_size!r} and n_samples={n_train}. Use norm='layer', "
+                "which works on single rows."
             )
 
-    def _shown_theta(self):
-        """Return the parameters that the attributes hold, as one row of theta."""
-        return pack(*(getattr(self, SHOWN[kind], ()) for kind in PARAMETERS))
+
+def _adapt_to_data(problem: Problem, state: State) -> None:
+    """Let initial parameters follow evenly spread training rows, where a layer asks for it."""
+    if not any(layer.follows_data for layer in problem.network.layers):
+        return
+    data = problem.data
+    numbers = np.arange(len(data.y)) if state.order is None else state.order[0]
+    if data.sample_weight is not None:
+        numbers = numbers[data.sample_weight[numbers] > 0]
+    n_probed = min(len(numbers), N_PROBED)
+    probe = numbers[np.arange(n_probed) * len(numbers) // n_probed]
+    sample = Sample(data.rows[probe], None if data.sample_weight is None else data.sample_weight[probe])
+    state.begin_at(adapt_to_data(problem.backend, problem.network, state.theta, state.statistics, sample))
 
 
-def by_class(sample_weight, class_weights, targets, encoded):
-    """Return sample weights times those of the classes that the rows are of."""
+def times_class_weights(
+    sample_weight: Array | None, class_weights: Array | None, targets: Any, encoded: Array
+) -> Array | None:
+    """Return sample weights times the weight of each row's class."""
     if class_weights is None:
         return sample_weight
     weight = class_weights[targets.true_codes(encoded)]
     if not (weight if sample_weight is None else weight * sample_weight).any():
-        raise ValueError("class_weight, times sample_weight, must not be zero for every row.")
+        raise ValueError("class_weight times sample_weight must not be zero for every row; got only zeros.")
     return weight if sample_weight is None else (sample_weight * weight).astype(sample_weight.dtype)
 
 
-def _check_split_weights(sample_weight, state):
-    for rows, what in ((state.order[0], "training"), (state.validation_rows[0], "validation")):
+def _check_split_weights(sample_weight: Array | None, state: State) -> None:
+    validation_rows: Any = state.validation_rows
+    for rows, name in ((state.order[0], "training"), (validation_rows[0], "validation")):
         if sample_weight is not None and not sample_weight[rows].any():
-            raise ValueError(f"sample_weight must not be zero for all {what} rows of the split by early_stopping.")
+            raise ValueError(
+                f"sample_weight must not be zero for all {name} rows of the split by early_stopping; got only zeros. "
+                "Change random_state, or pass X_val and y_val."
+            )

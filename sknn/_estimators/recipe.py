@@ -1,11 +1,14 @@
-"""What the parameters describe: a network, and how to train it."""
+"""Recipe: from an estimator's parameters to a network, and to the options of its training."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from .._backend import BACKENDS
-from .._common.blocks import NestedBlocksMixin, last_of, resolve, resolve_layers, with_parameters_of
+from .._common.blocks import last_of, resolve, resolve_layers, with_parameters_of
 from .._common.rules import (
     block,
     boolean,
@@ -22,10 +25,10 @@ from .._common.rules import (
     scorer,
 )
 from .._core.network import Network
-from .._core.state import Options
+from .._core.options import Options
 from ..activations import ACTIVATIONS, Activation
 from ..initializers import INITIALIZERS, Auto, Initializer
-from ..losses import REGRESSION_LOSSES
+from ..losses import REGRESSION_LOSSES, Loss
 from ..normalization import NORMS, Norm
 from ..optimizers import OPTIMIZERS, SGD, FullBatch, Optimizer
 from ..schedules import SCHEDULES, SCIKIT_LEARNS, BatchSchedule, Constant, Schedule
@@ -70,111 +73,125 @@ RULES = {
     "precision": one_of("float32", "tf32", "bfloat16"),
 }
 AUTO_BATCH_SIZE = 200
+# By parameter: the building blocks that it may name.
+TABLES: dict[str, Mapping[str, Any]] = {
+    "activation": ACTIVATIONS,
+    "init": INITIALIZERS,
+    "norm": NORMS,
+    "solver": OPTIMIZERS,
+    "learning_rate": SCHEDULES,
+    "loss": REGRESSION_LOSSES,
+}
 
 
-class DescribedNetwork(NestedBlocksMixin):
-    """Turns parameters into what the network and its training are made of."""
+# ---- the network ------------------------------------------------------------------------
 
-    _rules = RULES
-    _tables = {
-        "activation": ACTIVATIONS,
-        "init": INITIALIZERS,
-        "norm": NORMS,
-        "solver": OPTIMIZERS,
-        "learning_rate": SCHEDULES,
-        "loss": REGRESSION_LOSSES,
+
+def build_network(estimator: Any, n_features: int, n_outputs: int, loss: Loss) -> Network:
+    """Return the network that the parameters of an estimator describe."""
+    sizes = np.atleast_1d(estimator.hidden_layer_sizes).tolist()
+    network = Network(
+        widths=(n_features, *map(int, sizes), n_outputs),
+        activations=resolve_layers("activation", estimator.activation, ACTIVATIONS, len(sizes)),
+        initializers=_initializers(estimator, len(sizes)),
+        loss=loss,
+        norms=resolve_layers("norm", estimator.norm, NORMS, len(sizes)),
+    )
+    for layer in network.layers:
+        if layer.norm is not None:
+            layer.norm.check_units(layer.normed_width)
+    return network
+
+
+def _initializers(estimator: Any, n_hidden: int) -> tuple[Initializer, ...]:
+    """Return one for each layer; the output layer's is the last one, and "auto" is scikit-learn's there too."""
+    output = resolve(last_of(estimator.init, "auto"), INITIALIZERS)
+    if output == Auto():
+        output = Auto(resolve(last_of(estimator.activation, "identity"), ACTIVATIONS).glorot_factor)
+    return (*resolve_layers("init", estimator.init, INITIALIZERS, n_hidden), output)
+
+
+# ---- the options of training ------------------------------------------------------------
+
+
+def build_options(estimator: Any, network: Network, *, is_incremental: bool) -> Options:
+    """Return the options of training that the parameters of an estimator describe, for a stack of one."""
+    optimizer = _optimizer(estimator)
+    decouples_decay = estimator.decoupled_decay
+    return Options(
+        optimizers=(optimizer,),
+        learning_rate=np.array([float(estimator.learning_rate_init)]),
+        alpha=np.array([float(estimator.alpha)]),
+        batch_size=batch_size(estimator),
+        schedule=_schedule(estimator, optimizer),
+        n_epochs=estimator.max_iter,
+        shuffle=estimator.shuffle,
+        tol=estimator.tol,
+        n_iter_no_change=estimator.n_iter_no_change,
+        early_stopping=estimator.early_stopping and estimator.solver != "lbfgs",
+        decouples_decay=optimizer.decouples_decay if decouples_decay is None else bool(decouples_decay),
+        l1=np.array([float(estimator.l1)]) if estimator.l1 else None,
+        clip_norm=_of_one_model(estimator.clip_norm),
+        max_norm=_of_one_model(estimator.max_norm),
+        dropout=_dropout(estimator),
+        freezes_norms=estimator.freeze_norm,
+        exact_norms=network.has_exact_norms and not is_incremental and not estimator.freeze_norm,
+        ema_decay=_of_one_model(estimator.ema_decay),
+        monitors_loss=estimator.monitor == "loss",
+    )
+
+
+def _of_one_model(value: float | None) -> np.ndarray | None:
+    return None if value is None else np.array([float(value)])
+
+
+def _dropout(estimator: Any) -> np.ndarray | None:
+    n_hidden = len(np.atleast_1d(estimator.hidden_layer_sizes))
+    rates = estimator.input_dropout, *resolve_layers("dropout", estimator.dropout, {}, n_hidden)
+    return np.array([rates], float) if any(rates) else None
+
+
+def batch_size(estimator: Any) -> int | BatchSchedule:
+    """Return the batch size of an estimator, or its schedule."""
+    return AUTO_BATCH_SIZE if estimator.batch_size == "auto" else estimator.batch_size
+
+
+def _optimizer(estimator: Any) -> Optimizer:
+    if not isinstance(estimator.solver, str):
+        return estimator.solver
+    named: Any = OPTIMIZERS.get(estimator.solver, FullBatch)
+    return with_parameters_of(estimator, named, named.shared)
+
+
+def _schedule(estimator: Any, optimizer: Optimizer) -> Schedule:
+    if not isinstance(estimator.learning_rate, str):
+        return estimator.learning_rate
+    if estimator.learning_rate in SCIKIT_LEARNS and not isinstance(optimizer, SGD):
+        return Constant()
+    named: Any = SCHEDULES[estimator.learning_rate]
+    return with_parameters_of(estimator, named, named.shared)
+
+
+def check_for_lbfgs(estimator: Any) -> None:
+    """Raise ValueError for a parameter that needs mini-batches, beside solver "lbfgs"."""
+    given = {
+        "l1": estimator.l1,
+        "clip_norm": estimator.clip_norm,
+        "max_norm": estimator.max_norm,
+        "decoupled_decay": estimator.decoupled_decay,
+        "dropout": np.any(estimator.dropout) and estimator.dropout,
+        "norm": _follows_training(estimator.norm) and estimator.norm,
+        "input_dropout": estimator.input_dropout,
+        "ema_decay": estimator.ema_decay,
     }
-
-    def _make_network(self, n_features, targets):
-        sizes = np.atleast_1d(self.hidden_layer_sizes).tolist()
-        network = Network(
-            widths=(n_features, *map(int, sizes), targets.n_outputs),
-            activations=resolve_layers("activation", self.activation, ACTIVATIONS, len(sizes)),
-            initializers=self._initializers(len(sizes)),
-            loss=self._loss(targets),
-            norms=resolve_layers("norm", self.norm, NORMS, len(sizes)),
-        )
-        for layer in network.layers:
-            if layer.norm is not None:
-                layer.norm.check_units(layer.normed_width)
-        return network
-
-    def _loss(self, targets):
-        return targets.loss
-
-    def _initializers(self, n_hidden):
-        """Return one for each layer; the output layer's is the last one, and "auto" is scikit-learn's there too."""
-        output = resolve(last_of(self.init, "auto"), INITIALIZERS)
-        if output == Auto():
-            output = Auto(resolve(last_of(self.activation, "identity"), ACTIVATIONS).glorot_factor)
-        return (*resolve_layers("init", self.init, INITIALIZERS, n_hidden), output)
-
-    def _make_options(self, network, incremental):
-        optimizer = self._optimizer()
-        return Options(
-            optimizers=(optimizer,),
-            learning_rate=np.array([float(self.learning_rate_init)]),
-            alpha=np.array([float(self.alpha)]),
-            batch_size=self._batch_size(),
-            schedule=self._schedule(optimizer),
-            n_epochs=self.max_iter,
-            shuffle=self.shuffle,
-            tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
-            early_stopping=self.early_stopping and self.solver != "lbfgs",
-            decouples_decay=self._decouples_decay(optimizer),
-            l1=np.array([float(self.l1)]) if self.l1 else None,
-            clip_norm=None if self.clip_norm is None else np.array([float(self.clip_norm)]),
-            max_norm=None if self.max_norm is None else np.array([float(self.max_norm)]),
-            dropout=self._dropout(),
-            freezes_norms=self.freeze_norm,
-            exact_norms=network.has_exact_norms and not incremental and not self.freeze_norm,
-            ema_decay=None if self.ema_decay is None else np.array([float(self.ema_decay)]),
-            monitors_loss=self.monitor == "loss",
+    wrong = [name for name, value in given.items() if value]
+    if estimator.solver == "lbfgs" and wrong:
+        raise ValueError(
+            f"{wrong[0]} must not be set for solver 'lbfgs', which does not train by mini-batches; got "
+            f"{given[wrong[0]]!r}. Use another solver, for example 'adam'."
         )
 
-    def _dropout(self):
-        n_hidden = len(np.atleast_1d(self.hidden_layer_sizes))
-        rates = self.input_dropout, *resolve_layers("dropout", self.dropout, {}, n_hidden)
-        return np.array([rates], float) if any(rates) else None
 
-    def _batch_size(self):
-        return AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
-
-    def _optimizer(self):
-        if not isinstance(self.solver, str):
-            return self.solver
-        named = OPTIMIZERS.get(self.solver, FullBatch)
-        return with_parameters_of(self, named, named.shared)
-
-    def _decouples_decay(self, optimizer):
-        return optimizer.decouples_decay if self.decoupled_decay is None else bool(self.decoupled_decay)
-
-    def _refuse_for_lbfgs(self):
-        asked = {
-            "l1": self.l1,
-            "clip_norm": self.clip_norm,
-            "max_norm": self.max_norm,
-            "decoupled_decay": self.decoupled_decay,
-            "dropout": np.any(self.dropout) and self.dropout,
-            "norm": self._follows_training() and self.norm,
-            "input_dropout": self.input_dropout,
-            "ema_decay": self.ema_decay,
-        }
-        wrong = [name for name, value in asked.items() if value]
-        if self.solver == "lbfgs" and wrong:
-            raise ValueError(
-                f"{wrong[0]} must not be set for solver 'lbfgs', which takes no steps; got {asked[wrong[0]]!r}."
-            )
-
-    def _follows_training(self):
-        norms = self.norm if isinstance(self.norm, list | tuple) else [self.norm]
-        return any(norm is not None and resolve(norm, NORMS).follows_training for norm in norms)
-
-    def _schedule(self, optimizer):
-        if not isinstance(self.learning_rate, str):
-            return self.learning_rate
-        if self.learning_rate in SCIKIT_LEARNS and not isinstance(optimizer, SGD):
-            return Constant()
-        named = SCHEDULES[self.learning_rate]
-        return with_parameters_of(self, named, named.shared)
+def _follows_training(norm: Any) -> bool:
+    norms = norm if isinstance(norm, list | tuple) else [norm]
+    return any(norm is not None and resolve(norm, NORMS).follows_training for norm in norms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse
@@ -10,7 +11,35 @@ from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
-from ..losses import BinaryLogLoss, SoftmaxLogLoss
+from .._backend.typing import Array
+from ..losses import BinaryLogLoss, Loss, RegressionLoss, SoftmaxLogLoss
+
+
+class Targets(Protocol):
+    """A kind of targets: how y becomes numbers to train on, and outputs become predictions and scores."""
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs of the network."""
+
+    @property
+    def loss(self) -> Loss:
+        """The loss for these targets."""
+
+    def check(self, y: Array, name: str) -> None:
+        """Raise ValueError for values that the targets cannot have."""
+
+    def encode(self, y: Array, dtype: np.dtype) -> Array:
+        """Return the numbers that the network is trained on, ``(n, k)``."""
+
+    def strata(self, encoded: Array) -> Array | None:
+        """Return the classes by which a validation split is stratified, or None."""
+
+    def decode(self, outputs: Array) -> Any:
+        """Return predictions from outputs ``(n, outputs)``."""
+
+    def score(self, outputs: Array, encoded: Array, sample_weight: Array | None) -> float:
+        """Return the score of outputs; higher is better."""
 
 
 @dataclass(frozen=True)
@@ -24,27 +53,27 @@ class Labels:
     one_hot: bool = False
 
     @property
-    def n_outputs(self):
+    def n_outputs(self) -> int:
         """How many outputs the network needs."""
         return 1 if len(self.classes) <= 2 else len(self.classes)
 
     @property
-    def loss(self):
+    def loss(self) -> Loss:
         """The log loss for these targets."""
         return BinaryLogLoss() if self.n_outputs == 1 else SoftmaxLogLoss()
 
-    def encode(self, y, dtype):
+    def encode(self, y: Any, dtype: np.dtype) -> Array:
         """Return targets, in ``dtype`` where they are not class codes."""
         codes = self._nearest(column_or_1d(y))[:, None]
         if self.n_outputs == 1:
             return codes.astype(dtype)
         return (codes == np.arange(self.n_outputs)).astype(dtype) if self.one_hot else codes.astype(np.int64)
 
-    def true_codes(self, encoded):
+    def true_codes(self, encoded: Array) -> Array:
         """Return the class codes of encoded targets, ``(n,)``."""
         return encoded.argmax(axis=1) if encoded.shape[1] > 1 else encoded[:, 0].astype(np.int64, copy=False)
 
-    def check(self, y, name):
+    def check(self, y: Any, name: str) -> None:
         """Raise ValueError for labels that are not among the classes."""
         if y.dtype.kind == self.classes.dtype.kind:
             unknown = np.unique(y[self.classes[self._nearest(y)] != y])
@@ -56,15 +85,15 @@ class Labels:
                 f"`{name}` also has {unknown}."
             )
 
-    def _nearest(self, y):
+    def _nearest(self, y: Array) -> Array:
         """Return the code of each label, of any class for a label that is none."""
         return np.searchsorted(self.classes, y).clip(max=len(self.classes) - 1)
 
-    def strata(self, encoded):
-        """Return what a validation split is stratified by."""
+    def strata(self, encoded: Array) -> Array | None:
+        """Return the classes by which a validation split is stratified."""
         return self.true_codes(encoded)
 
-    def class_weights(self, class_weight, encoded, sample_weight):
+    def class_weights(self, class_weight: Any, encoded: Array, sample_weight: Array | None) -> Array:
         """Return the weight of each class, float64; "balanced" makes all classes weigh the same together."""
         n_classes, codes = len(self.classes), self.true_codes(encoded)
         if class_weight == "balanced":
@@ -72,22 +101,22 @@ class Labels:
             return np.divide(sums.sum(), n_classes * sums, out=np.zeros(n_classes), where=sums > 0)
         unknown = [label for label in class_weight if label not in self.classes]
         if unknown:
-            raise ValueError(f"class_weight must name classes of y, {list(self.classes)}; got {unknown}.")
+            raise ValueError(f"class_weight must have classes of y as keys, {list(self.classes)}; got {unknown}.")
         return np.array([float(class_weight.get(label, 1)) for label in self.classes.tolist()])
 
-    def codes(self, probability):
+    def codes(self, probability: Array) -> Array:
         """Return the most probable class's code, ``(n,)``."""
         if self.n_outputs > 1:
             return probability.argmax(axis=1)
         return (probability[:, 0] > 0.5) * (len(self.classes) - 1)
 
-    def decode(self, probability):
+    def decode(self, outputs: Array) -> Any:
         """Return predicted labels."""
-        return self.classes[self.codes(probability)]
+        return self.classes[self.codes(outputs)]
 
-    def score(self, probability, encoded, sample_weight):
+    def score(self, outputs: Array, encoded: Array, sample_weight: Array | None) -> float:
         """Return the (weighted) accuracy."""
-        return _share(self.codes(probability) == self.true_codes(encoded), sample_weight)
+        return _share(self.codes(outputs) == self.true_codes(encoded), sample_weight)
 
 
 @dataclass(frozen=True)
@@ -99,31 +128,31 @@ class Indicators:
     loss = BinaryLogLoss()
 
     @property
-    def n_outputs(self):
+    def n_outputs(self) -> int:
         """How many outputs the network needs."""
         return len(self.classes)
 
-    def check(self, y, name):
+    def check(self, y: Any, name: str) -> None:
         """Raise ValueError unless y has a column for each label."""
         _check_columns(y, self.n_outputs, name)
 
-    def encode(self, y, dtype):
+    def encode(self, y: Any, dtype: np.dtype) -> Array:
         """Return 0 and 1 of ``dtype``, ``(n, labels)``."""
         dense = y.toarray() if scipy.sparse.issparse(y) else y
         return np.ascontiguousarray(dense != 0, dtype)
 
-    def strata(self, encoded):
+    def strata(self, encoded: Array) -> Array | None:
         """Return None: rows of labels are not stratified."""
         return None
 
-    def decode(self, probability):
+    def decode(self, outputs: Array) -> Any:
         """Return predicted indicators, sparse where y was."""
-        chosen = (probability > 0.5).astype(int)
+        chosen = (outputs > 0.5).astype(int)
         return scipy.sparse.csr_matrix(chosen) if self.sparse else chosen
 
-    def score(self, probability, encoded, sample_weight):
+    def score(self, outputs: Array, encoded: Array, sample_weight: Array | None) -> float:
         """Return the (weighted) share of rows with every label right."""
-        return _share(((probability > 0.5) == encoded).all(axis=1), sample_weight)
+        return _share(((outputs > 0.5) == encoded).all(axis=1), sample_weight)
 
 
 @dataclass(frozen=True)
@@ -131,19 +160,19 @@ class Numbers:
     """Regression targets."""
 
     n_outputs: int
-    loss: object
+    loss: RegressionLoss
 
-    def check(self, y, name):
+    def check(self, y: Any, name: str) -> None:
         """Raise ValueError for a wrong number of columns, or values that the loss cannot take."""
         if scipy.sparse.issparse(y):
-            raise ValueError(f"{name} must be a dense array for a regressor; got a sparse matrix.")
+            raise ValueError(f"{name} must be a dense array; got a sparse matrix. Call {name}.toarray().")
         if y.dtype.kind not in "fiub":
             raise ValueError(f"{name} must hold numbers; got dtype {y.dtype}. Use MLPClassifier for labels.")
         _check_columns(y, self.n_outputs, name)
         if self.loss.non_negative and (y < 0).any():
-            raise ValueError(f"{name} must be non-negative for loss='poisson'; got {y.min()}.")
+            raise ValueError(f"{name} must be non-negative for loss='poisson'; got {y.min()}. Use another loss.")
 
-    def encode(self, y, dtype):
+    def encode(self, y: Any, dtype: np.dtype) -> Array:
         """Return numbers of ``dtype``, ``(n, outputs)``."""
         with np.errstate(over="ignore"):
             numbers = np.ascontiguousarray(y.reshape(len(y), -1), dtype)
@@ -151,35 +180,35 @@ class Numbers:
             raise ValueError(f"y must be finite in the float type of X, {dtype}; got {np.abs(y).max()}. Scale y.")
         return numbers
 
-    def strata(self, encoded):
+    def strata(self, encoded: Array) -> Array | None:
         """Return None: numbers are not stratified."""
         return None
 
-    def decode(self, outputs):
+    def decode(self, outputs: Array) -> Array:
         """Return predictions, ``(n,)`` for one output."""
         return outputs[:, 0] if self.n_outputs == 1 else outputs
 
-    def score(self, outputs, encoded, sample_weight):
+    def score(self, outputs: Array, encoded: Array, sample_weight: Array | None) -> float:
         """Return R^2, or NaN where predictions are not finite."""
         if not np.isfinite(outputs).all():
             return np.nan
         return float(r2_score(encoded, outputs, sample_weight=sample_weight))
 
 
-def _share(right, weights):
+def _share(right: Array, weights: Array | None) -> float:
     """Return the (weighted) share of True."""
     if weights is None:
         return np.count_nonzero(right) / len(right)
     return float(np.average(right, weights=weights))
 
 
-def _check_columns(y, n_outputs, name):
+def _check_columns(y: Array, n_outputs: int, name: str) -> None:
     columns = 1 if y.ndim == 1 else y.shape[1]
     if columns != n_outputs:
-        raise ValueError(f"{name} must have {n_outputs} column(s), one an output; got {columns}.")
+        raise ValueError(f"{name} must have {n_outputs} column(s), one per output; got {columns}.")
 
 
-def check_kinds(labels):
+def check_kinds(labels: Array) -> None:
     """Raise ValueError for objects that do not compare."""
     try:
         np.unique(labels)
@@ -188,12 +217,12 @@ def check_kinds(labels):
         raise ValueError(f"y must hold labels of one kind, all strings or all numbers; got {kinds}.") from error
 
 
-def _distinct(labels):
+def _distinct(labels: Array) -> Array:
     """Return the sorted labels; objects may be of kinds that do not compare, which scikit-learn explains."""
     return unique_labels(labels) if labels.dtype == object else np.unique(labels)
 
 
-def classification_targets(y, classes=None, one_hot=False):
+def classification_targets(y: Any, classes: Any = None, one_hot: bool = False) -> Labels | Indicators:
     """Return the kind of targets that y holds; ``classes`` lists labels that y may lack."""
     kind = type_of_target(y, input_name="y")
     if kind.startswith(("continuous", "unknown")):
@@ -203,6 +232,7 @@ def classification_targets(y, classes=None, one_hot=False):
     if kind == "multiclass-multioutput":
         raise ValueError(
             "y must be class labels of shape (n,) or 0-1 indicators of shape (n, labels); got several multiclass "
-            "columns (multiclass-multioutput). Fit one classifier a column, for example with MultiOutputClassifier."
+            "columns (multiclass-multioutput). Fit one classifier per column, for example with "
+            "MultiOutputClassifier."
         )
     return Labels(_distinct(y) if classes is None else unique_labels(classes), one_hot)

@@ -1,4 +1,4 @@
-"""Transformers of rows and images: what goes before a network."""
+"""Transformers for rows and images: centring, scaling, normalisation, PCA and ZCA whitening."""
 
 from .centering import ZeroCenterer
 from .scaling import InstanceNormalizer, MinMaxScaler, StandardScaler

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 
 import numpy as np
@@ -9,12 +10,16 @@ from scipy.linalg import lu
 from scipy.sparse.linalg import LinearOperator, svds
 from scipy.special import gammaln
 
+from .._backend.protocol import Backend
+from .._backend.typing import Array
+from .._common.moments import Moments
+from .._common.rows import EXAMINED_ELEMENTS, Rows
 from ._covariance import Spectrum, rounding_of_squares, with_signs
+from ._mapping import map_products
 from ._moments import finite_moments
-from ._rows import LOOKED_ELEMENTS, map_products
 
 
-def exact_axes(rows):
+def exact_axes(rows: Rows) -> Spectrum:
     """Return the spectrum of rows from the singular values of the centred rows, which are float64."""
     backend, X = rows.backend, rows.flat(slice(None))
     xp, moments = backend.xp, finite_moments(rows)
@@ -28,7 +33,14 @@ def exact_axes(rows):
     return Spectrum(X.shape[0], moments.mean, moments.rest, variances, with_signs(axes), variances.sum(), rounding)
 
 
-def randomized_axes(rows, n_axes, n_oversamples, n_iter, normalizer, random_state):
+def randomized_axes(
+    rows: Rows,
+    n_axes: int,
+    n_oversamples: int,
+    n_iter: int,
+    normalizer: str,
+    random_state: np.random.RandomState,
+) -> Spectrum:
     """Return the first ``n_axes`` of the spectrum of rows, by products with few random directions.
 
     Algorithms 4.4 and 5.1 of Halko, Martinsson and Tropp, "Finding Structure with Randomness", SIAM Review 53(2),
@@ -38,10 +50,10 @@ def randomized_axes(rows, n_axes, n_oversamples, n_iter, normalizer, random_stat
     backend, (n_rows, n_features) = rows.backend, rows.X.shape
     moments, xp = finite_moments(rows), backend.xp
 
-    def times(directions):
+    def times(directions: Array) -> Array:
         return backend.asarray(map_products(rows, np.float64, backend.asarray(moments.mean), directions))
 
-    def transposed_times(images):
+    def transposed_times(images: Array) -> Array:
         return _transposed_times(rows, moments.mean, images)
 
     is_tall = n_rows >= n_features
@@ -57,20 +69,20 @@ def randomized_axes(rows, n_axes, n_oversamples, n_iter, normalizer, random_stat
     return _truncated(rows.X.shape, moments, singular_values, axes)
 
 
-def _transposed_times(rows, mean, images):
+def _transposed_times(rows: Rows, mean: Array, images: Array) -> Array:
     """Return ``(X - mean)^T images`` in float64."""
     backend, mean = rows.backend, rows.backend.asarray(mean)
 
-    def work(block, piece):
+    def work(block: Array, piece: slice) -> Array:
         centered = backend.xp.empty(block.shape)
         backend.center(block, mean, centered)
         return centered.T @ backend.asarray(images[piece])
 
     with backend.one_blas_thread():
-        return reduce(backend.xp.add, rows.over_pieces(work, max(LOOKED_ELEMENTS, backend.product_elements)))
+        return reduce(backend.xp.add, rows.over_pieces(work, max(EXAMINED_ELEMENTS, backend.product_elements)))
 
 
-def lanczos_axes(rows, n_axes, tol, random_state):
+def lanczos_axes(rows: Rows, n_axes: int, tol: float, random_state: np.random.RandomState) -> Spectrum:
     """Return the first ``n_axes`` of the spectrum of rows, dense or sparse, by ARPACK on products with vectors."""
     X, moments = rows.X, finite_moments(rows)
     mean = moments.mean
@@ -86,15 +98,15 @@ def lanczos_axes(rows, n_axes, tol, random_state):
     return _truncated(X.shape, moments, singular_values[order], axes[order])
 
 
-def _truncated(shape, moments, singular_values, axes):
+def _truncated(shape: tuple[int, ...], moments: Moments, singular_values: Array, axes: Array) -> Spectrum:
     degrees = max(shape[0] - 1, 1)
     variances, rounding = singular_values**2 / degrees, rounding_of_squares(singular_values**2 / degrees, shape)
     total = moments.squares.sum() / degrees
     return Spectrum(shape[0], moments.mean, moments.rest, variances, with_signs(axes), total, rounding)
 
 
-def _normalizer(backend, name):
-    """Return what keeps directions apart between two products."""
+def _normalizer(backend: Backend, name: str) -> Callable[[Array], Array]:
+    """Return the function that orthogonalises directions between two products."""
     if name == "none":
         return lambda directions: directions
     if name == "LU":
@@ -102,7 +114,7 @@ def _normalizer(backend, name):
     return lambda directions: backend.xp.linalg.qr(directions)[0]
 
 
-def minka_rank(variances, n_rows):
+def minka_rank(variances: Array, n_rows: int) -> int:
     """Return the number of axes, from 1 on, that is most probable given the variances of all axes.
 
     Equation 77 of Minka, "Automatic Choice of Dimensionality for PCA", NIPS 13, 2000.
@@ -110,7 +122,7 @@ def minka_rank(variances, n_rows):
     return 1 + int(np.argmax([_log_evidence(variances, rank, n_rows) for rank in range(1, len(variances))]))
 
 
-def _log_evidence(variances, rank, n_rows):
+def _log_evidence(variances: Array, rank: int, n_rows: int) -> float:
     smallest, n_axes = 1e-15, len(variances)
     if variances[rank - 1] < smallest:
         return -np.inf

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from math import prod
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from ._moments import pool
+from .._backend.typing import Array
+from .._common.moments import Moments, pool
 
 PER = ("feature", "image", "channel", "sample")
 CHANNELS = ("last", "first")
+
+Shape: TypeAlias = tuple[int, ...]
 
 
 class FeatureGroups(NamedTuple):
@@ -23,36 +26,36 @@ class FeatureGroups(NamedTuple):
     before: int
     n_groups: int
     after: int
-    shape: tuple
-    image_shape: tuple | None
+    shape: Shape
+    image_shape: Shape | None
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Number of features in a group."""
         return self.before * self.after
 
-    def view(self, block):
+    def view(self, block: Array) -> Array:
         """Return rows ``(k, features)`` as ``(k, before, n_groups, after)``."""
         return block.reshape(-1, *self[:3])
 
-    def spread(self, statistic):
-        """Return what is published of the groups, or a number, as one entry a feature, ``(features,)``."""
+    def spread(self, statistic: Array | float) -> Array:
+        """Return a published statistic of the groups, or a number, as one entry a feature, ``(features,)``."""
         by_group = np.broadcast_to(np.ravel(statistic), self.n_groups)
         return np.broadcast_to(by_group[:, None], self[:3]).reshape(-1)
 
-    def pool_moments(self, moments):
+    def pool_moments(self, moments: Moments) -> Moments:
         """Return moments of columns as moments of groups, ``(n_groups,)``."""
         return moments if self.size == 1 else pool(moments, self._by_group)
 
-    def pool_extremes(self, low, high):
+    def pool_extremes(self, low: Array, high: Array) -> tuple[Array, Array]:
         """Return extremes of columns as extremes of groups, ``(n_groups,)``."""
         return np.fmin.reduce(self._by_group(low)), np.fmax.reduce(self._by_group(high))
 
-    def _by_group(self, columns):
+    def _by_group(self, columns: Array) -> Array:
         return np.moveaxis(columns.reshape(self[:3]), 1, -1).reshape(-1, self.n_groups)
 
 
-def feature_groups(per, image_shape, channels, n_features):
+def feature_groups(per: str, image_shape: Shape | None, channels: str | None, n_features: int) -> FeatureGroups:
     """Return the groups of features whose statistics are taken ``per`` feature, image, channel or sample."""
     if per == "sample":
         return FeatureGroups(1, 1, n_features, (), image_shape)
@@ -62,11 +65,11 @@ def feature_groups(per, image_shape, channels, n_features):
     return FeatureGroups(1, n_features, 1, shape, image_shape)
 
 
-def _channel_groups(image_shape, channels, n_features):
+def _channel_groups(image_shape: Shape | None, channels: str | None, n_features: int) -> FeatureGroups:
     if image_shape is None:
         raise ValueError(
-            "per='channel' needs images (n_samples, height, width, channels), or image_shape=(height, width, channels) "
-            f"for flat rows; got flat rows of {n_features} features and image_shape=None."
+            "per='channel' needs images of shape (n_samples, height, width, channels), or flat rows and "
+            f"image_shape=(height, width, channels); got flat rows of {n_features} features and image_shape=None."
         )
     is_last = channels == "last"
     n_channels = 1 if len(image_shape) == 2 else image_shape[-1 if is_last else 0]
@@ -75,23 +78,24 @@ def _channel_groups(image_shape, channels, n_features):
     return FeatureGroups(before, n_channels, after, (n_channels,), image_shape)
 
 
-def check_image_shape(shape, image_shape):
-    """Return the shape of an image in X of this ``shape``: what X says, else ``image_shape``, which must agree."""
+def check_image_shape(shape: Shape, image_shape: Shape | None) -> Shape | None:
+    """Return the shape of an image in X of this ``shape``: that of X, else ``image_shape``, which must agree."""
     if len(shape) == 2:
         _check_flat(shape[1], image_shape)
         return image_shape
     if len(shape) not in (3, 4):
         raise ValueError(
-            "X must have shape (n_samples, n_features), (n_samples, height, width) or that with channels; "
-            f"got shape {shape}."
+            "X must have shape (n_samples, n_features), (n_samples, height, width), (n_samples, height, width, "
+            f"channels) or (n_samples, channels, height, width); got shape {shape}."
         )
     if image_shape is not None and shape[1:] != image_shape:
         raise ValueError(f"images must have shape {image_shape}; got images of shape {shape[1:]}.")
     return shape[1:]
 
 
-def _check_flat(n_features, image_shape):
+def _check_flat(n_features: int, image_shape: Shape | None) -> None:
     if image_shape is not None and prod(image_shape) != n_features:
         raise ValueError(
-            f"image_shape={image_shape} makes {prod(image_shape)} features a row; got X with {n_features} features."
+            f"image_shape={image_shape} needs X with {prod(image_shape)} features per row; got X with "
+            f"{n_features} features."
         )

@@ -1,45 +1,57 @@
-"""What transformers share: fit and partial_fit around what they learn, transform around what they do to a block."""
+"""Base classes of transformers: fit, partial_fit and transform, around the statistics and steps of each."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import singledispatch
 from math import prod
-from typing import Any, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import sklearn
-from numpy.typing import ArrayLike
-from scipy.sparse import issparse
+from numpy.typing import ArrayLike, DTypeLike
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.sparsefuncs import inplace_column_scale
 from sklearn.utils.validation import check_is_fitted
 
 from .._backend import BACKENDS, is_device_array
+from .._backend.protocol import Backend
+from .._backend.typing import Array, ArrayModule
 from .._common.callbacks import CallbackSupportMixin, FitTasks, callback_data, with_callbacks
 from .._common.estimator import BackendMixin, unchanged_on_error
-from .._common.rules import boolean, check_parameters, either, float_type, image_shape, nothing, one_of
-from .._common.validation import MatrixLike, check_sample_weight
-from ._images import CHANNELS, PER, check_image_shape, feature_groups
-from ._moments import column_moments, merge, moments_from_statistics
-from ._rows import check_rows, float_type_of, like, map_rows, precision_of, refuse_infinity, rows_of
+from .._common.moments import Moments, merge, moments_from_statistics
+from .._common.rows import Rows, SparseRows, rows_of
+from .._common.rules import Rule, boolean, check_parameters, either, float_type, image_shape, nothing, one_of
+from .._common.validation import Matrix, MatrixLike, check_rows, check_sample_weight
+from ._images import CHANNELS, PER, FeatureGroups, check_image_shape, feature_groups
+from ._mapping import AcceptSparse, Step, float_type_of, map_rows, precision_of, refuse_infinity
+from ._moments import column_moments
+
+Statistic: TypeAlias = Array | float
+Learn: TypeAlias = Callable[[Rows, Array | None, bool], None]
+MakeSteps: TypeAlias = Callable[[Rows, FeatureGroups, np.dtype], list[Step]]
 
 
 class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseEstimator):
-    """A transformer of rows; a subclass says what it learns of them in ``_learn(rows, weight, reset)``."""
+    """Base of transformers; a subclass computes its statistics of rows in ``_learn(rows, weight, reset)``."""
 
-    _rules = {"dtype": float_type(), "backend": one_of(None, *BACKENDS)}
-    _accept_sparse = False
-    _allow_nan = False
+    _rules: ClassVar[dict[str, Rule]] = {"dtype": float_type(), "backend": one_of(None, *BACKENDS)}
+    _accept_sparse: ClassVar[AcceptSparse] = False
+    _allow_nan: ClassVar[bool] = False
     _way_out_for_images = "Flatten images: X.reshape(len(X), -1)."
-    _output_container = None
+    _output_container: str | None = None
+    dtype: str | None
 
     @with_callbacks
     def fit(self, X: MatrixLike, y: Any = None) -> Self:
-        """Learn from rows, and forget what was learned before.
+        """Compute the statistics of X, and discard those of earlier calls.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows, or images where the transformer takes them.
+            Rows, or images if the transformer accepts them.
         y : None
             Ignored.
 
@@ -51,17 +63,17 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
         Raises
         ------
         ValueError
-            If a parameter or the data is not valid; the transformer is left as it was.
+            If a parameter or the data is invalid; the transformer is then unchanged.
         """
         return self._fit(X, y, None)
 
     def partial_fit(self, X: MatrixLike, y: Any = None) -> Self:
-        """Learn from further rows; any number of calls gives what one ``fit`` on all rows gives.
+        """Update the statistics with further rows; the result equals one ``fit`` on all rows, up to rounding.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows, or images where the transformer takes them.
+            Rows, or images if the transformer accepts them.
         y : None
             Ignored.
 
@@ -73,71 +85,74 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
         Raises
         ------
         ValueError
-            If a parameter or the data is not valid; the transformer is left as it was.
+            If a parameter or the data is invalid; the transformer is then unchanged.
         """
         return self._take_in(X, None, reset=not self._has_learned())
 
-    def _fit(self, X, y, sample_weight):
+    def _fit(self, X: MatrixLike, y: Any, sample_weight: ArrayLike | None) -> Self:
         tasks = FitTasks(self, callback_data(X, y, sample_weight), max_epochs=0, attributes=dict)
         self._take_in(X, sample_weight, reset=True)
         tasks.finish()
         return self
 
-    def _take_in(self, X, sample_weight, reset, learn=None):
+    def _take_in(self, X: MatrixLike, sample_weight: ArrayLike | None, reset: bool, learn: Learn | None = None) -> Self:
         with unchanged_on_error(self):
             check_parameters(self, self._rules)
             backend = self._get_backend(X)
-            with backend.explained_lack():
+            with backend.explained_memory_errors():
                 rows = rows_of(backend, self._check(self, X, reset=reset, **self._fit_options()))
-                (learn or self._learn)(rows, check_sample_weight(sample_weight, rows.X, np.float64), reset)
+                (learn or self._learn)(rows, check_sample_weight(sample_weight, rows.n_rows, np.float64), reset)
         return self
 
-    def _fit_options(self):
+    def _fit_options(self) -> dict[str, Any]:
         """Return how to check rows to learn from."""
         return {"accept_sparse": self._accept_sparse}
 
-    def _has_learned(self):
+    def _has_learned(self) -> bool:
         return hasattr(self, "n_features_in_")
 
-    def _check_transformed(self, X, **options):
+    def _check_transformed(self, X: MatrixLike, **options: Any) -> Matrix:
         """Return rows to be transformed, checked against those of fit."""
         check_is_fitted(self)
         has_learned = self._has_learned()
         estimator = self if has_learned else type(self)()  # without fit there are no names to compare
         return self._check(estimator, X, reset=not has_learned, accept_sparse=self._accept_sparse and "csr", **options)
 
-    def _check_restored(self, X, n_features, what="features", **options):
+    def _check_restored(
+        self, X: MatrixLike, n_features: Callable[[], int | None], noun: str = "features", **options: Any
+    ) -> Matrix:
         """Return rows to be transformed back, of ``n_features()`` unless that is None; they may have no names."""
         check_is_fitted(self)
         X = self._check(type(self)(), X, reset=True, accept_sparse=self._accept_sparse and "csr", **options)
         n_given, n_expected = prod(X.shape[1:]), n_features()
         if n_expected not in (None, n_given):
             raise ValueError(
-                f"X has {n_given} {what}, but {type(self).__name__} is expecting {n_expected} {what} as input."
+                f"X has {n_given} {noun}, but {type(self).__name__} is expecting {n_expected} {noun} as input."
             )
         return X
 
-    def _check(self, estimator, X, **options):
+    def _check(self, estimator: Any, X: Any, **options: Any) -> Matrix:
         shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
         if len(shape) > 2 and not self._takes_images():
             raise ValueError(
-                f"{self!r} takes a table of shape (n_samples, n_features); got an array of shape {shape}. "
+                f"{self!r} takes a table of shape (n_samples, n_features) as X; got an array of shape {shape}. "
                 f"{self._way_out_for_images}"
             )
         return check_rows(estimator, X, allow_nan=self._allow_nan, **options)
 
-    def _takes_images(self):
+    def _takes_images(self) -> bool:
         return False
 
     # ---- frames -------------------------------------------------------------------------
 
     def set_output(self, *, transform: str | None = None) -> Self:
-        """Choose what ``transform`` and ``fit_transform`` return.
+        """Set the container type that ``transform`` and ``fit_transform`` return.
 
         Parameters
         ----------
         transform : {"default", "pandas", "polars"} or None, default=None
-            The container of transformed tables; None changes nothing. Images and CuPy arrays have no container.
+            Container of transformed tables; None leaves the setting unchanged. Images and CuPy arrays must have
+            "default".
 
         Returns
         -------
@@ -149,23 +164,23 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
             self._output_container = transform
         return self
 
-    def __sklearn_clone__(self):
+    def __sklearn_clone__(self) -> Self:
         clone = super().__sklearn_clone__()
         if self._output_container is not None:
             clone._output_container = self._output_container
         return clone
 
-    def _refuse_container(self, X):
+    def _refuse_container(self, X: Matrix) -> None:
         container = self._output_container or sklearn.get_config()["transform_output"]
         if container == "default" or (len(X.shape) == 2 and not is_device_array(X)):
             return
-        what = "a CuPy array" if is_device_array(X) else f"images, an array of shape {X.shape}"
+        kind = "a CuPy array" if is_device_array(X) else f"images, an array of shape {X.shape}"
         raise ValueError(
-            f"set_output(transform={container!r}) takes tables of shape (n_samples, n_features) on the CPU; "
-            f"got {what}. Choose set_output(transform='default'), or give flat NumPy rows."
+            f"set_output(transform={container!r}) takes tables of shape (n_samples, n_features) on the CPU; got "
+            f"{kind}. Use set_output(transform='default'), or pass flat NumPy rows."
         )
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = (
             ["float64", "float32"] if self.dtype is None else [np.dtype(self.dtype).name]
@@ -173,12 +188,12 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
         return tags
 
 
-def is_invertible(scaler):
+def is_invertible(scaler: Any) -> bool:
     """Return True, or raise AttributeError if the statistics that ``transform`` used are not kept."""
     if scaler._forgets_statistics():
         raise AttributeError(
-            f"{type(scaler).__name__}(per={scaler.per!r}) keeps no statistics of samples, by which transform could be "
-            "undone."
+            f"inverse_transform is not available for {type(scaler).__name__}(per={scaler.per!r}), which does not "
+            "keep the statistics of the samples."
         )
     return True
 
@@ -186,7 +201,7 @@ def is_invertible(scaler):
 class Scaler(OneToOneFeatureMixin, RowTransformer):
     """A transformer that shifts and scales each feature, by statistics of a group of features or of a sample."""
 
-    _rules = {
+    _rules: ClassVar[dict[str, Rule]] = {
         **RowTransformer._rules,
         "per": one_of(*PER),
         "image_shape": either(nothing(), image_shape()),
@@ -194,26 +209,30 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
         "copy": boolean(),
     }
     _allow_nan = True
-    _way_out_for_images = "For images choose per='image', 'channel' or 'sample'."
+    _way_out_for_images = "For images, set per='image', 'channel' or 'sample'."
+    per: str
+    image_shape: Sequence[int] | None
+    channels: str
+    copy: bool
 
     def transform(self, X: MatrixLike) -> Any:
-        """Transform rows.
+        """Transform rows or images.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows, or images of the shape that ``fit`` saw.
+            Rows, or images of the same shape as in ``fit``.
 
         Returns
         -------
         X_new : ndarray of the shape of X
-            In X's float type or ``dtype``, on X's device.
+            Transformed X, in the float type of X or ``dtype``, on the device of X.
         """
         return self._transform(X, self.copy)
 
     @available_if(is_invertible)
     def inverse_transform(self, X: MatrixLike) -> Any:
-        """Undo ``transform``.
+        """Compute the inverse of ``transform``.
 
         Parameters
         ----------
@@ -223,35 +242,37 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
         Returns
         -------
         X_original : ndarray of the shape of X
-            In X's float type or ``dtype``, on X's device.
+            Original values, in the float type of X or ``dtype``, on the device of X.
         """
         return self._inverse_transform(X, self.copy)
 
-    def _transform(self, X, copy):
-        checked = self._check_transformed(X, **_check_options(X, copy))
+    def _transform(self, X: MatrixLike, copy: bool) -> Matrix:
+        checked = self._check_transformed(X, in_place=not copy)
         self._refuse_container(checked)
-        return self._map(X, checked, copy, self._forward)
+        return self._map(checked, copy, self._forward)
 
-    def _inverse_transform(self, X, copy):
-        checked = self._check_restored(X, lambda: getattr(self, "n_features_in_", None), **_check_options(X, copy))
-        return self._map(X, checked, copy, self._backward)
+    def _inverse_transform(self, X: MatrixLike, copy: bool) -> Matrix:
+        checked = self._check_restored(X, lambda: getattr(self, "n_features_in_", None), in_place=not copy)
+        return self._map(checked, copy, self._backward)
 
-    def _map(self, X, checked, copy, make_steps):
+    def _map(self, checked: Matrix, copy: bool, make_steps: MakeSteps) -> Any:
         check_parameters(self, self._rules)  # which may have changed since fit, if that was called
         backend, dtype = self._get_backend(checked), float_type_of(checked, self.dtype)
-        with backend.explained_lack():
+        with backend.explained_memory_errors():
             rows = rows_of(backend, checked, np.dtype(dtype).itemsize * prod(checked.shape))
             steps = make_steps(rows, self._groups(rows), precision_of(checked, dtype))
-            return like(X, map_rows(rows, steps, dtype, in_place=not copy))
+            return rows.as_input(map_rows(rows, steps, dtype, in_place=not copy))
 
-    def _groups(self, rows, reset=False):
+    def _groups(self, rows: Rows, reset: bool = False) -> FeatureGroups:
         """Return which features of the rows share statistics, after a look at their shape."""
-        if self.per == "sample" and issparse(rows.X):
-            raise ValueError("sparse X has no statistics of samples: per must be 'feature', 'image' or 'channel'.")
+        if self.per == "sample":
+            rows.require_dense(
+                "per must be 'feature', 'image' or 'channel' for sparse X; got 'sample'. Change per, or make X dense."
+            )
         if not reset and getattr(self, "_fitted_as", self._kind()) != self._kind():
             raise ValueError(
-                f"what statistics are of must stay as it was in fit, {self._fitted_as}; got {self._kind()}. Call fit "
-                "again."
+                f"per, channels and data_range must stay as they were in fit, {self._fitted_as}; got {self._kind()}. "
+                "Call fit again."
             )
         known = None if reset else getattr(self, "image_shape_", None)
         if known is None and self.image_shape is not None:
@@ -259,20 +280,20 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
         shape = check_image_shape(rows.X.shape, known)
         return feature_groups(self.per, shape, self.channels, rows.n_features)
 
-    def _kind(self):
-        """Return what decides which statistics there are."""
+    def _kind(self) -> dict[str, Any]:
+        """Return the parameters that decide which statistics there are."""
         return {"per": self.per, "channels": self.channels}
 
-    def _takes_images(self):
+    def _takes_images(self) -> bool:
         return self.per != "feature"
 
-    def _forgets_statistics(self):
+    def _forgets_statistics(self) -> bool:
         return self.per == "sample"
 
-    def _is_stateless(self):
+    def _is_stateless(self) -> bool:
         return self._forgets_statistics()
 
-    def _learn(self, rows, weight, reset):
+    def _learn(self, rows: Rows, weight: Array | None, reset: bool) -> None:
         groups = self._groups(rows, reset)
         self.image_shape_, self._fitted_as = groups.image_shape, self._kind()
         if self._is_stateless():
@@ -280,7 +301,7 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
         else:
             self._learn_groups(rows, groups, weight, reset)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.requires_fit = not self._is_stateless()
         tags.input_tags.allow_nan = True
@@ -289,20 +310,22 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
 
 
 class MomentScaler(Scaler):
-    """A scaler by means and variances; a subclass says in ``_publish(moments, shape)`` what it keeps of them."""
+    """Base of scalers by means and variances; a subclass keeps its attributes in ``_publish(moments, shape)``."""
+
+    n_samples_seen_: Any
 
     @with_callbacks
     def fit(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
-        """Learn from rows, and forget what was learned before.
+        """Compute the statistics of X, and discard those of earlier calls.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows, or images; CSR and CSC matrices are used as they are, where the transformer takes sparse input.
+            Rows or images. CSR and CSC matrices are used without conversion, if the transformer accepts sparse X.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weight of each row; None counts each row once.
+            Non-negative weight of each row; None means weight 1 for every row.
 
         Returns
         -------
@@ -312,12 +335,12 @@ class MomentScaler(Scaler):
         Raises
         ------
         ValueError
-            If a parameter or the data is not valid; the transformer is left as it was.
+            If a parameter or the data is invalid; the transformer is then unchanged.
         """
         return self._fit(X, y, sample_weight)
 
     def partial_fit(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
-        """Learn from further rows; any number of calls gives what one ``fit`` on all rows gives.
+        """Update the statistics with further rows; the result equals one ``fit`` on all rows, up to rounding.
 
         Parameters
         ----------
@@ -326,7 +349,7 @@ class MomentScaler(Scaler):
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weight of each row; None counts each row once.
+            Non-negative weight of each row; None means weight 1 for every row.
 
         Returns
         -------
@@ -336,11 +359,11 @@ class MomentScaler(Scaler):
         Raises
         ------
         ValueError
-            If a parameter or the data is not valid; the transformer is left as it was.
+            If a parameter or the data is invalid; the transformer is then unchanged.
         """
         return self._take_in(X, sample_weight, reset=not self._has_learned())
 
-    def _learn_groups(self, rows, groups, weight, reset):
+    def _learn_groups(self, rows: Rows, groups: FeatureGroups, weight: Array | None, reset: bool) -> None:
         moments = groups.pool_moments(column_moments(rows, weight))
         if not np.isfinite(moments.mean).all():
             refuse_infinity(rows)
@@ -352,7 +375,7 @@ class MomentScaler(Scaler):
         self._mean_rest = moments.rest
         self._publish(moments, groups.shape)
 
-    def _known_moments(self, groups):
+    def _known_moments(self, groups: FeatureGroups) -> Moments:
         count, mean, variance = (
             np.broadcast_to(np.asarray(0.0 if known is None else known).ravel(), groups.n_groups)
             for known in (self.n_samples_seen_, self.mean_, getattr(self, "var_", None))
@@ -360,22 +383,38 @@ class MomentScaler(Scaler):
         return moments_from_statistics(count * groups.size, mean, variance, getattr(self, "_mean_rest", 0.0))
 
 
-def shift_scale_step(backend, groups, precision, shift, scale):
+@singledispatch
+def shift_scale_step(rows: Rows, groups: FeatureGroups, precision: DTypeLike, shift: Any, scale: Any) -> Step:
     """Return the step ``(x - shift) / scale`` by statistics of groups of features."""
+    backend = rows.backend
     shift, scale = (backend.asarray(groups.spread(statistic), precision) for statistic in (shift, scale))
     return lambda block: backend.shift_scale(block, shift, scale)
 
 
-def scale_shift_step(backend, groups, precision, scale, shift):
+@shift_scale_step.register
+def _(rows: SparseRows, groups: FeatureGroups, precision: DTypeLike, shift: Any, scale: Any) -> Step:
+    return lambda X: inplace_column_scale(X, 1 / groups.spread(scale))  # sparse rows are not shifted
+
+
+@singledispatch
+def scale_shift_step(rows: Rows, groups: FeatureGroups, precision: DTypeLike, scale: Any, shift: Any) -> Step:
     """Return the step ``x * scale + shift`` by statistics of groups of features."""
+    backend = rows.backend
     scale, shift = (backend.asarray(groups.spread(statistic), precision) for statistic in (scale, shift))
     return lambda block: backend.scale_shift(block, scale, shift)
 
 
-def standardize_step(backend, groups, *, with_mean=True, with_std=True, eps=0.0):
+@scale_shift_step.register
+def _(rows: SparseRows, groups: FeatureGroups, precision: DTypeLike, scale: Any, shift: Any) -> Step:
+    return lambda X: inplace_column_scale(X, groups.spread(scale))
+
+
+def standardize_step(
+    backend: Backend, groups: FeatureGroups, *, with_mean: bool = True, with_std: bool = True, eps: float = 0.0
+) -> Step:
     """Return the step ``(x - mean) / sqrt(variance + eps)`` by the mean and variance of each group in each row."""
 
-    def step(block):
+    def step(block: Array) -> None:
         view = groups.view(block)
         count, mean, squares = backend.group_moments(view)
         shift = mean if with_mean else backend.xp.zeros_like(mean)
@@ -385,12 +424,12 @@ def standardize_step(backend, groups, *, with_mean=True, with_std=True, eps=0.0)
     return step
 
 
-def beside(statistic):
+def beside(statistic: Array) -> Array:
     """Return a statistic ``(rows, groups)`` shaped to meet rows seen as groups, in float64: no mean is rounded."""
     return statistic.astype(np.float64)[:, None, :, None]
 
 
-def standard_deviation(xp, count, mean, squares, eps=0.0):
+def standard_deviation(xp: ArrayModule, count: Array, mean: Array, squares: Array, eps: float = 0.0) -> Array:
     """Return ``sqrt(squares / count + eps)``; without eps 1 where the variance is within its rounding error.
 
     The bound is that of the two-pass algorithm: Chan, Golub and LeVeque, The American Statistician 37(3), 1983.
@@ -403,13 +442,8 @@ def standard_deviation(xp, count, mean, squares, eps=0.0):
     return xp.where(is_constant, 1.0, xp.sqrt(variance))
 
 
-def _samples_seen(count, counts_rows, shape):
+def _samples_seen(count: Array, counts_rows: bool, shape: tuple[int, ...]) -> Any:
     """Return numbers of samples of groups as they are published: integers unless weighted, or pixels were left out."""
     if counts_rows and (count == np.floor(count)).all():
         count = count.astype(np.int64)
     return count[0] if (count == count[0]).all() else count.reshape(shape)
-
-
-def _check_options(X, copy):
-    """Return how to check rows that will be changed: a sparse X always in place, a dense one only without ``copy``."""
-    return {"copy": copy and issparse(X), "force_writeable": not copy}

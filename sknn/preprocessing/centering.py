@@ -1,4 +1,4 @@
-"""Centring of features and images."""
+"""Mean subtraction for features and images."""
 
 from __future__ import annotations
 
@@ -6,50 +6,55 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ._images import FeatureGroups
+from ._mapping import Rows, Step
+from ._moments import Moments
 from ._transformer import MomentScaler, scale_shift_step, shift_scale_step, standardize_step
 
 
 class ZeroCenterer(MomentScaler):
-    """Centre rows or images: subtract a mean, and leave the spread alone.
+    """Subtract the mean of rows or images, without scaling.
 
-    ``per`` says which mean: of each feature of a table; the mean image, as AlexNet subtracted it; one mean a channel,
-    as VGG did; or each sample's own. Images come as ``(n_samples, height, width)``, with channels last or first, or as
-    flat rows, and go as they came. Means are float64 and NaN is a missing value: left out in fit, kept in transform.
+    ``per`` selects the mean: the mean of each feature of a table; the mean image, as in AlexNet; the mean of each
+    channel, as in VGG; or the mean of each sample. Images have shape ``(n_samples, height, width)``, or four dimensions
+    with the channels last or first, or they are flat rows; the output has the shape of the input. Means are computed in
+    float64. NaN is treated as a missing value: ignored in fit, kept in transform.
 
     Parameters
     ----------
     per : {"feature", "image", "channel", "sample"}, default="feature"
-        What has a mean of its own: each column of a table; each value of an image; each channel, over all its pixels;
-        or each sample, over all its values, for which nothing is learned.
+        Values that share a mean. "feature": one mean per column of a table. "image": one per position in the image.
+        "channel": one per channel, over all pixels. "sample": one per sample, over all its values; this needs no fit.
     image_shape : tuple of int or None, default=None
-        Shape of an image as it is stored, for flat rows: ``(height, width)``, ``(height, width, channels)``, or
-        ``(channels, height, width)`` with ``channels="first"``, which is how the files of CIFAR are. None takes it
-        from X.
+        Shape of one image, needed if X has flat rows: ``(height, width)`` for one channel,
+        ``(height, width, channels)``, or ``(channels, height, width)`` with ``channels="first"``, the order of the
+        CIFAR files. None uses the shape of the images in X.
     channels : {"last", "first"}, default="last"
-        Where the channels of an image are.
+        Position of the channel axis in an image.
     copy : bool, default=True
-        Whether to leave the input of ``transform`` and ``inverse_transform`` alone. False centres in place where that
-        can be done: a writeable float array that is computed where it lives.
+        If True, ``transform`` and ``inverse_transform`` do not change their input. If False, they work in place where
+        possible: a writeable float array on the device of the computation.
     dtype : {"float32", "float64"} or None, default=None
-        Float type of what ``transform`` returns; None keeps float32 and float64, and makes float64 of all else. Integer
-        images become "float32" without a float64 copy of them on the way.
+        Float type of the output of ``transform``. None keeps float32 and float64, and converts other types to float64.
+        With "float32", integer images are converted without an intermediate float64 copy.
     backend : {"auto", "numpy", "cupy"} or None, default=None
-        Where to compute; None asks ``set_config``, then ``SKNN_BACKEND``; "auto" is where X lives.
+        Library that computes: "numpy" on the CPU, "cupy" on a GPU, "auto" CuPy for CuPy arrays and NumPy for all other
+        X. None uses the setting of ``config_context``, ``set_config`` or the environment variable ``SKNN_BACKEND``.
 
     Attributes
     ----------
     mean_ : ndarray, float64
-        The mean: of shape ``(n_features,)`` per feature, of the image's shape per image (flat if that is not known),
-        ``(n_channels,)`` per channel; not there per sample.
+        Means, of shape ``(n_features,)`` for "feature", the shape of an image for "image" (flat if it is unknown) and
+        ``(n_channels,)`` for "channel". Does not exist for "sample".
     n_samples_seen_ : int, float or ndarray of the shape of ``mean_``
-        Samples seen since ``fit`` or the first ``partial_fit``, missing values left out; with sample weights their sum,
-        a float. One number if it is the same for all means.
+        Number of samples since ``fit`` or the first ``partial_fit``, without missing values; with sample weights, the
+        sum of weights (float). A single number if it is the same for all means.
     image_shape_ : tuple of int or None
-        Shape of an image, where it is known.
+        Shape of one image; None if it is unknown.
     n_features_in_ : int
-        Number of features, all the values of an image.
+        Number of features; for images, the number of values of one image.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X had string column names.
+        Names of the features; exists only if X had string column names.
 
     References
     ----------
@@ -88,14 +93,14 @@ class ZeroCenterer(MomentScaler):
         self.dtype = dtype
         self.backend = backend
 
-    def _publish(self, moments, shape):
+    def _publish(self, moments: Moments, shape: tuple[int, ...]) -> None:
         self.mean_ = np.where(moments.count > 0, moments.mean, np.nan).reshape(shape)
 
-    def _forward(self, rows, groups, precision):
+    def _forward(self, rows: Rows, groups: FeatureGroups, precision: np.dtype) -> list[Step]:
         if self.per == "sample":
             return [standardize_step(rows.backend, groups, with_std=False)]
         exact = np.float64 if rows.X.dtype.kind == "f" else precision  # a rounded mean would be left in large values
-        return [shift_scale_step(rows.backend, groups, exact, self.mean_, 1.0)]
+        return [shift_scale_step(rows, groups, exact, self.mean_, 1.0)]
 
-    def _backward(self, rows, groups, precision):
-        return [scale_shift_step(rows.backend, groups, precision, 1.0, self.mean_)]
+    def _backward(self, rows: Rows, groups: FeatureGroups, precision: np.dtype) -> list[Step]:
+        return [scale_shift_step(rows, groups, precision, 1.0, self.mean_)]

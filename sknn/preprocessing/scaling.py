@@ -1,23 +1,27 @@
-"""Scaling of features and images."""
+"""Scaling and standardization of features and images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from scipy.sparse import issparse
+from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.sparsefuncs import inplace_column_scale
 
-from .._common.rules import boolean, either, interval, nothing, one_of, real
+from .._backend.typing import Array, ArrayModule
+from .._common.moments import Moments
+from .._common.rows import Rows
+from .._common.rules import Rule, boolean, either, interval, nothing, one_of, real
 from .._common.validation import MatrixLike
-from ._images import feature_groups
+from ._images import FeatureGroups, feature_groups
+from ._mapping import Step, refuse_infinity
 from ._moments import column_extremes
-from ._rows import refuse_infinity
 from ._transformer import (
+    AcceptSparse,
     MomentScaler,
     Scaler,
+    Statistic,
     beside,
     is_invertible,
     scale_shift_step,
@@ -26,72 +30,80 @@ from ._transformer import (
     standardize_step,
 )
 
+if TYPE_CHECKING:
+    from .._backend.protocol import Backend
+
 SPARSE_CENTERED = (
     "Cannot {} sparse matrices: pass `with_mean=False` instead. See docstring for motivation and alternatives."
 )
 
 
 class StandardScaler(MomentScaler):
-    """Standardize features: subtract the mean, divide by the standard deviation.
+    """Standardize features or images: subtract the mean and divide by the standard deviation.
 
-    A drop-in for :class:`sklearn.preprocessing.StandardScaler`: the same parameters, fitted attributes and results.
-    Statistics are float64 and come from one pass over the data. float32 and float64 are kept, other types become
-    float64. NaN is a missing value: left out in fit, kept in transform. CuPy arrays come back as CuPy arrays.
+    A drop-in replacement for :class:`sklearn.preprocessing.StandardScaler` with the same parameters, fitted attributes
+    and results. Statistics are computed in float64, in one pass over the data. The output keeps float32 and float64;
+    other types are converted to float64. NaN is treated as a missing value: ignored in fit, kept in transform. The
+    output for a CuPy array is a CuPy array.
 
     Parameters
     ----------
     copy : bool, default=True
-        Whether to leave the input of ``transform`` and ``inverse_transform`` alone. False scales in place where that
-        can be done: a writeable float array that is computed where it lives, or a CSR matrix.
+        If True, ``transform`` and ``inverse_transform`` do not change their input. If False, they scale in place where
+        possible: a writeable float array on the device of the computation, or a CSR matrix.
     with_mean : bool, default=True
-        Whether to subtract the mean. Must be False for sparse input, which centring would make dense.
+        Whether to subtract the mean. Must be False for sparse input, because centring would make it dense.
     with_std : bool, default=True
         Whether to divide by the standard deviation.
     per : {"feature", "image", "channel", "sample"}, default="feature"
-        What has a mean and a standard deviation of its own: each column of a table; each value of an image; each
-        channel, over all its pixels; or each sample, over all its values, for which nothing is learned.
+        Values that share a mean and a standard deviation. "feature": one pair per column of a table. "image": one per
+        position in the image. "channel": one per channel, over all pixels. "sample": one per sample, over all its
+        values; this needs no fit.
     image_shape : tuple of int or None, default=None
-        Shape of an image as it is stored, for flat rows: ``(height, width)``, ``(height, width, channels)``, or
-        ``(channels, height, width)`` with ``channels="first"``. Two numbers mean one channel. None takes it from X.
+        Shape of one image, needed if X has flat rows: ``(height, width)`` for one channel,
+        ``(height, width, channels)``, or ``(channels, height, width)`` with ``channels="first"``. None uses the shape
+        of the images in X.
     channels : {"last", "first"}, default="last"
-        Where the channels of an image are.
+        Position of the channel axis in an image.
     dtype : {"float32", "float64"} or None, default=None
-        Float type of what ``transform`` returns; None keeps float32 and float64, and makes float64 of all else.
+        Float type of the output of ``transform``. None keeps float32 and float64, and converts other types to float64.
     backend : {"auto", "numpy", "cupy"} or None, default=None
-        Where to compute; None asks ``set_config``, then ``SKNN_BACKEND``; "auto" is where X lives.
+        Library that computes: "numpy" on the CPU, "cupy" on a GPU, "auto" CuPy for CuPy arrays and NumPy for all other
+        X. None uses the setting of ``config_context``, ``set_config`` or the environment variable ``SKNN_BACKEND``.
 
     Attributes
     ----------
     mean_ : ndarray or None
-        Mean, float64: of shape ``(n_features,)`` per feature, of the image's shape per image (flat if that is not
-        known), ``(n_channels,)`` per channel; not there per sample. None if ``with_mean`` and ``with_std`` are False.
+        Means in float64, of shape ``(n_features,)`` for "feature", the shape of an image for "image" (flat if it is
+        unknown) and ``(n_channels,)`` for "channel". Does not exist for "sample". None if ``with_mean`` and
+        ``with_std`` are False.
     var_ : ndarray of the shape of ``mean_``, or None
-        Variance, float64, divided by the number of values; None if ``with_std=False``.
+        Biased variances in float64: sums of squares divided by the number of values. None if ``with_std=False``.
     scale_ : ndarray of the shape of ``mean_``, or None
-        Standard deviation, or 1 where it is zero but for rounding; None if ``with_std=False``.
+        Standard deviations; 1 where the standard deviation is zero up to rounding. None if ``with_std=False``.
     n_samples_seen_ : int, float or ndarray of the shape of ``mean_``
-        Samples seen since ``fit`` or the first ``partial_fit``, missing values left out; with sample weights their sum,
-        a float. One number if it is the same for all means.
+        Number of samples since ``fit`` or the first ``partial_fit``, without missing values; with sample weights, the
+        sum of weights (float). A single number if it is the same for all means.
     image_shape_ : tuple of int or None
-        Shape of an image, where it is known.
+        Shape of one image; None if it is unknown.
     n_features_in_ : int
-        Number of features, all the values of an image.
+        Number of features; for images, the number of values of one image.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X had string column names.
+        Names of the features; exists only if X had string column names.
 
     Notes
     -----
-    Where scikit-learn's class contradicts its own documentation, this one follows the documentation: a feature that is
-    missing in one call of ``partial_fit`` does not spoil what the others found, ``n_samples_seen_`` is an integer
-    without weights and the sum of weights with them, and weights are not rounded to the type of X. Negative weights are
-    refused.
+    Where scikit-learn's class contradicts its own documentation, this class follows the documentation. A feature that
+    is missing in all rows of one ``partial_fit`` call does not affect the statistics of the other calls.
+    ``n_samples_seen_`` is an integer without sample weights, and the sum of weights with them. Weights are not rounded
+    to the type of X. Negative weights raise ``ValueError``.
 
     References
     ----------
     Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances", Stanford
     University, STAN-CS-79-773, 1979.
     Chan, Golub and LeVeque, "Algorithms for Computing the Sample Variance: Analysis and Recommendations", The American
-    Statistician 37(3), 1983: the bound below which a variance is rounding.
+    Statistician 37(3), 1983: the bound up to which a variance is a rounding error.
 
     Examples
     --------
@@ -106,8 +118,8 @@ class StandardScaler(MomentScaler):
     array([[0., 0.]])
     """
 
-    _rules = {**MomentScaler._rules, "with_mean": boolean(), "with_std": boolean()}
-    _accept_sparse = ("csr", "csc")
+    _rules: ClassVar[dict[str, Rule]] = {**MomentScaler._rules, "with_mean": boolean(), "with_std": boolean()}
+    _accept_sparse: ClassVar[AcceptSparse] = ("csr", "csc")
 
     def __init__(
         self,
@@ -136,42 +148,42 @@ class StandardScaler(MomentScaler):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows, or images of the shape that ``fit`` saw; sparse formats other than CSR become CSR.
+            Rows, or images of the same shape as in ``fit``. Sparse formats other than CSR are converted to CSR.
         copy : bool, default=None
-            Whether to leave X alone; None asks the parameter ``copy``.
+            If True, X is not changed. None uses the parameter ``copy`` of the scaler.
 
         Returns
         -------
         X_scaled : {ndarray, sparse matrix} of the shape of X
-            In X's float type or ``dtype``, on X's device.
+            Standardized X, in the float type of X or ``dtype``, on the device of X.
         """
         return self._transform(X, self.copy if copy is None else copy)
 
     @available_if(is_invertible)
     def inverse_transform(self, X: MatrixLike, copy: bool | None = None) -> Any:
-        """Undo ``transform``: ``X * scale_ + mean_``.
+        """Compute the inverse of ``transform``: ``X * scale_ + mean_``.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Standardized rows or images; sparse formats other than CSR become CSR.
+            Standardized rows or images. Sparse formats other than CSR are converted to CSR.
         copy : bool, default=None
-            Whether to leave X alone; None asks the parameter ``copy``.
+            If True, X is not changed. None uses the parameter ``copy`` of the scaler.
 
         Returns
         -------
         X_original : {ndarray, sparse matrix} of the shape of X
-            In X's float type or ``dtype``, on X's device.
+            Original values, in the float type of X or ``dtype``, on the device of X.
         """
         return self._inverse_transform(X, self.copy if copy is None else copy)
 
-    def _learn_groups(self, rows, groups, weight, reset):
+    def _learn_groups(self, rows: Rows, groups: FeatureGroups, weight: Array | None, reset: bool) -> None:
         self._refuse_to_center_sparse(rows, "center")
         if not reset:
             self._check_switches()
         super()._learn_groups(rows, groups, weight, reset)
 
-    def _publish(self, moments, shape):
+    def _publish(self, moments: Moments, shape: tuple[int, ...]) -> None:
         mean = np.where(moments.count > 0, moments.mean, np.nan).reshape(shape)
         self.mean_ = mean if self.with_mean or self.with_std else None
         self.var_ = self.scale_ = None
@@ -180,104 +192,105 @@ class StandardScaler(MomentScaler):
             with np.errstate(invalid="ignore"):
                 self.scale_ = standard_deviation(np, moments.count, moments.mean, moments.squares).reshape(shape)
 
-    def _forward(self, rows, groups, precision):
+    def _forward(self, rows: Rows, groups: FeatureGroups, precision: np.dtype) -> list[Step]:
         self._refuse_to_center_sparse(rows, "center")
         if self.per == "sample":
             return [standardize_step(rows.backend, groups, with_mean=self.with_mean, with_std=self.with_std)]
         shift, scale = self._shift_and_scale()
-        if issparse(rows.X):
-            return [lambda X: inplace_column_scale(X, 1 / groups.spread(scale))]
-        return [shift_scale_step(rows.backend, groups, precision, shift, scale)]
+        return [shift_scale_step(rows, groups, precision, shift, scale)]
 
-    def _backward(self, rows, groups, precision):
+    def _backward(self, rows: Rows, groups: FeatureGroups, precision: np.dtype) -> list[Step]:
         self._refuse_to_center_sparse(rows, "uncenter")
         shift, scale = self._shift_and_scale()
-        if issparse(rows.X):
-            return [lambda X: inplace_column_scale(X, groups.spread(scale))]
-        return [scale_shift_step(rows.backend, groups, precision, scale, shift)]
+        return [scale_shift_step(rows, groups, precision, scale, shift)]
 
-    def _shift_and_scale(self):
+    def _shift_and_scale(self) -> tuple[Statistic, Statistic]:
         self._check_switches()
-        return self.mean_ if self.with_mean else 0.0, self.scale_ if self.with_std else 1.0
+        return self.mean_ if self.with_mean else 0.0, self.scale_ if self.with_std else 1.0  # type: ignore[return-value]
 
-    def _check_switches(self):
+    def _check_switches(self) -> None:
         if (self.with_mean and self.mean_ is None) or (self.with_std and self.scale_ is None):
             raise ValueError(
-                "with_mean and with_std must not be switched on after fit, which did not look for what they need; "
-                f"got with_mean={self.with_mean}, with_std={self.with_std}. Call fit again."
+                "with_mean and with_std must not be switched on after fit, which did not compute the statistics for "
+                f"them; got with_mean={self.with_mean}, with_std={self.with_std}. Call fit again."
             )
 
-    def _refuse_to_center_sparse(self, rows, verb):
-        if self.with_mean and issparse(rows.X):
-            raise ValueError(SPARSE_CENTERED.format(verb))
+    def _refuse_to_center_sparse(self, rows: Rows, verb: str) -> None:
+        if self.with_mean:
+            rows.require_dense(SPARSE_CENTERED.format(verb))
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = not self.with_mean and self.per != "sample"
         return tags
 
 
 class MinMaxScaler(Scaler):
-    """Scale features or images to a range: the least value to its start, the greatest to its end.
+    """Scale features or images linearly, so that their minimum and maximum are the ends of a given range.
 
-    A drop-in for :class:`sklearn.preprocessing.MinMaxScaler`: the same parameters, fitted attributes and results. With
-    ``data_range``, a range that is known beforehand, nothing is learned: ``data_range=(0, 255)`` makes ``x / 255`` of
-    pixels, and with ``feature_range=(0.01, 1)`` it makes ``x / 255 * 0.99 + 0.01``, to the bit. NaN is a missing value:
-    left out in fit, kept in transform. CuPy arrays come back as CuPy arrays.
+    A drop-in replacement for :class:`sklearn.preprocessing.MinMaxScaler` with the same parameters, fitted attributes
+    and results. If the range of the data is known beforehand, pass it as ``data_range``; then no fit is needed. For
+    example, ``data_range=(0, 255)`` computes ``x / 255``, and together with ``feature_range=(0.01, 1)`` it computes
+    ``x / 255 * 0.99 + 0.01``, bit for bit. NaN is treated as a missing value: ignored in fit, kept in transform. The
+    output for a CuPy array is a CuPy array.
 
     Parameters
     ----------
     feature_range : tuple of float (start, end), default=(0, 1)
-        Where values go.
+        Range of the output, with start < end.
     copy : bool, default=True
-        Whether to leave the input of ``transform`` and ``inverse_transform`` alone. False scales in place where that
-        can be done: a writeable float array that is computed where it lives.
+        If True, ``transform`` and ``inverse_transform`` do not change their input. If False, they scale in place where
+        possible: a writeable float array on the device of the computation.
     clip : bool, default=False
-        Whether ``transform`` moves values outside ``feature_range`` to its nearer end.
+        Whether ``transform`` clips its output to ``feature_range``.
     data_range : tuple of float (low, high) or None, default=None
-        The range of values in X, where it is known: the same for all features, for rows and images of any shape. None
-        learns it.
+        Known range of the values in X, the same for all features, for rows and images of any shape. None computes the
+        range from the data in ``fit``.
     per : {"feature", "image", "channel", "sample"}, default="feature"
-        What has a range of its own, if ``data_range`` is None: each column of a table; each value of an image; each
-        channel, over all its pixels; or each sample, over all its values, for which nothing is learned.
+        Values that share a range, if ``data_range`` is None. "feature": one range per column of a table. "image": one
+        per position in the image. "channel": one per channel, over all pixels. "sample": one per sample, over all its
+        values; this needs no fit.
     image_shape : tuple of int or None, default=None
-        Shape of an image as it is stored, for flat rows: ``(height, width)``, ``(height, width, channels)``, or
-        ``(channels, height, width)`` with ``channels="first"``. Two numbers mean one channel. None takes it from X.
+        Shape of one image, needed if X has flat rows: ``(height, width)`` for one channel,
+        ``(height, width, channels)``, or ``(channels, height, width)`` with ``channels="first"``. None uses the shape
+        of the images in X.
     channels : {"last", "first"}, default="last"
-        Where the channels of an image are.
+        Position of the channel axis in an image.
     dtype : {"float32", "float64"} or None, default=None
-        Float type of what ``transform`` returns; None keeps float32 and float64, and makes float64 of all else. Integer
-        images become "float32" without a float64 copy of them on the way.
+        Float type of the output of ``transform``. None keeps float32 and float64, and converts other types to float64.
+        With "float32", integer images are converted without an intermediate float64 copy.
     backend : {"auto", "numpy", "cupy"} or None, default=None
-        Where to compute; None asks ``set_config``, then ``SKNN_BACKEND``; "auto" is where X lives.
+        Library that computes: "numpy" on the CPU, "cupy" on a GPU, "auto" CuPy for CuPy arrays and NumPy for all other
+        X. None uses the setting of ``config_context``, ``set_config`` or the environment variable ``SKNN_BACKEND``.
 
     Attributes
     ----------
     data_min_, data_max_ : ndarray, float64
-        Least and greatest value: of shape ``(n_features,)`` per feature, of the image's shape per image (flat if that
-        is not known), ``(n_channels,)`` per channel. NaN where nothing was seen. Neither these nor the four below are
-        there per sample, or where ``data_range`` is known.
+        Minimum and maximum, of shape ``(n_features,)`` for "feature", the shape of an image for "image" (flat if it is
+        unknown) and ``(n_channels,)`` for "channel". NaN if all values are missing. ``data_min_``, ``data_max_``,
+        ``data_range_``, ``scale_``, ``min_`` and ``n_samples_seen_`` do not exist for "sample" or with ``data_range``.
     data_range_ : ndarray of the shape of ``data_min_``
         ``data_max_ - data_min_``.
     scale_ : ndarray of the shape of ``data_min_``
-        ``(end - start) / data_range_``, with 1 for a ``data_range_`` that is zero but for rounding.
+        ``(end - start) / data_range_``, with 1 in place of a ``data_range_`` that is zero up to rounding.
     min_ : ndarray of the shape of ``data_min_``
         ``start - data_min_ * scale_``.
     n_samples_seen_ : int
-        Samples seen since ``fit`` or the first ``partial_fit``.
+        Number of samples since ``fit`` or the first ``partial_fit``.
     image_shape_ : tuple of int or None
-        Shape of an image, where it is known.
+        Shape of one image; None if it is unknown.
     n_features_in_ : int
-        Number of features, all the values of an image.
+        Number of features; for images, the number of values of one image.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X had string column names.
+        Names of the features; exists only if X had string column names.
 
     Notes
     -----
     ``transform`` computes ``(x - data_min_) / data_range_ * (end - start) + start`` from left to right, so that the
-    ends of the data are those of ``feature_range`` but for the rounding of ``end - start``. What scikit-learn computes,
-    ``x * scale_ + min_``, misses them by more. Statistics are float64 whatever the type of X, and a feature that is
-    missing in one call of ``partial_fit`` does not spoil what the others found.
+    minimum and the maximum of the data map to the ends of ``feature_range``, up to the rounding of ``end - start``.
+    scikit-learn computes ``x * scale_ + min_``, which has a larger rounding error at the ends. Statistics are float64
+    for every type of X. A feature that is missing in all rows of one ``partial_fit`` call does not affect the
+    statistics of the other calls.
 
     References
     ----------
@@ -294,7 +307,8 @@ class MinMaxScaler(Scaler):
     array([[0.01 , 0.208, 1.   ]])
     """
 
-    _rules = {
+    n_samples_seen_: int
+    _rules: ClassVar[dict[str, Rule]] = {
         **Scaler._rules,
         "feature_range": interval(),
         "clip": boolean(),
@@ -324,16 +338,16 @@ class MinMaxScaler(Scaler):
         self.dtype = dtype
         self.backend = backend
 
-    def _takes_images(self):
+    def _takes_images(self) -> bool:
         return self.data_range is not None or super()._takes_images()
 
-    def _forgets_statistics(self):
+    def _forgets_statistics(self) -> bool:
         return self.data_range is None and super()._forgets_statistics()
 
-    def _is_stateless(self):
+    def _is_stateless(self) -> bool:
         return self.data_range is not None or super()._is_stateless()
 
-    def _learn_groups(self, rows, groups, weight, reset):
+    def _learn_groups(self, rows: Rows, groups: FeatureGroups, weight: Array | None, reset: bool) -> None:
         low, high = groups.pool_extremes(*column_extremes(rows))
         if np.isinf(low).any() or np.isinf(high).any():
             refuse_infinity(rows)
@@ -344,42 +358,42 @@ class MinMaxScaler(Scaler):
         self.n_samples_seen_ = n_samples
         self._publish(low.reshape(groups.shape), high.reshape(groups.shape))
 
-    def _publish(self, low, high):
+    def _publish(self, low: Array, high: Array) -> None:
         start, end = self._range = tuple(self.feature_range)
         self.data_min_, self.data_max_, self.data_range_ = low, high, high - low
         self.scale_ = (end - start) / _width(np, self.data_range_)
         self.min_ = start - low * self.scale_
 
-    def _forward(self, rows, groups, precision):
+    def _forward(self, rows: Rows, groups: FeatureGroups, precision: np.dtype) -> list[Step]:
         backend, start, end = rows.backend, *self._target()
-        steps = [self._to_unit_range(backend, groups, precision)]
+        steps = [self._to_unit_range(rows, groups, precision)]
         if (start, end) != (0, 1):
-            steps.append(scale_shift_step(backend, groups, precision, end - start, start))
+            steps.append(scale_shift_step(rows, groups, precision, end - start, start))
         if self.clip:
             steps.append(lambda block: backend.xp.clip(block, start, end, out=block))
         return steps
 
-    def _to_unit_range(self, backend, groups, precision):
+    def _to_unit_range(self, rows: Rows, groups: FeatureGroups, precision: np.dtype) -> Step:
         if self._forgets_statistics():
-            return _sample_range_step(backend, groups)
+            return _sample_range_step(rows.backend, groups)
         low, width = self._known_range()
-        return shift_scale_step(backend, groups, precision, low, width)
+        return shift_scale_step(rows, groups, precision, low, width)
 
-    def _backward(self, rows, groups, precision):
-        backend, start, end = rows.backend, *self._target()
-        steps = [scale_shift_step(backend, groups, precision, *reversed(self._known_range()))]
+    def _backward(self, rows: Rows, groups: FeatureGroups, precision: np.dtype) -> list[Step]:
+        start, end = self._target()
+        steps = [scale_shift_step(rows, groups, precision, *reversed(self._known_range()))]
         if (start, end) != (0, 1):
-            steps.insert(0, shift_scale_step(backend, groups, precision, start, end - start))
+            steps.insert(0, shift_scale_step(rows, groups, precision, start, end - start))
         return steps
 
-    def _target(self):
-        """Return the range that values go to: that of fit, where it was learned by what scale."""
+    def _target(self) -> tuple[float, float]:
+        """Return the range of transformed values: that of fit, where the scale was learned for it."""
         return tuple(self.feature_range if self._is_stateless() else getattr(self, "_range", self.feature_range))
 
-    def _kind(self):
+    def _kind(self) -> dict[str, Any]:
         return {**super()._kind(), "data_range is known": self.data_range is not None}
 
-    def _known_range(self):
+    def _known_range(self) -> tuple[Statistic, Statistic]:
         if self.data_range is not None:
             low, high = self.data_range
             return low, high - low
@@ -387,40 +401,42 @@ class MinMaxScaler(Scaler):
 
 
 class InstanceNormalizer(Scaler):
-    """Standardize each image, or each channel of it, by the mean and the variance of its own pixels.
+    """Standardize each image, or each channel of each image, by the mean and the variance of its own pixels.
 
-    Nothing is learned: ``transform`` works without ``fit``. It removes brightness and contrast that differ from image
-    to image. NaN is a missing value: left out of mean and variance, and kept.
+    This removes differences of brightness and contrast between images. No fit is needed: ``transform`` works without
+    ``fit``. NaN is treated as a missing value: ignored in mean and variance, and kept.
 
     Parameters
     ----------
     eps : float, default=1e-5
-        What is added to the variance, so that a flat image becomes zero and not noise. 0 leaves out images without
-        variance: they are centred only.
+        Constant added to the variance, so that a constant image becomes zero instead of amplified noise; at least 0.
+        With 0, images without variance are centred but not scaled.
     per : {"image", "channel"}, default="image"
-        Whether an image has one mean and one variance, or each channel of it. Tables are images of one row each for
-        "image".
+        "image": one mean and one variance per image. "channel": one mean and one variance per channel of each image.
+        For tables, "image" standardizes each row.
     image_shape : tuple of int or None, default=None
-        Shape of an image as it is stored, for flat rows: ``(height, width)``, ``(height, width, channels)``, or
-        ``(channels, height, width)`` with ``channels="first"``. Two numbers mean one channel. None takes it from X.
+        Shape of one image, needed if X has flat rows: ``(height, width)`` for one channel,
+        ``(height, width, channels)``, or ``(channels, height, width)`` with ``channels="first"``. None uses the shape
+        of the images in X.
     channels : {"last", "first"}, default="last"
-        Where the channels of an image are.
+        Position of the channel axis in an image.
     copy : bool, default=True
-        Whether to leave the input of ``transform`` alone. False works in place where that can be done: a writeable
-        float array that is computed where it lives.
+        If True, ``transform`` does not change its input. If False, it works in place where possible: a writeable float
+        array on the device of the computation.
     dtype : {"float32", "float64"} or None, default=None
-        Float type of what ``transform`` returns; None keeps float32 and float64, and makes float64 of all else.
+        Float type of the output of ``transform``. None keeps float32 and float64, and converts other types to float64.
     backend : {"auto", "numpy", "cupy"} or None, default=None
-        Where to compute; None asks ``set_config``, then ``SKNN_BACKEND``; "auto" is where X lives.
+        Library that computes: "numpy" on the CPU, "cupy" on a GPU, "auto" CuPy for CuPy arrays and NumPy for all other
+        X. None uses the setting of ``config_context``, ``set_config`` or the environment variable ``SKNN_BACKEND``.
 
     Attributes
     ----------
     image_shape_ : tuple of int or None
-        Shape of an image, where it is known.
+        Shape of one image; None if it is unknown.
     n_features_in_ : int
-        Number of features, all the values of an image.
+        Number of features; for images, the number of values of one image.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X had string column names.
+        Names of the features; exists only if X had string column names.
 
     References
     ----------
@@ -435,7 +451,7 @@ class InstanceNormalizer(Scaler):
            [-1.,  1.]])
     """
 
-    _rules = {**Scaler._rules, "eps": real(0), "per": one_of("image", "channel")}
+    _rules: ClassVar[dict[str, Rule]] = {**Scaler._rules, "eps": real(0), "per": one_of("image", "channel")}
 
     def __init__(
         self,
@@ -456,21 +472,21 @@ class InstanceNormalizer(Scaler):
         self.dtype = dtype
         self.backend = backend
 
-    def _forgets_statistics(self):
+    def _forgets_statistics(self) -> bool:
         return True
 
-    def _groups(self, rows, reset=False):
+    def _groups(self, rows: Rows, reset: bool = False) -> FeatureGroups:
         groups = super()._groups(rows, reset)
         return groups if self.per == "channel" else feature_groups("sample", groups.image_shape, None, rows.n_features)
 
-    def _forward(self, rows, groups, precision):
+    def _forward(self, rows: Rows, groups: FeatureGroups, precision: np.dtype) -> list[Step]:
         return [standardize_step(rows.backend, groups, eps=self.eps)]
 
 
-def _sample_range_step(backend, groups):
+def _sample_range_step(backend: Backend, groups: FeatureGroups) -> Step:
     """Return the step to (0, 1) by the least and the greatest value of each row."""
 
-    def step(block):
+    def step(block: Array) -> None:
         view = groups.view(block)
         low, high = backend.group_extremes(view)
         backend.shift_scale(view, beside(low), beside(_width(backend.xp, high - low)))
@@ -478,6 +494,6 @@ def _sample_range_step(backend, groups):
     return step
 
 
-def _width(xp, data_range):
+def _width(xp: ArrayModule, data_range: Array) -> Array:
     """Return ranges of data, with 1 for those that are zero but for rounding, as scikit-learn's scalers see it."""
     return xp.where(data_range < 10 * np.finfo(np.float64).eps, 1.0, data_range)

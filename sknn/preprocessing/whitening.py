@@ -1,50 +1,58 @@
-"""Principal components and whitening."""
+"""Principal component analysis (PCA) and whitening (PCA, ZCA)."""
 
 from __future__ import annotations
 
-from typing import Any, Self
+from functools import singledispatch
+from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
-from scipy.sparse import issparse
+from numpy.typing import DTypeLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, OneToOneFeatureMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from .._common.rules import boolean, check_parameters, either, integer, nothing, one_of, random_state, real
-from .._common.validation import MatrixLike
-from ._covariance import blas_threads, merge, principal_axes, row_scatter, scatter_of_axes
+from .._backend.typing import Array
+from .._common.rows import Rows, SparseRows, rows_of
+from .._common.rules import Rule, boolean, check_parameters, either, integer, nothing, one_of, random_state, real
+from .._common.validation import Matrix, MatrixLike
+from ._covariance import Scatter, Spectrum, blas_threads, merge, principal_axes, row_scatter, scatter_of_axes
 from ._decomposition import exact_axes, lanczos_axes, minka_rank, randomized_axes
-from ._rows import float_type_of, like, map_products, precision_of, refuse_unknown, rows_of
-from ._transformer import RowTransformer
+from ._mapping import float_type_of, map_products, precision_of, refuse_unknown
+from ._transformer import AcceptSparse, RowTransformer
 
 SOLVERS = ("auto", "full", "covariance_eigh", "arpack", "randomized")
 SPARSE_SOLVERS = ("auto", "covariance_eigh", "arpack")
 FEW = ("arpack", "randomized")  # solvers that find the first components only
 
 
-def can_go_on(transformer):
+def can_go_on(transformer: Any) -> bool:
     """Return True, or raise AttributeError if fit would keep nothing that further rows could be added to."""
     solver = getattr(transformer, "svd_solver", None)
     if solver in FEW:
-        raise AttributeError(f"partial_fit finds all components, and svd_solver={solver!r} the first only.")
+        raise AttributeError(
+            f"partial_fit is not available for svd_solver={solver!r}, which computes the first components only. "
+            "Use svd_solver='covariance_eigh'."
+        )
     return True
 
 
 class AxesTransformer(RowTransformer):
-    """A transformer by the principal axes of rows, which any number of calls of ``partial_fit`` adds up to."""
+    """Base class of transformers by principal axes, with an exact ``partial_fit``."""
+
+    _scatter: tuple | None
 
     @available_if(can_go_on)
     def partial_fit(self, X: MatrixLike, y: Any = None) -> Self:
-        """Learn from further rows; any number of calls gives what one ``fit`` on all rows gives.
+        """Update the covariance with further rows; the result equals one ``fit`` on all rows, up to rounding.
 
-        Each call adds to the scatter of the rows, which is exact, and finds its axes, which takes a time that grows
-        with the cube of ``n_features``: give many rows at a time.
+        Each call also computes the eigenvectors of the covariance, in a time that grows with the cube of
+        ``n_features``. Pass many rows per call.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Further rows; a call may have fewer rows than there are components.
+            Further rows. A call may have fewer rows than ``n_components``.
         y : None
             Ignored.
 
@@ -56,32 +64,33 @@ class AxesTransformer(RowTransformer):
         Raises
         ------
         ValueError
-            If a parameter or the data is not valid, or if ``fit`` found the first components only; the transformer is
-            left as it was.
+            If a parameter or the data is invalid, or if ``fit`` computed the first components only; the transformer is
+            then unchanged.
         """
         return self._take_in(X, None, reset=not self._has_learned(), learn=self._learn_more)
 
-    def _learn_more(self, rows, weight, reset):
+    def _learn_more(self, rows: Rows, weight: Array | None, reset: bool) -> None:
         with blas_threads(rows):
             scatter = self._finite_scatter(rows)
-            self._scatter = scatter if reset else merge(self._known_scatter(), scatter)
-            self._publish(principal_axes(rows.backend, self._scatter))
+            scatter = scatter if reset else merge(self._known_scatter(), scatter)
+            self._scatter = tuple(scatter)  # a plain one, so that no private class is named in pickles
+            self._publish(principal_axes(rows.backend, scatter))
 
-    def _known_scatter(self):
-        return self._scatter
+    def _known_scatter(self) -> Scatter:
+        return Scatter(*self._scatter)  # type: ignore[misc]  # kept since fit
 
-    def _finite_scatter(self, rows):
+    def _finite_scatter(self, rows: Rows) -> Scatter:
         scatter = row_scatter(rows)
         if not np.isfinite(scatter.products).all():
             self._refuse_rows(rows)
         return scatter
 
-    def _refuse_rows(self, rows):
-        rows.look_through(refuse_unknown)
-        raise ValueError("the products of X do not fit float64: X holds too large numbers. Scale it down.")
+    def _refuse_rows(self, rows: Rows) -> NoReturn:
+        rows.examine(refuse_unknown)
+        raise ValueError("the covariance of X exceeds float64: X contains too large numbers. Scale X down.")
 
-    def _select(self, spectrum, n_components):
-        """Publish the first components of a spectrum, and what else is known of it."""
+    def _select(self, spectrum: Spectrum, n_components: int) -> None:
+        """Publish the first components of a spectrum, and its mean and count."""
         self.mean_, self._mean_rest = spectrum.mean, spectrum.rest
         self.components_ = spectrum.axes[:n_components].copy()
         self.explained_variance_ = spectrum.variances[:n_components].copy()
@@ -89,103 +98,120 @@ class AxesTransformer(RowTransformer):
         self.n_components_ = n_components
         self._rounding = spectrum.rounding
 
-    def _deviations(self, eps):
+    def _deviations(self, eps: float) -> Array:
         """Return ``sqrt(variance + eps)`` along the components; without eps infinite where the variance is rounding."""
         is_rounding = (eps == 0) & (self.explained_variance_ <= self._rounding)
         return np.where(is_rounding, np.inf, np.sqrt(np.where(is_rounding, 1.0, self.explained_variance_ + eps)))
 
     # ---- products with rows -------------------------------------------------------------
 
-    def _map(self, X, checked, mean, weights, shift=None, dtype=None, precision=None):
-        """Return ``(X - mean) weights + shift``, worked out in ``precision`` or what X and ``dtype`` ask for."""
+    def _map(
+        self,
+        checked: Matrix,
+        mean: Array,
+        weights: Array,
+        shift: Array | None = None,
+        *,
+        dtype: DTypeLike | None = None,
+        precision: DTypeLike | None = None,
+    ) -> Any:
+        """Return ``(X - mean) weights + shift``, worked out in ``precision``, by default that of X and ``dtype``."""
         check_parameters(self, self._rules)
         backend = self._get_backend(checked)
         dtype = float_type_of(checked, dtype or self.dtype)
         precision = np.dtype(precision or precision_of(checked, dtype))
         mean, weights = mean.astype(precision), weights.astype(precision)
-        with backend.explained_lack():
+        with backend.explained_memory_errors():
             rows = rows_of(backend, checked, dtype.itemsize * checked.shape[0] * weights.shape[1])
-            if issparse(checked):
-                return (checked @ weights - mean @ weights).astype(dtype, copy=False)
             shift = None if shift is None else backend.asarray(shift, precision)
-            return like(X, map_products(rows, dtype, backend.asarray(mean), backend.asarray(weights), shift))
+            return rows.as_input(map_products(rows, dtype, backend.asarray(mean), backend.asarray(weights), shift))
 
-    def _smallest_seen(self):
+    def _smallest_seen(self) -> int:
         return min(self.n_samples_, self.n_features_in_)
 
 
-def leading(spectrum, share):
+def leading(spectrum: Spectrum, share: float) -> int:
     """Return how many axes it takes to explain more than a share of the variance."""
     ratios = np.cumsum(explained_ratios(spectrum.variances, spectrum.total_variance))
     return min(int(np.searchsorted(ratios, share, side="right")) + 1, len(ratios))
 
 
-def explained_ratios(variances, total):
+def explained_ratios(variances: Array, total: float) -> Array:
     """Return shares of a total variance: zero where there is none."""
     return variances / (total if total > 0 else 1.0)
 
 
-def without_infinity(scales):
+def without_infinity(scales: Array) -> Array:
     """Return scales with 0 for those of axes that were removed."""
     return np.where(np.isinf(scales), 0.0, scales)
 
 
 class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
-    """Principal component analysis: rotate rows to their axes of greatest variance, and keep the first of them.
+    """Principal component analysis: project rows on their axes of largest variance.
 
-    A drop-in for :class:`sklearn.decomposition.PCA`, and beyond it: ``partial_fit`` that is exact, ``eps`` for
-    whitening that does not amplify noise, and CuPy. The scatter of the rows is float64 whatever their type, and about
-    their mean; ``transform`` keeps float32 and float64.
+    A drop-in replacement for :class:`sklearn.decomposition.PCA`. In addition, it has an exact ``partial_fit``, ``eps``
+    for whitening that does not amplify noise, and computation with CuPy. The covariance is computed in float64 for
+    every type of X, from products about the mean. The output of ``transform`` keeps float32 and float64.
 
     Parameters
     ----------
     n_components : int, float, "mle" or None, default=None
-        How many components to keep: that many; as many as it takes to explain more than this share of the variance, in
-        (0, 1); as many as Minka's estimate says; or all, the lesser of ``n_samples`` and ``n_features``.
+        Number of components to keep. An int is this number. A float in (0, 1) keeps as many components as are needed to
+        explain more than this fraction of the variance. "mle" uses Minka's estimate. None keeps all components,
+        ``min(n_samples, n_features)``.
     copy : bool, default=True
-        scikit-learn's leave to overwrite X. X is never changed, whatever it is.
+        Accepted for compatibility with scikit-learn. X is never changed, for either value.
     whiten : bool, default=False
         Whether ``transform`` divides components by ``sqrt(explained_variance_ + eps)``.
     svd_solver : {"auto", "full", "covariance_eigh", "arpack", "randomized"}, default="auto"
-        "full": singular values of the centred rows. "covariance_eigh": eigenvalues of their covariance, for rows many
-        times as many as features; it does not copy X, and loses axes of less than 1e-16 of the greatest variance.
-        "randomized": the first components only, nearly, for wide data. "arpack": the first components only, but not
-        all, for sparse X of many features. "auto": "arpack" for sparse X; "covariance_eigh" for up to 1000 features and
-        ten times as many rows; else "full" for up to 500 rows and features, or ``n_components`` not below 80 % of the
-        lesser; else "randomized". ``partial_fit`` goes by the covariance, and is not there for "arpack" and
-        "randomized".
+        Algorithm.
+
+        - "full": singular value decomposition of the centred rows.
+        - "covariance_eigh": eigendecomposition of the covariance, for data with many more rows than features. It does
+          not copy X, and cannot resolve axes with less than 1e-16 of the largest variance.
+        - "randomized": approximation of the first components, for data with many features.
+        - "arpack": the first components, fewer than ``min(n_samples, n_features)``, for sparse X with many features.
+        - "auto": "arpack" for sparse X. "covariance_eigh" for at most 1000 features and at least 10 times as many rows.
+          Otherwise "full" if neither rows nor features exceed 500, or if ``n_components`` is at least 80 % of the
+          smaller of the two numbers. Otherwise "randomized".
+
+        ``partial_fit`` always uses the covariance, and is not available for "arpack" and "randomized".
     tol : float, default=0.0
-        Relative accuracy of singular values by "arpack"; 0 is machine precision.
+        Relative accuracy of the singular values for "arpack", at least 0; 0 means machine precision.
     iterated_power : int or "auto", default="auto"
-        Power iterations of "randomized"; "auto" is 7 for fewer than a tenth of the components, else 4.
+        Number of power iterations for "randomized". "auto" uses 7 if less than a tenth of all components are computed,
+        otherwise 4.
     n_oversamples : int, default=10
-        Further random directions of "randomized".
+        Number of additional random directions for "randomized", at least 1.
     power_iteration_normalizer : {"auto", "QR", "LU", "none"}, default="auto"
-        How "randomized" keeps directions apart; "auto" is "QR".
+        Normalisation of the directions between power iterations for "randomized"; "auto" is "QR".
     random_state : int, RandomState or None, default=None
-        Where "randomized" draws from.
+        Seed or random stream for "randomized" and "arpack".
     eps : float, default=0.0
-        What whitening adds to variances, in the square of X's unit: a component of variance ``l`` comes to have
-        variance ``l / (l + eps)``. With 0, components whose variance is rounding become zero.
+        Constant that whitening adds to the variances, in the squared unit of X, at least 0. A component of variance
+        ``l`` has variance ``l / (l + eps)`` after whitening. With 0, components whose variance is zero up to rounding
+        become zero.
     dtype : {"float32", "float64"} or None, default=None
-        Float type of what ``transform`` returns; None keeps float32 and float64, and makes float64 of all else.
+        Float type of the output of ``transform``. None keeps float32 and float64, and converts other types to float64.
     backend : {"auto", "numpy", "cupy"} or None, default=None
-        Where to compute; None asks ``set_config``, then ``SKNN_BACKEND``; "auto" is where X lives.
+        Library that computes: "numpy" on the CPU, "cupy" on a GPU, "auto" CuPy for CuPy arrays and NumPy for all other
+        X. None uses the setting of ``config_context``, ``set_config`` or the environment variable ``SKNN_BACKEND``.
 
     Attributes
     ----------
     components_ : ndarray of shape (n_components_, n_features)
-        Axes of greatest variance first, orthonormal, float64; of each the entry of greatest magnitude is positive.
+        Orthonormal principal axes in float64, sorted by decreasing variance. In each axis, the entry of largest
+        magnitude is positive.
     explained_variance_ : ndarray of shape (n_components_,)
-        Variance along each axis, divided by ``n_samples - 1``.
+        Unbiased variance along each axis: sum of squares divided by ``n_samples - 1``.
     explained_variance_ratio_ : ndarray of shape (n_components_,)
-        Its share of the whole variance.
+        Fraction of the total variance along each axis.
     singular_values_ : ndarray of shape (n_components_,)
         ``sqrt(explained_variance_ * (n_samples - 1))``.
     mean_ : ndarray of shape (n_features,)
         Mean of each feature.
     noise_variance_ : float
-        Mean variance along the axes that were left out: the noise of probabilistic PCA; 0 if none was.
+        Noise variance of probabilistic PCA: mean variance along the discarded axes; 0 if no axis was discarded.
     n_components_ : int
         Number of components.
     n_samples_, n_samples_seen_ : int
@@ -193,19 +219,19 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X had string column names.
+        Names of the features; exists only if X had string column names.
 
     Notes
     -----
-    Where scikit-learn's class contradicts its own documentation, this one follows the documentation: covariance,
-    precision and score do not depend on ``whiten``, and the score of rows without variance in some direction takes the
-    rounding of the solver for that variance. Whitening makes zeros of components that have no variance but
-    rounding, where scikit-learn divides rounding by rounding. Fitted attributes are float64 for float32 X too.
+    Where scikit-learn's class contradicts its own documentation, this class follows the documentation: covariance,
+    precision and score do not depend on ``whiten``. If the data has no variance in some direction, the score uses the
+    rounding error of the solver as the variance in this direction. Whitening sets components without variance to zero,
+    where scikit-learn divides one rounding error by another. Fitted attributes are float64 also for float32 X.
 
-    "covariance_eigh" and ``partial_fit`` keep the scatter, ``n_features^2`` float64 numbers, in the fitted object and
-    its pickle, so that ``partial_fit`` can go on. "full" works on a float64 copy of X, "randomized" on a few arrays of
-    ``n_samples`` rows and ``n_components + n_oversamples`` columns. Products of sparse rows are taken about zero and
-    not about their mean, so that features far from zero, which are not sparse, lose digits.
+    "covariance_eigh" and ``partial_fit`` store ``n_features^2`` float64 numbers (sums of products about the mean) in
+    the fitted object and in its pickle, so that ``partial_fit`` can continue. "full" makes a float64 copy of X.
+    "randomized" makes a few arrays of ``n_samples`` rows and ``n_components + n_oversamples`` columns. For sparse X,
+    products are computed about zero instead of the mean; features with a mean far from zero therefore lose precision.
 
     References
     ----------
@@ -229,7 +255,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
            [0., 1.]])
     """
 
-    _rules = {
+    _rules: ClassVar[dict[str, Rule]] = {
         **RowTransformer._rules,
         "n_components": either(nothing(), one_of("mle"), integer(0), real(0, 1, closed="neither")),
         "copy": boolean(),
@@ -242,7 +268,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         "random_state": random_state(),
         "eps": real(0),
     }
-    _accept_sparse = ("csr", "csc")
+    _accept_sparse: ClassVar[AcceptSparse] = ("csr", "csc")
 
     def __init__(
         self,
@@ -275,7 +301,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
 
     # ---- fitting ------------------------------------------------------------------------
 
-    def _learn(self, rows, weight, reset):
+    def _learn(self, rows: Rows, weight: Array | None, reset: bool) -> None:
         solver = self._solver(rows)
         self._check_n_components(rows.X.shape, solver)
         if solver == "covariance_eigh":
@@ -284,37 +310,25 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         self._scatter = None
         self._publish(exact_axes(rows) if solver == "full" else self._first_axes(rows, solver))
 
-    def _known_scatter(self):
+    def _known_scatter(self) -> Scatter:
         if self._scatter is not None:
-            return self._scatter
+            return Scatter(*self._scatter)
         if self.n_components_ < self._smallest_seen():
             raise ValueError(
-                "partial_fit cannot go on from fit by a solver other than 'covariance_eigh', which has left out "
-                f"components; got n_components={self.n_components!r}. Fit with svd_solver='covariance_eigh', or call "
-                "partial_fit from the start on a new PCA."
+                "partial_fit cannot continue a fit that discarded components with a solver other than "
+                f"'covariance_eigh'; got n_components={self.n_components!r}. Fit with svd_solver='covariance_eigh', "
+                "or call partial_fit on a new PCA from the start."
             )
         return scatter_of_axes(self.n_samples_, self.mean_, self._mean_rest, self.explained_variance_, self.components_)
 
-    def _solver(self, rows):
-        X = rows.X
-        if issparse(X) and self.svd_solver not in SPARSE_SOLVERS:
-            raise TypeError(
-                f"sparse X needs svd_solver 'arpack', 'covariance_eigh' or 'auto'; got {self.svd_solver!r}."
-            )
+    def _solver(self, rows: Rows) -> str:
         if self.svd_solver == "arpack" and rows.backend.name == "cupy":
             raise ValueError("svd_solver='arpack' must be computed with backend='numpy'; got backend='cupy'.")
-        if self.svd_solver != "auto":
-            return self.svd_solver
-        if issparse(X):
-            return "arpack"
-        (n_rows, n_features), n_components = X.shape, self.n_components
-        if n_features <= 1000 and n_rows >= 10 * n_features:
-            return "covariance_eigh"
-        is_few = not isinstance(n_components, str | None) and 1 <= n_components < 0.8 * min(X.shape)
-        return "randomized" if is_few and max(X.shape) > 500 else "full"
+        return choose_solver(rows, self.svd_solver, self.n_components)
 
-    def _check_n_components(self, shape, solver):
-        given, least = self.n_components, min(shape)
+    def _check_n_components(self, shape: tuple[int, ...], solver: str) -> None:
+        given: Any = self.n_components
+        least = min(shape)
         if given is None:
             return
         is_whole = not isinstance(given, str) and (given == 0 or given >= 1)
@@ -333,12 +347,12 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
                 f"got n_components={given}."
             )
 
-    def _first_axes(self, rows, solver):
+    def _first_axes(self, rows: Rows, solver: str) -> Spectrum:
         least = min(rows.X.shape)
-        n_axes = least - (solver == "arpack") if self.n_components is None else self.n_components
+        n_axes: Any = least - (solver == "arpack") if self.n_components is None else self.n_components
         if solver == "arpack":
             return lanczos_axes(rows, n_axes, self.tol, check_random_state(self.random_state))
-        n_iter = self.iterated_power
+        n_iter: Any = self.iterated_power
         if n_iter == "auto":
             n_iter = 7 if n_axes < 0.1 * least else 4
         return randomized_axes(
@@ -350,7 +364,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
             check_random_state(self.random_state),
         )
 
-    def _publish(self, spectrum):
+    def _publish(self, spectrum: Spectrum) -> None:
         self._select(spectrum, self._count_components(spectrum))
         variances, total = self.explained_variance_, spectrum.total_variance
         self.explained_variance_ratio_ = explained_ratios(variances, total)
@@ -360,8 +374,9 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
             n_axes = max(len(spectrum.variances), self._smallest_seen())
             self.noise_variance_ = float(max(total - variances.sum(), 0) / (n_axes - self.n_components_))
 
-    def _count_components(self, spectrum):
-        given, n_features = self.n_components, spectrum.axes.shape[1]
+    def _count_components(self, spectrum: Spectrum) -> int:
+        given: Any = self.n_components
+        n_features = spectrum.axes.shape[1]
         if given is None:
             return min(spectrum.count, len(spectrum.axes))
         if given == "mle":
@@ -375,7 +390,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
     # ---- transforming -------------------------------------------------------------------
 
     def transform(self, X: MatrixLike) -> Any:
-        """Project rows on the components: ``(X - mean_) @ components_.T``, whitened if ``whiten``.
+        """Project rows on the components: ``(X - mean_) @ components_.T``, then whiten if ``whiten`` is True.
 
         Parameters
         ----------
@@ -385,14 +400,14 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         Returns
         -------
         X_new : ndarray of shape (n_samples, n_components_)
-            In X's float type or ``dtype``, on X's device.
+            In the float type of X or ``dtype``, on the device of X.
         """
         checked = self._check_transformed(X)
         self._refuse_container(checked)
-        return self._map(X, checked, self.mean_, self.components_.T / self._scales())
+        return self._map(checked, self.mean_, self.components_.T / self._scales())
 
     def inverse_transform(self, X: MatrixLike) -> Any:
-        """Undo ``transform``, but for the components that were left out.
+        """Map projected rows back to feature space; the part along discarded components is lost.
 
         Parameters
         ----------
@@ -402,28 +417,28 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features)
-            In X's float type or ``dtype``, on X's device.
+            In the float type of X or ``dtype``, on the device of X.
         """
         checked = self._check_restored(X, lambda: self.n_components_, "components")
         scales = without_infinity(self._scales())
-        return self._map(X, checked, np.zeros(self.n_components_), self.components_ * scales[:, None], self.mean_)
+        return self._map(checked, np.zeros(self.n_components_), self.components_ * scales[:, None], self.mean_)
 
-    def _scales(self):
+    def _scales(self) -> Array:
         return self._deviations(self.eps) if self.whiten else np.ones(self.n_components_)
 
     @property
-    def _n_features_out(self):
+    def _n_features_out(self) -> int:
         return self.components_.shape[0]
 
     # ---- the probabilistic model --------------------------------------------------------
 
     def get_covariance(self) -> np.ndarray:
-        """Return the covariance of rows by probabilistic PCA: that of the components, and noise in all directions.
+        """Return the covariance of probabilistic PCA: covariance of the components plus isotropic noise.
 
         Returns
         -------
         covariance : ndarray of shape (n_features, n_features)
-            Float64.
+            Covariance matrix, in float64.
         """
         check_is_fitted(self)
         excess = np.maximum(self.explained_variance_ - self.noise_variance_, 0)
@@ -435,14 +450,15 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         Returns
         -------
         precision : ndarray of shape (n_features, n_features)
-            Float64; variances that are rounding count as large as rounding can be, so that there is an inverse.
+            Precision matrix, in float64. Variances that are zero up to rounding are replaced by the bound of their
+            rounding error, so that the inverse exists.
         """
         check_is_fitted(self)
         root = self._precision_root()
         return root @ root.T
 
-    def _precision_root(self):
-        """Return ``R`` with ``R R^T`` the precision: the axes over their deviations, and noise in what they leave."""
+    def _precision_root(self) -> Array:
+        """Return ``R`` with ``R R^T`` the precision: the axes over their deviations, and noise in the rest."""
         variances, noise = self._positive_variances()
         root = self.components_.T / np.sqrt(variances)
         if self.n_components_ == self.n_features_in_:
@@ -450,7 +466,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         rest = np.eye(self.n_features_in_) - self.components_.T @ self.components_
         return np.hstack([root, rest / np.sqrt(noise)])
 
-    def _positive_variances(self):
+    def _positive_variances(self) -> tuple[Array, float]:
         least = max(self._rounding, np.finfo(np.float64).tiny)
         noise = max(self.noise_variance_, least)
         return np.maximum(self.explained_variance_, noise), noise
@@ -466,10 +482,10 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         Returns
         -------
         log_likelihood : ndarray of shape (n_samples,)
-            Float64, on X's device.
+            Log-likelihoods in float64, on the device of X.
         """
         checked = self._check_transformed(X)
-        whitened = self._map(X, checked, self.mean_, self._precision_root(), dtype="float64")
+        whitened = self._map(checked, self.mean_, self._precision_root(), dtype="float64")
         variances, noise = self._positive_variances()
         n_left_out = self.n_features_in_ - self.n_components_
         log_determinant = np.log(variances).sum() + n_left_out * np.log(noise)
@@ -493,57 +509,80 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         """
         return float(self.score_samples(X).mean())
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = self.svd_solver in SPARSE_SOLVERS
         return tags
 
 
-class ZCA(OneToOneFeatureMixin, AxesTransformer):
-    """Whiten rows by the symmetric matrix that changes them least: ``(X - mean_) @ whitening_``.
+@singledispatch
+def choose_solver(rows: Rows, svd_solver: str, n_components: int | float | str | None) -> str:
+    """Return the solver for rows, by their shape where ``svd_solver`` is "auto"."""
+    if svd_solver != "auto":
+        return svd_solver
+    n_rows, n_features = rows.n_rows, rows.n_features
+    if n_features <= 1000 and n_rows >= 10 * n_features:
+        return "covariance_eigh"
+    is_few = not isinstance(n_components, str | None) and 1 <= n_components < 0.8 * min(n_rows, n_features)
+    return "randomized" if is_few and max(n_rows, n_features) > 500 else "full"
 
-    Rows are rotated to their principal axes, divided by ``sqrt(variance + eps)`` and rotated back, so that features
-    keep their meaning and whitened images look like images. The scatter of the rows is float64 whatever their type, and
-    any number of calls of ``partial_fit`` adds up to one ``fit``.
+
+@choose_solver.register
+def _(rows: SparseRows, svd_solver: str, n_components: int | float | str | None) -> str:
+    if svd_solver not in SPARSE_SOLVERS:
+        raise TypeError(f"svd_solver must be 'arpack', 'covariance_eigh' or 'auto' for sparse X; got {svd_solver!r}.")
+    return "arpack" if svd_solver == "auto" else svd_solver
+
+
+class ZCA(OneToOneFeatureMixin, AxesTransformer):
+    """ZCA whitening (zero-phase component analysis): ``(X - mean_) @ whitening_`` with a symmetric matrix.
+
+    Rows are rotated to their principal axes, divided by ``sqrt(variance + eps)`` and rotated back. Of all whitening
+    transformations, this one changes the rows least: features keep their meaning, and whitened images still look like
+    images. The covariance is computed in float64 for every type of X. Any number of calls of ``partial_fit`` gives the
+    same result as one ``fit`` on all rows, up to rounding.
 
     Parameters
     ----------
     n_components : int, float or None, default=None
-        How many axes to keep: that many; as many as it takes to explain more than this share of the variance, in
-        (0, 1); or all. What lies along the other axes is removed: whitened rows then have a covariance of that rank, as
-        many features as before, and no inverse but the projection on the axes that were kept.
+        Number of principal axes to keep. An int is this number. A float in (0, 1) keeps as many axes as are needed to
+        explain more than this fraction of the variance. None keeps all axes. Components along the other axes are set to
+        zero: whitened rows keep their number of features, their covariance has rank ``n_components_``, and
+        ``inverse_transform`` gives the projection on the kept axes.
     eps : float, default=1e-5
-        What is added to variances, in the square of X's unit: whitened rows have variance ``l / (l + eps)`` along an
-        axis of variance ``l``. A large ``eps`` leaves noise alone. With 0, axes whose variance is rounding are removed.
+        Constant added to the variances, in the squared unit of X, at least 0. An axis of variance ``l`` has variance
+        ``l / (l + eps)`` after whitening, so a larger ``eps`` amplifies noise less. With 0, axes whose variance is zero
+        up to rounding are removed.
     dtype : {"float32", "float64"} or None, default=None
-        Float type of what ``transform`` returns; None keeps float32 and float64, and makes float64 of all else.
+        Float type of the output of ``transform``. None keeps float32 and float64, and converts other types to float64.
     backend : {"auto", "numpy", "cupy"} or None, default=None
-        Where to compute; None asks ``set_config``, then ``SKNN_BACKEND``; "auto" is where X lives.
+        Library that computes: "numpy" on the CPU, "cupy" on a GPU, "auto" CuPy for CuPy arrays and NumPy for all other
+        X. None uses the setting of ``config_context``, ``set_config`` or the environment variable ``SKNN_BACKEND``.
 
     Attributes
     ----------
     whitening_ : ndarray of shape (n_features, n_features)
-        The matrix ``U diag(1 / sqrt(l + eps)) U^T``, symmetric, float64.
+        Symmetric whitening matrix ``U diag(1 / sqrt(l + eps)) U^T``, in float64.
     components_ : ndarray of shape (n_components_, n_features)
-        The axes ``U^T``, of greatest variance first; of each the entry of greatest magnitude is positive.
+        Principal axes ``U^T``, sorted by decreasing variance. In each axis, the entry of largest magnitude is positive.
     explained_variance_ : ndarray of shape (n_components_,)
-        Variance ``l`` along each axis, divided by ``n_samples - 1``.
+        Unbiased variance ``l`` along each axis: sum of squares divided by ``n_samples - 1``.
     mean_ : ndarray of shape (n_features,)
         Mean of each feature.
     n_components_ : int
-        Number of axes.
+        Number of kept axes.
     n_samples_, n_samples_seen_ : int
         Number of rows.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X had string column names.
+        Names of the features; exists only if X had string column names.
 
     References
     ----------
     Bell and Sejnowski, "The 'Independent Components' of Natural Scenes are Edge Filters", Vision Research 37(23), 1997.
-    Kessy, Lewin and Strimmer, "Optimal Whitening and Decorrelation", The American Statistician 72(4), 2018: ZCA changes
-    rows least. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009, appendix A.
+    Kessy, Lewin and Strimmer, "Optimal Whitening and Decorrelation", The American Statistician 72(4), 2018: ZCA
+    changes rows least. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009, appendix A.
 
     Examples
     --------
@@ -561,7 +600,7 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
            [6., 2.]])
     """
 
-    _rules = {
+    _rules: ClassVar[dict[str, Rule]] = {
         **RowTransformer._rules,
         "n_components": either(nothing(), integer(1), real(0, 1, closed="neither")),
         "eps": real(0),
@@ -580,16 +619,17 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
         self.dtype = dtype
         self.backend = backend
 
-    def _learn(self, rows, weight, reset):
+    def _learn(self, rows: Rows, weight: Array | None, reset: bool) -> None:
         self._learn_more(rows, weight, reset=True)
 
-    def _publish(self, spectrum):
+    def _publish(self, spectrum: Spectrum) -> None:
         self._select(spectrum, self._count_components(spectrum))
         self._eps = self.eps
         self.whitening_ = self._symmetric(1 / self._deviations(self._eps))
 
-    def _count_components(self, spectrum):
-        given, n_features = self.n_components, spectrum.axes.shape[1]
+    def _count_components(self, spectrum: Spectrum) -> int:
+        given: Any = self.n_components
+        n_features = spectrum.axes.shape[1]
         if given is None:
             return n_features
         if 0 < given < 1:
@@ -598,7 +638,7 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
             raise ValueError(f"n_components must be at most n_features={n_features}; got n_components={given}.")
         return given
 
-    def _symmetric(self, factors):
+    def _symmetric(self, factors: Array) -> Array:
         product = (self.components_.T * factors) @ self.components_
         return (product + product.T) / 2
 
@@ -613,14 +653,14 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
         Returns
         -------
         X_new : ndarray of shape (n_samples, n_features)
-            In X's float type or ``dtype``, on X's device.
+            In the float type of X or ``dtype``, on the device of X.
         """
         checked = self._check_transformed(X)
         self._refuse_container(checked)
-        return self._map(X, checked, self.mean_, self.whitening_, precision=np.float64)
+        return self._map(checked, self.mean_, self.whitening_, precision=np.float64)
 
     def inverse_transform(self, X: MatrixLike) -> Any:
-        """Undo ``transform``, but for what lies along axes that were left out.
+        """Compute the inverse of ``transform``; the part along discarded axes is lost.
 
         Parameters
         ----------
@@ -630,8 +670,8 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features)
-            In X's float type or ``dtype``, on X's device.
+            In the float type of X or ``dtype``, on the device of X.
         """
         checked = self._check_restored(X, lambda: self.n_features_in_)
         coloring = self._symmetric(without_infinity(self._deviations(self._eps)))
-        return self._map(X, checked, np.zeros(self.n_features_in_), coloring, self.mean_, precision=np.float64)
+        return self._map(checked, np.zeros(self.n_features_in_), coloring, self.mean_, precision=np.float64)

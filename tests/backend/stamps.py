@@ -13,10 +13,11 @@ from sknn import _backend
 FOLDER = Path(_backend.__file__).parent / "cpu"
 # In this order: the stamp of a file is part of its content.
 COMPILED_IN = {
-    "loops.py": ("compiling.py", "vector_math.py", "../philox.py"),
-    "updates.py": ("compiling.py",),
+    "elements.py": ("vector_math.py",),
+    "loops.py": ("compiling.py", "elements.py", "vector_math.py", "../philox.py"),
+    "updates.py": ("compiling.py", "elements.py"),
     "columns.py": ("compiling.py",),
-    "program.py": ("compiling.py", "loops.py", "updates.py"),
+    "interpreter.py": ("compiling.py", "elements.py", "loops.py", "updates.py"),
 }
 STAMP = re.compile(r'^COMPILED_IN = "(\w*)"', re.MULTILINE)
 

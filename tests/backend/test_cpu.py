@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,11 @@ from numba.core.dispatcher import Dispatcher
 from threadpoolctl import threadpool_limits
 
 import sknn
+from sknn._backend import operations as ops
 from sknn._backend.cpu import backend as cpu
 from sknn._backend.cpu import loops, updates
-from tests.backend.test_overrides import COMPARED_ACTIVATIONS, COMPARED_OPTIMIZERS, each_dtype, each_stack, normal
-from tests.helpers import LOSSES
+from tests.support.kernels import COMPARED_ACTIVATIONS, COMPARED_OPTIMIZERS, each_dtype, each_stack, normal
+from tests.support.losses import LOSSES
 
 # The overrides that dispatch on a kernel's name, with the names that the tests below go through.
 DISPATCHED = {
@@ -61,7 +61,7 @@ def test_gather_of_a_table_that_no_cache_holds(shape, order):
     assert table.nbytes > loops.CACHE and 8 * shape[1] <= loops.NARROW
     numbers = np.random.RandomState(0).permutation(shape[0])[None, :100]
     out = np.zeros((1, 60, shape[1]))
-    cpu.Backend().gather(table, numbers, np.array([1, 40]), out)
+    cpu.Backend().execute(ops.Gather(table, numbers, np.array([1, 40]), out))
     np.testing.assert_array_equal(out[0], table[numbers[0, 40:100]])
 
 
@@ -72,19 +72,20 @@ def test_products_that_threads_would_share_badly_are_turned(n_threads, dtype, n_
     """Of a gradient's output with more columns than rows; all others stay as they are."""
     backend = cpu.Backend()
     wide, narrow = (30, 200, 100), (100, 200, 30)
-    calls = []
+    products = []
     for rows, inner, columns in (wide, narrow):
         x, d = normal((n_models, inner, rows), dtype), normal((n_models, inner, columns), dtype, seed=1)
         out = np.empty((n_models, rows, columns), dtype)
-        calls.append(partial(backend.matmul, x.swapaxes(1, 2), d, out))
+        products.append(ops.MatMul(x.swapaxes(1, 2), d, out))
     with threadpool_limits(n_threads, user_api="blas"):
-        plan = backend.prepare([*calls, calls.clear]).plan  # the last call is none that a program could have
-    names = [call.func.__name__ for call in plan[:-1]]
+        copy = ops.Copy(out, out.copy())  # which a program cannot have
+        *calls, _ = backend.compile([*products, copy]).calls
+    names = [call.func.__name__ for call in calls]
     assert names == (["matmul", "transpose", "matmul"] if n_threads == 2 else ["matmul", "matmul"])
-    for call in plan[:-1]:
+    for call in calls:
         call()
-    for a, b, out in [call.args for call in calls]:
-        np.testing.assert_allclose(out, a @ b, rtol=0, atol=200 * np.finfo(dtype).eps * 15)
+    for product in products:
+        np.testing.assert_allclose(product.out, product.a @ product.b, rtol=0, atol=200 * np.finfo(dtype).eps * 15)
 
 
 # ---- compiling --------------------------------------------------------------------------
@@ -96,11 +97,11 @@ from threadpoolctl import threadpool_limits
 from sknn.activations import ACTIVATIONS, GELU
 from sknn import MLPClassifier, MLPRegressor
 from sknn._backend import reference
-from sknn._backend.cpu import backend as cpu, loops, program, updates
+from sknn._backend.cpu import backend as cpu, interpreter, loops, updates
 
 X, tables = np.zeros((4, 3)), (loops.FORWARD, loops.BACKWARD, loops.LOSSES, updates.UPDATES)
 MLPClassifier().partial_fit(X, [0, 1, 2, 0], classes=[0, 1, 2])
-cpu.Backend.prepare = reference.Backend.prepare  # so that kernels are called one by one
+cpu.Backend.compile = reference.Backend.compile  # so that kernels are called one by one
 for activation in ("identity", "logistic", "tanh", "relu"):
     for solver in ("sgd", "adam", "amsgrad", "nadam", "adagrad", "adadelta", "rmsprop", "lion"):
         model = {"activation": activation, "solver": solver, "hidden_layer_sizes": (2,)}
@@ -109,7 +110,7 @@ for activation in ("identity", "logistic", "tanh", "relu"):
         MLPRegressor(**model).partial_fit(X, [0, 1, 1, 0])
 for activation in (*ACTIVATIONS, GELU("tanh")):
     MLPRegressor(activation=activation, hidden_layer_sizes=(2,)).partial_fit(X, [0, 1, 1, 0])
-kernels = [kernel for table in tables for kernel in table.values()] + [loops.gather, program.execute]
+kernels = [kernel for table in tables for kernel in table.values()] + [loops.gather, interpreter.execute]
 assert all(isinstance(kernel, Dispatcher) and kernel.signatures for kernel in kernels)
 print(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels))
 """
@@ -125,3 +126,12 @@ def test_a_second_process_compiles_nothing(tmp_path):
 
     assert compiled() > 0
     assert compiled() == 0
+
+
+@each_stack
+@each_dtype
+def test_transpose(dtype, n_models):
+    source = normal((n_models, 6, 5), dtype)
+    out = np.empty((n_models, 5, 6), dtype)
+    loops.transpose(source, out)
+    np.testing.assert_array_equal(out, source.swapaxes(1, 2))

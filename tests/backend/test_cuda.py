@@ -14,22 +14,24 @@ import numpy as np
 import pytest
 
 import sknn
+from sknn._backend import operations as ops
 from sknn._backend import reference
 from sknn._backend.cuda import backend as cuda
 from sknn._backend.cuda import launches, sources
-from sknn._core.epoch import Tables
+from sknn._backend.operations import Tables
 from sknn.activations import ACTIVATIONS, ELU, GELU, LeakyReLU
 from sknn.optimizers import OPTIMIZERS
-from tests import simulator, standin
-from tests.backend.nvrtc import compiled
-from tests.ferry import Ferried
-from tests.helpers import LOSSES
-from tests.simulator import cublas, recorder
-from tests.test_dropout import each_known_answer
-from tests.test_training import SCENARIOS, train
+from tests.support import cuda_simulator, cupy_standin
+from tests.support.cuda_simulator import cublas, recorder
+from tests.support.designs import all_pairs
+from tests.support.ferry import Ferried
+from tests.support.losses import LOSSES
+from tests.support.nvrtc import compiled
+from tests.support.random_bits import each_known_answer
+from tests.support.scenarios import NOT_CAPTURED, SCENARIOS, train
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-KERNELS = simulator.KERNEL.findall(sources.source())
+KERNELS = cuda_simulator.KERNEL.findall(sources.source())
 # Kernels for single precision that need double precision for a few numbers: sums over many rows, and what dropout
 # and averages share with the reference to the bit.
 WITH_DOUBLES = {
@@ -41,8 +43,9 @@ WITH_DOUBLES = {
 # ---- compiled for GPUs ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @each_dtype
-@pytest.mark.parametrize("architecture", ["sm_90", pytest.param("sm_80", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("architecture", ["sm_90", "sm_80"])
 def test_kernels_compile_without_spills(architecture, dtype):
     options = *sources.options(dtype), f"-arch={architecture}", "--ptxas-options=-v"
     done = compiled(sources.source(), *options)
@@ -94,7 +97,7 @@ def elements(dtype):
     header = (sources.FOLDER / "elements.h").read_text()
     define = sources.options(dtype)[1]
     math = "#include <cmath>\nusing namespace std;\n"
-    library = simulator.compile_source(math + header + ELEMENTS, define, "-Wno-unused-function")
+    library = cuda_simulator.compile_source(math + header + ELEMENTS, define, "-Wno-unused-function")
     real = ctypes.c_float if dtype == np.float32 else ctypes.c_double
     for name in ("one_activation", "one_slope", "one_update"):
         getattr(library, name).restype = real
@@ -105,7 +108,7 @@ def elements(dtype):
 @pytest.mark.parametrize("activation", SERVED, ids=repr)
 def test_activations_are_the_references(activation, dtype):
     library, real = elements(dtype)
-    kind, numbers = sources.numbers_of("Activation")[activation.kernel], launches.two(activation.numbers())
+    kind, numbers = sources.numbers_of("Activation")[activation.kernel], launches.two_floats(activation.numbers())
     z = np.concatenate([np.linspace(-30, 30, 601), [np.inf, -np.inf, np.nan, 1e6, -1e6]]).astype(dtype)
     y, slope = np.empty_like(z), np.ones_like(z)
     with np.errstate(all="ignore"):
@@ -175,7 +178,7 @@ def test_kernels_have_numbers_for_all_slots():
 
 
 def test_arrays_that_are_not_contiguous_are_refused():
-    kernels = sources.Kernels(simulator.NumPyWithKernels(), np.float32)
+    kernels = sources.Kernels(cuda_simulator.NumPyWithKernels(), np.float32)
     with pytest.raises(ValueError, match="must be contiguous"):
         kernels.launch("advance", (1,), (1,), np.zeros(6, np.int64)[::2], 1)
     with pytest.raises(ValueError, match="side by side"):
@@ -189,30 +192,30 @@ def test_numbers_between_models(n_models, expected):
 
 
 def test_sizes_that_are_too_large_are_refused():
-    kernels = sources.Kernels(simulator.NumPyWithKernels(), np.float32)
+    kernels = sources.Kernels(cuda_simulator.NumPyWithKernels(), np.float32)
     with pytest.raises(OverflowError):
         kernels.launch("advance", (1,), (1,), np.zeros(3, np.int64), 2**31)
     for grid in (launches.elements, lambda n: launches.warps(n, 1)):
         assert grid(2**31 - 1)
         with pytest.raises(
-            ValueError, match="at most 2147483647 numbers a model; got 2147483648. Take a smaller batch"
+            ValueError, match="at most 2147483647 numbers per model; got 2147483648. Use a smaller batch"
         ):
             grid(2**31)
 
 
 def test_the_ferry_brings_arrays_to_a_device_and_back():
-    """As test_gpu.py compares kernels on a real one."""
-    with standin.installed() as cupy:
+    """As test_overrides.py compares kernels on a real one."""
+    with cupy_standin.installed() as cupy:
         ferried, reference_backend = Ferried(cuda.Backend(cupy)), reference.Backend(np)
         z, b = np.random.default_rng(0).standard_normal((2, 2, 3, 4))
         b, found = np.ascontiguousarray(b[:, :1]), []
         for backend in (ferried, reference_backend):
             y = z.copy()
-            backend.bias_activation(y, b, ACTIVATIONS["tanh"], y)
+            backend.execute(ops.BiasActivation(y, b, ACTIVATIONS["tanh"], y))
             tables = Tables(np.array([1, 0, 0]), None, np.ones((2, 2)), np.ones((2, 2)), np.zeros((2, 2)))
             theta, grad, slots = y[:, 0].copy(), y[:, 1].copy(), np.zeros((2, 2, 4))
             hyper = np.array([OPTIMIZERS["adam"]().hyper()] * 2)
-            backend.update(OPTIMIZERS["adam"](), theta, grad, slots, hyper, np.ones(2), 3, tables)
+            backend.execute(ops.Update(OPTIMIZERS["adam"](), theta, grad, slots, hyper, np.ones(2), 3, tables))
             found.append((y, theta, slots, tables.loss))
         for mine, other in zip(*found, strict=True):
             np.testing.assert_allclose(mine, other, rtol=1e-12)
@@ -221,9 +224,11 @@ def test_the_ferry_brings_arrays_to_a_device_and_back():
 # ---- products ---------------------------------------------------------------------------
 
 
-@each_dtype
-@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 5, 3), (4, 1, 3), (4, 5, 1), (4, 5, 3)], ids=str)
-@pytest.mark.parametrize("layout", ["plain", "a turned", "b turned", "both turned", "weights in theta"])
+@all_pairs(
+    each_dtype,
+    pytest.mark.parametrize("shape", [(1, 1, 1), (1, 5, 3), (4, 1, 3), (4, 5, 1), (4, 5, 3)], ids=str),
+    pytest.mark.parametrize("layout", ["plain", "a turned", "b turned", "both turned", "weights in theta"]),
+)
 def test_products_of_all_layouts(layout, shape, dtype):
     rng, (rows, inner, columns) = np.random.default_rng(0), shape
     a, b = rng.standard_normal((1, rows, inner)), rng.standard_normal((3, inner, columns))
@@ -238,7 +243,7 @@ def test_products_of_all_layouts(layout, shape, dtype):
         b = theta[:, 4:-3].reshape(b.shape)
         assert np.shares_memory(b, theta)
     out = np.full((3, rows, columns), np.nan, dtype)
-    simulator.Backend().matmul(a, b, out)
+    cuda_simulator.Backend().execute(ops.MatMul(a, b, out))
     np.testing.assert_allclose(out, a @ b, rtol=20 * np.finfo(dtype).eps, atol=20 * np.finfo(dtype).eps)
 
 
@@ -246,12 +251,12 @@ def test_products_of_all_layouts(layout, shape, dtype):
 def test_precision_is_how_single_precision_is_multiplied(precision, digits):
     rng = np.random.default_rng(0)
     a, b = rng.uniform(1, 2, (2, 1, 30, 30))
-    backend, out = simulator.Backend(precision), np.empty((1, 30, 30), np.float32)
-    backend.matmul(a.astype(np.float32), b.astype(np.float32), out)
+    backend, out = cuda_simulator.Backend(precision), np.empty((1, 30, 30), np.float32)
+    backend.execute(ops.MatMul(a.astype(np.float32), b.astype(np.float32), out))
     error = np.abs(out / (a @ b) - 1).max()
     assert digits / 100 < error < digits
     exact = np.empty((1, 30, 30))
-    backend.matmul(a, b, exact)
+    backend.execute(ops.MatMul(a, b, exact))
     np.testing.assert_allclose(exact, a @ b, rtol=1e-14)
 
 
@@ -264,15 +269,13 @@ def test_rounding_is_to_nearest_even():
 
 # ---- plans as a graph would run them ----------------------------------------------------
 
-NOT_CAPTURED = {name: "_cut" for name in SCENARIOS if SCENARIOS[name].form is not np.asarray}  # SciPy multiplies
-
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in NOT_CAPTURED])
 def test_what_is_captured_trains_as_what_is_not(name):
     """Numbers of the step, learning rates, seeds and losses are read where they change, and nothing is allocated."""
     captured, called = (
-        train(SCENARIOS[name], backend, True, [0, 1, 2]) for backend in (recorder.Backend(), simulator.Backend())
+        train(SCENARIOS[name], backend, True, [0, 1, 2]) for backend in (recorder.Backend(), cuda_simulator.Backend())
     )
     for mine, other in zip(captured, called, strict=True):
         for field in ("theta", "statistics", "slots", "loss_curve", "validation_scores"):
@@ -288,7 +291,7 @@ def test_what_is_not_captured_is_known(name):
 def test_a_scalar_that_is_baked_in_would_be_seen():
     backend, clock, step = recorder.Backend(), np.zeros(3, np.int64), [np.int32(5)]
     kernels = sources.Kernels(backend.xp, np.float32)
-    graph = backend.prepare([kernels.launch("advance", (1,), (1,), clock, step[0])])
+    graph = backend.graph([kernels.launch("advance", (1,), (1,), clock, step[0])])
     step[0] = np.int32(7)
     graph.run(3)
     assert clock.tolist() == [3, 15, 0]
@@ -296,7 +299,7 @@ def test_a_scalar_that_is_baked_in_would_be_seen():
 
 def test_an_allocation_while_replaying_is_refused():
     backend = recorder.Backend()
-    graph = backend.prepare([])
+    graph = backend.graph([])
     graph._calls.append(lambda: backend.xp.empty(3))
     with pytest.raises(AttributeError):
         graph.run(1)
@@ -311,7 +314,14 @@ def test_kernels_keep_to_their_arrays(change):
     asked = subprocess.run([compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
     environment = {**os.environ, "LD_PRELOAD": asked.stdout.strip(), "PYTHONPATH": str(Path(sknn.__file__).parents[1])}
     environment["ASAN_OPTIONS"] = "detect_leaks=0:detect_stack_use_after_return=0"
-    command = [sys.executable, "-W", "ignore", "-m", "tests.simulator.checked", *([change] if change else [])]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "tests.support.cuda_simulator.checked",
+        *([change] if change else []),
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if change is None:
         assert done.returncode == 0, done.stderr
@@ -349,7 +359,7 @@ extern "C" __global__ void turned(int* x)
 
 @pytest.fixture(scope="module")
 def mistakes():
-    return simulator.NumPyWithKernels().RawModule(code=MISTAKES)
+    return cuda_simulator.NumPyWithKernels().RawModule(code=MISTAKES)
 
 
 @pytest.mark.parametrize("name, message", [("parts_way", "part ways"), ("leaves_early", "end before a barrier")])
@@ -388,4 +398,4 @@ def test_sizes_that_a_gpu_refuses_are_refused(mistakes, grid, block):
 
 def test_a_source_that_does_not_compile_is_refused():
     with pytest.raises(RuntimeError, match="refused the source"):
-        simulator.compile_source("this is no source")
+        cuda_simulator.compile_source("this is no source")

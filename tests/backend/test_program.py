@@ -1,7 +1,6 @@
 """Plans as compiled programs: they do what the plan does, and stay plans where they could not."""
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 import pytest
@@ -12,9 +11,11 @@ from threadpoolctl import threadpool_limits
 from sknn import MLPClassifier, MLPRegressor
 from sknn._backend import reference
 from sknn._backend.cpu import backend as cpu
-from sknn._backend.cpu import program
+from sknn._backend.cpu import interpreter, program
 from sknn._backend.cpu.program import Program
-from sknn._core import batches
+from sknn._backend.operations import MatMul
+from sknn._common import rows as rows_module
+from tests.support.designs import all_pairs
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X, y = load_iris(return_X_y=True)
@@ -36,22 +37,22 @@ def fitted(target="three classes", rows=X, sample_weight=None, **parameters):
 
 
 @pytest.fixture
-def prepared(monkeypatch):
-    """Collect what plans are prepared as."""
+def compiled(monkeypatch):
+    """Collect the results of compiling plans."""
     found = []
 
-    def prepare(self, plan):
+    def compile_and_keep(self, plan):
         found.append(original(self, plan))
         return found[-1]
 
-    original = cpu.Backend.prepare
-    monkeypatch.setattr(cpu.Backend, "prepare", prepare)
+    original = cpu.Backend.compile
+    monkeypatch.setattr(cpu.Backend, "compile", compile_and_keep)
     return found
 
 
 def fitted_by_loop(monkeypatch, *args, **parameters):
     with monkeypatch.context() as patch:
-        patch.setattr(cpu.Backend, "prepare", reference.Backend.prepare)
+        patch.setattr(cpu.Backend, "compile", reference.Backend.compile)
         return fitted(*args, **parameters)
 
 
@@ -62,14 +63,15 @@ def assert_same_fit(program, loop, dtype):
     np.testing.assert_allclose(program.loss_curve_, loop.loss_curve_, rtol=tolerance)
 
 
-@each_dtype
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("solver", ["adam", "sgd"])
-@pytest.mark.parametrize("activation", ["relu", "logistic", "tanh", "identity"])
-def test_a_program_trains_as_its_plan(activation, solver, target, dtype, monkeypatch, prepared):
+@all_pairs(
+    [each_dtype, pytest.mark.parametrize("solver", ["adam", "sgd"])],
+    pytest.mark.parametrize("target", TARGETS),
+    pytest.mark.parametrize("activation", ["relu", "logistic", "tanh", "identity"]),
+)
+def test_a_program_trains_as_its_plan(activation, solver, target, dtype, monkeypatch, compiled):
     given = {"activation": activation, "solver": solver, "rows": X.astype(dtype), "alpha": 0.1}
     model = fitted(target, **given)
-    assert [type(plan) for plan in prepared] == [Program, Program]
+    assert [type(plan) for plan in compiled] == [Program, Program]
     assert_same_fit(model, fitted_by_loop(monkeypatch, target, **given), dtype)
 
 
@@ -85,17 +87,17 @@ def test_a_program_trains_as_its_plan(activation, solver, target, dtype, monkeyp
     ],
     ids=str,
 )
-def test_whatever_is_in_the_tables(parameters, monkeypatch, prepared):
+def test_whatever_is_in_the_tables(parameters, monkeypatch, compiled):
     model = fitted(**parameters)
-    assert {type(plan) for plan in prepared} == {Program}
+    assert {type(plan) for plan in compiled} == {Program}
     assert_same_fit(model, fitted_by_loop(monkeypatch, **parameters), np.float64)
 
 
-def test_rows_that_may_only_be_read(prepared):
+def test_rows_that_may_only_be_read(compiled):
     rows = X.copy()
     rows.flags.writeable = False
     fitted(rows=rows)
-    assert isinstance(prepared[0], Program)
+    assert isinstance(compiled[0], Program)
     np.testing.assert_array_equal(rows, X)
 
 
@@ -115,23 +117,25 @@ def test_rows_that_may_only_be_read(prepared):
     ],
     ids=lambda parameters: next(iter(parameters)),
 )
-def test_what_stays_a_plan(parameters, prepared, monkeypatch):
-    monkeypatch.setattr(batches, "COPIED", 0)  # as if X were large
+def test_what_stays_a_plan(parameters, compiled, monkeypatch):
+    monkeypatch.setattr(rows_module, "COPIED_BYTES", 0)  # as if X were large
     fitted(**parameters)
-    assert {type(plan) for plan in prepared} == {reference.Loop}
+    assert {type(plan) for plan in compiled} == {reference.Loop}
 
 
-def product(a, b, out, backend):
+def product(a, b, out):
     """Return a program that multiplies two matrices once."""
-    return program.as_program([partial(backend.matmul, a, b, out)], backend)
+    return program.as_program([MatMul(a, b, out)])
 
 
-@each_dtype
-@pytest.mark.parametrize("thin", [1, 2, 3, 4, 5, 8, 16, 17])
-@pytest.mark.parametrize("depth", [1, 3, 4, 7, 150])
+@all_pairs(
+    each_dtype,
+    pytest.mark.parametrize("thin", [1, 2, 3, 4, 5, 8, 16, 17]),
+    pytest.mark.parametrize("depth", [1, 3, 4, 7, 150]),
+)
 def test_products_of_thin_matrices(depth, thin, dtype):
     """Own loops up to some width, BLAS beyond; of odd and even numbers of rows, with and without a rest of four."""
-    rng, backend = np.random.default_rng(0), cpu.Backend()
+    rng = np.random.default_rng(0)
 
     def normal(*shape):
         return rng.standard_normal((1, *shape)).astype(dtype)
@@ -146,13 +150,13 @@ def test_products_of_thin_matrices(depth, thin, dtype):
     ]
     for a, b in cases:
         out = np.full((1, a.shape[1], b.shape[2]), np.nan, dtype)
-        product(a, b, out, backend).run(1)
+        product(a, b, out).run(1)
         exact = a.astype(float) @ b.astype(float)
         np.testing.assert_allclose(out, exact, rtol=0, atol=200 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("n_threads, is_program", [(1, True), (2, False)])
-def test_products_that_threads_share_are_not_in_programs(n_threads, is_program, prepared):
+def test_products_that_threads_share_are_not_in_programs(n_threads, is_program, compiled):
     """Programs have another BLAS than the rest of training: idle threads of one would spin against those of the other.
 
     Here the full batches are too much for a program, and the last one is not.
@@ -162,7 +166,7 @@ def test_products_that_threads_share_are_not_in_programs(n_threads, is_program, 
     with threadpool_limits(n_threads, user_api="blas"):
         MLPClassifier((200,), max_iter=1, batch_size=250).fit(rows, labels)
         MLPClassifier((60,), max_iter=1, batch_size=32).fit(rows, labels)
-    kinds = [isinstance(plan, Program) for plan in prepared]
+    kinds = [isinstance(plan, Program) for plan in compiled]
     assert kinds == [False, is_program, True, True]
 
 
@@ -171,20 +175,19 @@ def test_nan_goes_through_thin_products(dtype):
     a, b = np.ones((1, 10, 3), dtype), np.ones((1, 10, 8), dtype)
     a[0, 4, 1] = np.nan
     out = np.empty((1, 3, 8), dtype)
-    product(a.swapaxes(1, 2), b, out, cpu.Backend()).run(1)
+    product(a.swapaxes(1, 2), b, out).run(1)
     assert np.isnan(out[0, 1]).all() and (out[0, [0, 2]] == 10).all()
 
 
 def test_a_stack_stays_a_plan():
     backend = cpu.Backend()
     a = np.ones((2, 3, 3))
-    assert backend.prepare([_call(backend, a)]).__class__ is reference.Loop
-    assert backend.prepare([_call(backend, a[:1])]).__class__ is Program
-    assert backend.prepare([_call(cpu.Backend(), a[:1])]).__class__ is reference.Loop
+    assert backend.compile([square(a)]).__class__ is reference.Loop
+    assert backend.compile([square(a[:1])]).__class__ is Program
 
 
-def _call(backend, a):
-    return partial(backend.matmul, a, a, np.empty_like(a))
+def square(a):
+    return MatMul(a, a, np.empty_like(a))
 
 
 @each_dtype
@@ -195,7 +198,7 @@ def test_products(left, right, dtype):
     given_a = np.ascontiguousarray(a.swapaxes(1, 2)).swapaxes(1, 2) if left else a
     given_b = np.ascontiguousarray(b.swapaxes(1, 2)).swapaxes(1, 2) if right else b
     out = np.full((1, 5, 3), np.nan, dtype)
-    program = backend.prepare([partial(backend.matmul, given_a, given_b, out)])
+    program = backend.compile([MatMul(given_a, given_b, out)])
     assert isinstance(program, Program)
     program.run(2)
     np.testing.assert_allclose(out, a @ b, rtol=1e-5 if dtype == np.float32 else 1e-13)
@@ -206,12 +209,12 @@ def test_long_runs_let_ctrl_c_through(monkeypatch):
     monkeypatch.setattr(program, "execute", lambda table, like, times: runs.append(times))
     a = np.ones((1, 3, 3))
     backend = cpu.Backend()
-    backend.prepare([_call(backend, a)]).run(2500)
+    backend.compile([square(a)]).run(2500)
     assert runs == [1000, 1000, 500]
 
 
 def test_every_code_has_a_number_of_its_own():
-    codes = [code for code, _ in program.CODES.values()]
+    codes = [code for code, _ in interpreter.CODES.values()]
     assert codes == list(range(len(codes)))
 
 

@@ -11,7 +11,8 @@ from sknn._backend.cpu import vector_math as vm
 
 LONG = np.longdouble
 PI = LONG("3.14159265358979323846264338")
-each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+# each loop is compiled for both
+each_dtype = pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.slow)])
 needs_long_double = pytest.mark.skipif(np.finfo(LONG).eps > 2.0**-60, reason="long double is double here")
 
 
@@ -170,6 +171,7 @@ def test_value(name, dtype):
     assert errors(x, value(name, x), true).max() < limit
 
 
+@pytest.mark.slow
 @needs_long_double
 @each_dtype
 def test_gelu_by_tanh(dtype):

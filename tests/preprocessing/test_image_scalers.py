@@ -20,9 +20,9 @@ from sklearn.utils.fixes import parse_version
 import sknn._backend
 from sknn._backend import reference
 from sknn.preprocessing import InstanceNormalizer, MinMaxScaler, StandardScaler, ZeroCenterer
-from tests import standin
+from tests.support import cupy_standin
+from tests.support.designs import all_pairs, in_turns, shared_out
 
-pytestmark = pytest.mark.slow  # thousands of small ones
 N, HEIGHT, WIDTH, CHANNELS = 24, 3, 4, 2
 SHAPE, PLANES = (HEIGHT, WIDTH, CHANNELS), (CHANNELS, HEIGHT, WIDTH)
 LEARNED = [*itertools.product([ZeroCenterer, StandardScaler, MinMaxScaler], ["image", "channel"])]
@@ -34,17 +34,12 @@ each_learned = pytest.mark.parametrize("cls, per", LEARNED)
 each_stateless = pytest.mark.parametrize("cls, per", STATELESS)
 each_scaler = pytest.mark.parametrize("cls, per", [*LEARNED, *STATELESS])
 each_moments = pytest.mark.parametrize("cls, per", [pair for pair in LEARNED if pair[0] is not MinMaxScaler])
+each_set_of_kernels = pytest.mark.parametrize("kernels", ["compiled", "plain"], indirect=True)
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 STATISTICS = ["mean_", "var_", "scale_", "n_samples_seen_", "data_min_", "data_max_", "data_range_", "min_"]
 
 
 @pytest.fixture
-def cupy():
-    with standin.installed() as module:
-        yield module
-
-
-@pytest.fixture(params=["kernels", "plain"])
 def kernels(request, monkeypatch):
     """Both sets of kernels on the CPU: compiled, and in plain NumPy."""
     if request.param == "plain":
@@ -110,9 +105,9 @@ def assert_same_statistics(found, expected, rtol=1e-12):
 # ---- formulas ---------------------------------------------------------------------------
 
 
-@each_scaler
-@each_dtype
-@pytest.mark.parametrize("given", ["u1", "i1", "u2", "f4", "f8"])
+@all_pairs(
+    each_scaler, each_dtype, pytest.mark.parametrize("given", ["u1", "i1", "u2", "f4", "f8"]), each_set_of_kernels
+)
 def test_images_without_channels(given, dtype, cls, per, kernels):
     images = (pictures("f8", gaps=given[0] == "f")[..., 0] // 2).astype(given)
     scaled = cls(per=per, dtype=dtype).fit(images).transform(images)
@@ -121,10 +116,13 @@ def test_images_without_channels(given, dtype, cls, per, kernels):
     np.testing.assert_allclose(scaled, formula(cls, per, images), rtol=0, atol=rounding_of(dtype))
 
 
-@each_scaler
-@pytest.mark.parametrize("dtype", ["u1", "f4", "f8"])
-@pytest.mark.parametrize("channels", ["last", "first"])
-@pytest.mark.parametrize("form", ["images", "rows", "view"])
+@all_pairs(
+    each_scaler,
+    pytest.mark.parametrize("dtype", ["u1", "f4", "f8"]),
+    pytest.mark.parametrize("channels", ["last", "first"]),
+    pytest.mark.parametrize("form", ["images", "rows", "view"]),
+    each_set_of_kernels,
+)
 def test_images_with_channels(form, channels, dtype, cls, per, kernels):
     images = pictures("i8") // 2
     images = (images if channels == "last" else np.moveaxis(images, -1, 1)).astype(dtype, order="C")
@@ -140,9 +138,7 @@ def test_images_with_channels(form, channels, dtype, cls, per, kernels):
     np.testing.assert_allclose(scaled, expected, rtol=0, atol=rounding_of(scaled.dtype))
 
 
-@each_learned
-@each_dtype
-@pytest.mark.parametrize("channels", ["last", "first"])
+@all_pairs(each_learned, each_dtype, pytest.mark.parametrize("channels", ["last", "first"]), each_set_of_kernels)
 def test_the_way_back(channels, dtype, cls, per, kernels):
     images = pictures(dtype, gaps=True) - 90
     images = images if channels == "last" else np.moveaxis(images, -1, 1)
@@ -155,6 +151,7 @@ def test_the_way_back(channels, dtype, cls, per, kernels):
 
 
 @each_learned
+@each_set_of_kernels
 def test_published_statistics(cls, per, kernels):
     images = pictures(gaps=True)
     scaler = cls(per=per).fit(images)
@@ -231,9 +228,12 @@ def test_images_and_their_rows_are_the_same(channels, shape, cls, per):
 # ---- InstanceNormalizer -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("per, axes", [("image", (1, 2, 3)), ("channel", (1, 2))])
-@pytest.mark.parametrize("eps", [0, 1e-5, 1.0, 1e4])
-@pytest.mark.parametrize("scale", [1, 1e-4])
+@all_pairs(
+    pytest.mark.parametrize("per, axes", [("image", (1, 2, 3)), ("channel", (1, 2))]),
+    pytest.mark.parametrize("eps", [0, 1e-5, 1.0, 1e4]),
+    pytest.mark.parametrize("scale", [1, 1e-4]),
+    each_set_of_kernels,
+)
 def test_the_mean_becomes_zero_and_the_variance_less_than_one(scale, eps, per, axes, kernels):
     images = pictures(gaps=True) * scale
     normalized = InstanceNormalizer(eps, per).transform(images)
@@ -242,10 +242,13 @@ def test_the_mean_becomes_zero_and_the_variance_less_than_one(scale, eps, per, a
     np.testing.assert_allclose(np.nanvar(normalized, axis=axes), variance / (variance + eps), rtol=1e-12)
 
 
-@pytest.mark.parametrize("per", ["image", "channel"])
-@pytest.mark.parametrize("eps", [0.0, 1e-5])
-@pytest.mark.parametrize("value", [0, 255, 0.1, -1e9 / 3])
-@each_dtype
+@all_pairs(
+    pytest.mark.parametrize("per", ["image", "channel"]),
+    pytest.mark.parametrize("eps", [0.0, 1e-5]),
+    pytest.mark.parametrize("value", [0, 255, 0.1, -1e9 / 3]),
+    each_dtype,
+    each_set_of_kernels,
+)
 def test_flat_images_are_only_centred(dtype, value, eps, per, kernels):
     images = np.full((2, 30, 41, 3), value, dtype)
     # the bound for a mean of n equal values is n roundings of the value: Higham, "Accuracy and Stability", section 4.2
@@ -255,6 +258,7 @@ def test_flat_images_are_only_centred(dtype, value, eps, per, kernels):
 
 @pytest.mark.parametrize("eps", [1e-30, 1e-80, 1e-100])
 @each_dtype
+@each_set_of_kernels
 def test_flat_images_become_zero_whatever_eps(dtype, eps, kernels):
     images = np.stack([np.full(SHAPE, 5), np.zeros(SHAPE)]).astype(dtype)
     np.testing.assert_array_equal(InstanceNormalizer(eps).transform(images), np.zeros_like(images))
@@ -269,6 +273,7 @@ def test_brightness_and_contrast_are_removed():
 
 
 @each_stateless
+@each_set_of_kernels
 def test_samples_do_not_know_of_one_another(cls, per, kernels):
     images = pictures("f4", gaps=True, n=300, shape=(16, 16, 2))
     together = cls(per=per).fit(images[:1]).transform(images)
@@ -281,6 +286,7 @@ def test_samples_do_not_know_of_one_another(cls, per, kernels):
 
 @each_stateless
 @each_dtype
+@each_set_of_kernels
 def test_a_sample_without_any_value_stays_so(dtype, cls, per, kernels):
     images = pictures(dtype, gaps=True)
     images[3] = np.nan
@@ -293,6 +299,7 @@ def test_a_sample_without_any_value_stays_so(dtype, cls, per, kernels):
 
 
 @each_learned
+@each_set_of_kernels
 def test_what_was_never_seen_is_unknown(cls, per, kernels):
     images = pictures()
     images[..., 1] = np.nan
@@ -313,9 +320,9 @@ def test_what_was_never_seen_is_unknown(cls, per, kernels):
 # ---- weights and pieces -----------------------------------------------------------------
 
 
-@each_moments
-@pytest.mark.parametrize("gaps", [False, True], ids=["full", "gaps"])
-@each_dtype
+@all_pairs(
+    each_moments, pytest.mark.parametrize("gaps", [False, True], ids=["full", "gaps"]), each_dtype, each_set_of_kernels
+)
 def test_weights(dtype, gaps, cls, per, kernels):
     images, weight = pictures(dtype, gaps), weights()
     weighted = cls(per=per).fit(images, sample_weight=weight)
@@ -446,9 +453,12 @@ LAYOUTS = {
 }
 
 
-@each_scaler
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("in_place", [False, True], ids=["copy", "in place"])
+@in_turns(
+    pytest.mark.parametrize("layout", LAYOUTS),
+    each_scaler,
+    pytest.mark.parametrize("in_place", [False, True], ids=["copy", "in place"]),
+    times=6,
+)
 def test_layouts(in_place, layout, cls, per):
     images = pictures(gaps=True)
     laid_out = LAYOUTS[layout](images)
@@ -475,9 +485,7 @@ def test_memory_maps(mode, cls, per, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), images)
 
 
-@each_scaler
-@each_dtype
-@pytest.mark.parametrize("form", ["images", "rows", "view"])
+@all_pairs(each_scaler, each_dtype, pytest.mark.parametrize("form", ["images", "rows", "view"]))
 def test_in_place_is_in_place(form, dtype, cls, per):
     images = pictures(dtype, gaps=True)
     stored = {
@@ -510,7 +518,11 @@ def test_what_has_another_type_is_not_changed_in_place(cls, per):
 
 IMAGES = pictures()
 BAD_IMAGES = {
-    "wrong rows": (dict(image_shape=(3, 3)), flat(IMAGES), r"image_shape=\(3, 3\) makes 9 features a row; got .* 24"),
+    "wrong rows": (
+        dict(image_shape=(3, 3)),
+        flat(IMAGES),
+        r"image_shape=\(3, 3\) needs X with 9 features per row; got .* 24",
+    ),
     "wrong images": (dict(image_shape=PLANES), IMAGES, r"must have shape \(2, 3, 4\); got .*\(3, 4, 2\)"),
     "five axes": ({}, IMAGES[None], r"X must have shape .*; got shape \(1, 24, 3, 4, 2\)"),
     "no images": ({}, IMAGES[:0], "0 sample"),
@@ -532,10 +544,10 @@ BAD_IMAGES = {
         for shape in [24, (24,), (1, 2, 3, 4), (3, 0, 2), (3.0, 4, 2), "3x4", (True, 4), (-3, -4, 2)]
     },
 }
+each_bad_images = pytest.mark.parametrize("options, X, message", BAD_IMAGES.values(), ids=BAD_IMAGES)
 
 
-@each_scaler
-@pytest.mark.parametrize("options, X, message", BAD_IMAGES.values(), ids=BAD_IMAGES)
+@in_turns(each_bad_images, each_scaler, times=3)
 def test_bad_input(options, X, message, cls, per):
     scaler = cls(**{"per": per, **options})
     before = dict(vars(scaler))
@@ -545,8 +557,7 @@ def test_bad_input(options, X, message, cls, per):
         assert vars(scaler) == before
 
 
-@each_stateless
-@pytest.mark.parametrize("options, X, message", BAD_IMAGES.values(), ids=BAD_IMAGES)
+@in_turns(each_bad_images, each_stateless, times=2)
 def test_bad_input_without_fit(options, X, message, cls, per):
     if options.get("per") == "pixel":
         pytest.raises(ValueError, cls(per="pixel").fit, X)  # is not stateless
@@ -582,7 +593,7 @@ def test_bad_input_after_fit(cls, per):
 @pytest.mark.parametrize("cls", [ZeroCenterer, StandardScaler, MinMaxScaler, InstanceNormalizer])
 def test_channels_of_rows_need_the_shape(cls):
     with pytest.raises(
-        ValueError, match=r"per='channel' needs images .*or image_shape=.* got flat rows of 24 features"
+        ValueError, match=r"per='channel' needs images .*or flat rows and image_shape=.* got flat rows of 24 features"
     ):
         cls(per="channel").fit(flat(IMAGES))
 
@@ -611,7 +622,7 @@ def test_instances_are_images_or_channels():
 
 
 BAD_WEIGHTS = {
-    "too few": (np.ones(N - 1), "sample_weight must have one entry a row"),
+    "too few": (np.ones(N - 1), "sample_weight must have one entry per row"),
     "negative": (np.full(N, -1.0), "sample_weight must be non-negative"),
     "zero": (np.zeros(N), "sample_weight must not be zero"),
     "missing": (np.full(N, np.nan), "sample_weight contains NaN"),
@@ -636,9 +647,12 @@ def test_ranges_have_no_weights(per):
         MinMaxScaler(per=per).fit(IMAGES, sample_weight=np.ones(N))
 
 
-@each_scaler
-@pytest.mark.parametrize("form", ["images", "rows", "view"])
-@pytest.mark.parametrize("place, infinity", [(0, np.inf), (12_345, -np.inf), (-1, np.inf)])
+@all_pairs(
+    each_scaler,
+    pytest.mark.parametrize("form", ["images", "rows", "view"]),
+    pytest.mark.parametrize("place, infinity", [(0, np.inf), (12_345, -np.inf), (-1, np.inf)]),
+    each_set_of_kernels,
+)
 def test_infinity_leaves_the_array_alone(infinity, place, form, cls, per, kernels):
     images = np.tile(pictures("f4"), (150, 2, 1, 1))  # of more than one block
     scaler = cls(per=per, copy=False, image_shape=images.shape[1:]).fit(images[:100])
@@ -656,9 +670,11 @@ def test_infinity_leaves_the_array_alone(infinity, place, form, cls, per, kernel
             np.testing.assert_array_equal(stored, before)
 
 
-@pytest.mark.parametrize("method", ["fit", "partial_fit", "transform", "fit_transform"])
-@pytest.mark.parametrize("container", [scipy.sparse.csr_array, scipy.sparse.csc_matrix, scipy.sparse.coo_array])
-@pytest.mark.parametrize("cls, per", [pair for pair in [*LEARNED, *STATELESS] if pair[0] is not StandardScaler])
+@all_pairs(
+    pytest.mark.parametrize("method", ["fit", "partial_fit", "transform", "fit_transform"]),
+    pytest.mark.parametrize("container", [scipy.sparse.csr_array, scipy.sparse.csc_matrix, scipy.sparse.coo_array]),
+    pytest.mark.parametrize("cls, per", [pair for pair in [*LEARNED, *STATELESS] if pair[0] is not StandardScaler]),
+)
 def test_sparse_rows_are_refused(cls, per, container, method):
     scaler = cls(per=per, image_shape=SHAPE).fit(flat(IMAGES))
     with pytest.raises(TypeError, match="Sparse data was passed for X, but dense data is required"):
@@ -668,7 +684,7 @@ def test_sparse_rows_are_refused(cls, per, container, method):
 def test_sparse_rows_have_no_samples():
     rows = scipy.sparse.csr_array(flat(IMAGES))
     for method in ("fit", "transform", "partial_fit"):
-        with pytest.raises(ValueError, match="sparse X has no statistics of samples: per must be"):
+        with pytest.raises(ValueError, match="per must be 'feature', 'image' or 'channel' for sparse X; got 'sample'"):
             getattr(StandardScaler(with_mean=False, per="sample").fit(flat(IMAGES)), method)(rows)
     with pytest.raises(ValueError, match="Cannot center sparse matrices"):
         StandardScaler(per="channel", image_shape=SHAPE).fit(rows)
@@ -690,9 +706,11 @@ def test_sparse_rows_of_images(container, per):
 # ---- frames, pickles, clones ------------------------------------------------------------
 
 
-@each_scaler
-@pytest.mark.parametrize("container", ["pandas", "polars"])
-@pytest.mark.parametrize("images", [IMAGES, IMAGES[..., 0]], ids=["4-D", "3-D"])
+@all_pairs(
+    each_scaler,
+    pytest.mark.parametrize("container", ["pandas", "polars"]),
+    pytest.mark.parametrize("images", [IMAGES, IMAGES[..., 0]], ids=["4-D", "3-D"]),
+)
 def test_images_have_no_frame(images, container, cls, per):
     scaler = cls(per=per, copy=False, image_shape=images.shape[1:]).fit(images)
     before = images.copy()
@@ -756,7 +774,7 @@ def expected_failures(estimator):
     return {}
 
 
-@parametrize_with_checks(CONFIGURATIONS, expected_failed_checks=expected_failures)
+@shared_out(parametrize_with_checks(CONFIGURATIONS, expected_failed_checks=expected_failures), every=4)
 def test_estimator(estimator, check):
     check(estimator)
 
@@ -778,8 +796,9 @@ SPARED = [
 
 
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")  # which checks of set_output go through
-@pytest.mark.parametrize("estimator", CONFIGURATIONS, ids=str)
-@pytest.mark.parametrize("check", SPARED)
+@in_turns(
+    pytest.mark.parametrize("check", SPARED), pytest.mark.parametrize("estimator", CONFIGURATIONS, ids=str), times=4
+)
 def test_check_that_others_are_spared(check, estimator):
     getattr(estimator_checks, check)(type(estimator).__name__, clone(estimator))
 
@@ -795,11 +814,17 @@ if hasattr(estimator_checks, "check_array_api_input_and_values"):
 # ---- on the device ----------------------------------------------------------------------
 
 
-@each_scaler
-@pytest.mark.parametrize("given", ["u1", "f4", "f8"])
-@pytest.mark.parametrize(
-    "form, backend",
-    [*itertools.product(["images", "rows", "planes", "grey", "view"], [None]), ("images", "cupy"), ("view", "numpy")],
+@all_pairs(
+    each_scaler,
+    pytest.mark.parametrize("given", ["u1", "f4", "f8"]),
+    pytest.mark.parametrize(
+        "form, backend",
+        [
+            *itertools.product(["images", "rows", "planes", "grey", "view"], [None]),
+            ("images", "cupy"),
+            ("view", "numpy"),
+        ],
+    ),
 )
 def test_cupy_in_cupy_out(backend, form, given, cls, per, cupy):
     images = pictures(given, gaps=given != "u1")
@@ -812,16 +837,16 @@ def test_cupy_in_cupy_out(backend, form, given, cls, per, cupy):
     dtype = np.dtype("f4" if given == "u1" else given)
     scaler = cls(per=per, backend=backend, channels=channels, dtype=dtype.name, image_shape=images.shape[1:])
     scaled = scaler.fit(on_device).transform(on_device)
-    assert type(scaled) is standin.ndarray
+    assert type(scaled) is cupy_standin.ndarray
     assert scaled.dtype == dtype and scaled.shape == stored.shape
-    assert not any(isinstance(value, standin.ndarray) for value in vars(scaler).values())
+    assert not any(isinstance(value, cupy_standin.ndarray) for value in vars(scaler).values())
     assert backend == "cupy" or b"cupy" not in pickle.dumps(scaler)
     expected = formula(cls, per, images, channels).reshape(stored.shape)
     np.testing.assert_allclose(scaled.get(), expected, rtol=0, atol=rounding_of(dtype))
     np.testing.assert_array_equal(on_device.get(), stored)
     if hasattr(scaler, "inverse_transform"):
         back = scaler.inverse_transform(scaled)
-        assert type(back) is standin.ndarray
+        assert type(back) is cupy_standin.ndarray
         np.testing.assert_allclose(back.get(), stored, rtol=0, atol=rounding_of(dtype))
 
 
@@ -859,8 +884,9 @@ REFUSED_ON_DEVICE = {
 }
 
 
-@each_scaler
-@pytest.mark.parametrize("X, message", REFUSED_ON_DEVICE.values(), ids=REFUSED_ON_DEVICE)
+@in_turns(
+    pytest.mark.parametrize("X, message", REFUSED_ON_DEVICE.values(), ids=REFUSED_ON_DEVICE), each_scaler, times=4
+)
 def test_bad_input_on_the_device(X, message, cls, per, cupy):
     with pytest.raises(ValueError, match=message):
         cls(per=per).fit(cupy.asarray(X))

@@ -71,12 +71,12 @@ def test_parameters_that_change_after_fit():
     for change in ({"per": "image"}, {"channels": "first"}, {"per": "sample"}):
         changed = pickle.loads(pickle.dumps(scaler)).set_params(**change)
         for method in (changed.transform, changed.partial_fit):
-            with pytest.raises(ValueError, match="must stay as it was in fit, .*'channel'.*; got .* Call fit again"):
+            with pytest.raises(ValueError, match="must stay as they were in fit, .*'channel'.*; got .* Call fit again"):
                 method(images)
         changed.fit(images).transform(images)
     known = MinMaxScaler(data_range=(0, 255)).fit(flat(images)).set_params(data_range=None)
     for method in (known.transform, known.partial_fit):
-        with pytest.raises(ValueError, match="must stay as it was in fit"):
+        with pytest.raises(ValueError, match="must stay as they were in fit"):
             method(flat(images))
     with pytest.raises(ValueError, match="^dtype must be one of"):
         scaler.set_params(dtype="int8").transform(images)

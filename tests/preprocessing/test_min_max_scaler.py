@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 import scipy.sparse
 import sklearn
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import preprocessing
@@ -24,12 +24,13 @@ import sknn._backend
 from sknn import config_context
 from sknn._backend import reference
 from sknn.preprocessing import MinMaxScaler
-from tests import standin
+from tests.support import cupy_standin
+from tests.support.designs import all_pairs, in_turns, shared_out
 
-pytestmark = pytest.mark.slow  # thousands of small ones
 EXTREMES = ["data_min_", "data_max_", "data_range_"]
 ATTRIBUTES = [*EXTREMES, "scale_", "min_"]
 RANGES = [(0, 1), (-1, 1), (0.01, 1), (-3.5, 17)]
+each_set_of_kernels = pytest.mark.parametrize("kernels", ["compiled", "plain"], indirect=True)
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 each_range = pytest.mark.parametrize("ends", RANGES, ids=str)
 each_direction = pytest.mark.parametrize("method", ["transform", "inverse_transform"])
@@ -38,12 +39,6 @@ each_gaps = pytest.mark.parametrize("gaps", [False, True], ids=["full", "gaps"])
 
 
 @pytest.fixture
-def cupy():
-    with standin.installed() as module:
-        yield module
-
-
-@pytest.fixture(params=["kernels", "plain"])
 def kernels(request, monkeypatch):
     """Both sets of kernels on the CPU: compiled, and in plain NumPy."""
     if request.param == "plain":
@@ -103,11 +98,7 @@ def test_small_ranges_of_float32_are_ranges():
     np.testing.assert_allclose(MinMaxScaler().fit_transform(X)[:, 0], [0, 0.2, 1], rtol=1e-6)
 
 
-@each_dtype
-@each_range
-@each_clip
-@each_gaps
-@pytest.mark.parametrize("order", "CF")
+@all_pairs(each_dtype, each_range, each_clip, each_gaps, pytest.mark.parametrize("order", "CF"), each_set_of_kernels)
 def test_fit_and_transform_are_those_of_the_twin(order, gaps, clip, ends, dtype, kernels):
     X = np.asarray(table(dtype, gaps), order=order)
     mine, twin = MinMaxScaler(ends, clip=clip).fit(X), twin_of(X, feature_range=ends, clip=clip)
@@ -123,6 +114,7 @@ def test_fit_and_transform_are_those_of_the_twin(order, gaps, clip, ends, dtype,
 
 @each_dtype
 @each_gaps
+@settings(max_examples=40)
 @given(cuts=st.lists(st.integers(1, 59), unique=True, max_size=6).map(sorted))
 def test_any_pieces_are_one_fit_of_the_twin(gaps, dtype, cuts):
     X, scaler = table(dtype, gaps), MinMaxScaler((-1, 3))
@@ -170,6 +162,7 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize("X", NUMBERS.values(), ids=NUMBERS)
+@each_set_of_kernels
 def test_numbers_of_other_types_become_float64(X, kernels):
     mine, twin = MinMaxScaler().fit(X), twin_of(X)
     assert_same_statistics(mine, twin)
@@ -193,9 +186,8 @@ def test_dtype_is_what_comes_out(dtype, given):
 data = arrays(np.float64, st.tuples(st.integers(2, 5), st.integers(1, 3)), elements=st.floats(-1e6, 1e6, width=32))
 
 
-@each_dtype
-@each_range
-@pytest.mark.parametrize("per", ["feature", "image", "sample"])
+@all_pairs(each_dtype, each_range, pytest.mark.parametrize("per", ["feature", "image", "sample"]))
+@settings(max_examples=40)
 @given(X=data)
 def test_ends_of_the_data_are_exactly_the_ends_of_the_range(per, ends, dtype, X):
     X, axis = X.astype(dtype), 1 if per == "sample" else 0
@@ -237,10 +229,13 @@ each_known = pytest.mark.parametrize("ends", FORMULAS, ids=str)
 each_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 
 
-@each_known
-@each_shape
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("per", ["feature", "image", "sample"])
+@all_pairs(
+    each_known,
+    each_shape,
+    pytest.mark.parametrize("dtype", ["float32", "float64"]),
+    pytest.mark.parametrize("per", ["feature", "image", "sample"]),
+    each_set_of_kernels,
+)
 def test_a_known_range_is_the_formula_to_the_bit(per, dtype, shape, ends, kernels):
     pixels = PIXELS.reshape(shape)
     scaler = MinMaxScaler(ends, data_range=(0, 255), dtype=dtype, per=per)
@@ -304,6 +299,7 @@ def test_a_known_range_has_no_infinity(shape, method):
 # ---- missing values ---------------------------------------------------------------------
 
 
+@each_set_of_kernels
 def test_a_feature_may_be_missing_from_a_part_of_the_rows(kernels):
     X = table(n_rows=90)
     X[:30, 0] = X[30:60, 1] = X[60:, 3] = np.nan
@@ -321,6 +317,7 @@ def test_a_feature_may_be_missing_from_a_part_of_the_rows(kernels):
 
 
 @pytest.mark.parametrize("clip", [False, True])
+@each_set_of_kernels
 def test_a_sample_without_any_value_stays_so(clip, kernels):
     X = np.array([[np.nan, np.nan], [1, 3], [np.nan, 5]])
     scaled = MinMaxScaler(per="sample", clip=clip).transform(X)
@@ -355,9 +352,11 @@ LAYOUTS = {
 }
 
 
-@each_dtype
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("in_place", [False, True], ids=["copy", "in place"])
+@all_pairs(
+    each_dtype,
+    pytest.mark.parametrize("layout", LAYOUTS),
+    pytest.mark.parametrize("in_place", [False, True], ids=["copy", "in place"]),
+)
 def test_layouts_change_no_bit(layout, in_place, dtype):
     X = table(dtype, gaps=True)
     laid_out = LAYOUTS[layout](X)
@@ -438,8 +437,10 @@ BAD_PARAMETERS = [
 ]
 
 
-@pytest.mark.parametrize("name, value", BAD_PARAMETERS, ids=str)
-@pytest.mark.parametrize("fit", ["fit", "partial_fit", "fit_transform"])
+@in_turns(
+    pytest.mark.parametrize("name, value", BAD_PARAMETERS, ids=str),
+    pytest.mark.parametrize("fit", ["fit", "partial_fit", "fit_transform"]),
+)
 def test_bad_parameters(fit, name, value):
     with pytest.raises(ValueError, match=f"^{name} must be .*; got "):
         getattr(MinMaxScaler(**{name: value}), fit)(table())
@@ -466,8 +467,11 @@ BAD_ROWS = {
 }
 
 
-@pytest.mark.parametrize("X, message", BAD_ROWS.values(), ids=BAD_ROWS)
-@pytest.mark.parametrize("method", ["partial_fit", "transform", "inverse_transform"])
+@all_pairs(
+    pytest.mark.parametrize("X, message", BAD_ROWS.values(), ids=BAD_ROWS),
+    pytest.mark.parametrize("method", ["partial_fit", "transform", "inverse_transform"]),
+    each_set_of_kernels,
+)
 def test_bad_rows_change_nothing(method, X, message, kernels):
     scaler = MinMaxScaler(copy=False).fit(table())
     state, before = pickle.dumps(scaler), copy.copy(X)
@@ -588,7 +592,7 @@ CONFIGURATIONS = [
 ]
 
 
-@parametrize_with_checks(CONFIGURATIONS)
+@shared_out(parametrize_with_checks(CONFIGURATIONS), every=3)
 def test_estimator(estimator, check):
     check(estimator)
 
@@ -610,8 +614,9 @@ SPARED = [
 
 
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")  # which checks of set_output go through
-@pytest.mark.parametrize("estimator", CONFIGURATIONS, ids=str)
-@pytest.mark.parametrize("check", SPARED)
+@in_turns(
+    pytest.mark.parametrize("check", SPARED), pytest.mark.parametrize("estimator", CONFIGURATIONS, ids=str), times=3
+)
 def test_check_that_others_are_spared(check, estimator):
     getattr(estimator_checks, check)("MinMaxScaler", clone(estimator))
 
@@ -635,14 +640,11 @@ def test_tags_are_those_of_the_twin(clip):
 
 
 def assert_on_device(array, expected):
-    assert type(array) is standin.ndarray
+    assert type(array) is cupy_standin.ndarray
     np.testing.assert_array_equal(array.get(), expected, strict=True)
 
 
-@each_dtype
-@each_range
-@each_clip
-@pytest.mark.parametrize("backend", [None, "cupy", "numpy"])
+@all_pairs(each_dtype, each_range, each_clip, pytest.mark.parametrize("backend", [None, "cupy", "numpy"]))
 def test_cupy_in_cupy_out(backend, clip, ends, dtype, cupy):
     X = table(dtype, gaps=True)
     expected = MinMaxScaler(ends, clip=clip).fit(X)
@@ -650,7 +652,7 @@ def test_cupy_in_cupy_out(backend, clip, ends, dtype, cupy):
     for piece in (X[:20], X[20:]):
         scaler.partial_fit(cupy.asarray(piece))
     assert_same_statistics(scaler, expected)
-    assert all(not isinstance(value, standin.ndarray) for value in vars(scaler).values())
+    assert all(not isinstance(value, cupy_standin.ndarray) for value in vars(scaler).values())
     on_device = cupy.asarray(X * 2)
     assert_on_device(scaler.transform(on_device), expected.transform(X * 2))
     assert_on_device(scaler.inverse_transform(on_device), expected.inverse_transform(X * 2))

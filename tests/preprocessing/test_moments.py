@@ -15,11 +15,14 @@ from threadpoolctl import threadpool_info
 from sknn._backend import reference
 from sknn._backend.cpu import backend as cpu
 from sknn._backend.cuda import backend as cuda
+from sknn._common.moments import Moments, merge, moments_from_statistics
+from sknn._common.rows import rows_of
 from sknn.preprocessing._images import feature_groups
-from sknn.preprocessing._moments import Moments, column_extremes, column_moments, merge, moments_from_statistics
-from sknn.preprocessing._rows import Rows, map_rows
-from tests import standin
-from tests.helpers import BACKENDS
+from sknn.preprocessing._mapping import map_rows
+from sknn.preprocessing._moments import column_extremes, column_moments
+from tests.support import cupy_standin
+from tests.support.backends import BACKENDS
+from tests.support.designs import all_pairs
 
 each_backend = pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -107,11 +110,12 @@ def read_only_f_order(X):
 LAYOUTS = [c_order, f_order, strided, some_columns, some_rows_of_f_order, reversed_both, read_only, read_only_f_order]
 
 
-@each_backend
-@each_dtype
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("gaps", [False, True], ids=["full", "gaps"])
-@pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])
+@all_pairs(
+    each_backend,
+    [each_dtype, pytest.mark.parametrize("layout", LAYOUTS)],
+    pytest.mark.parametrize("gaps", [False, True], ids=["full", "gaps"]),
+    pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"]),
+)
 def test_moments(backend, dtype, layout, gaps, weighted):
     X = 3 + normal((2500, 5), dtype) * 10.0 ** np.arange(-2, 3, dtype=dtype)
     X = with_gaps(X) if gaps else X
@@ -156,10 +160,12 @@ def test_rows_without_weight_leave_no_trace(backend, layout):
     np.testing.assert_array_equal(backend.column_moments(layout(X), np.zeros(4000)), 0)
 
 
-@each_backend
-@each_dtype
-@pytest.mark.parametrize("layout", [c_order, f_order])
-@pytest.mark.parametrize("infinity", [np.inf, -np.inf])
+@all_pairs(
+    each_backend,
+    each_dtype,
+    pytest.mark.parametrize("layout", [c_order, f_order]),
+    pytest.mark.parametrize("infinity", [np.inf, -np.inf]),
+)
 def test_infinity_shows_in_the_mean(backend, dtype, layout, infinity):
     for row in (0, 5, 2900):
         X = with_gaps(normal((3000, 4), dtype))
@@ -209,9 +215,7 @@ HARD = [
 ]
 
 
-@each_backend
-@pytest.mark.parametrize("layout", [c_order, f_order])
-@pytest.mark.parametrize("column", HARD)
+@all_pairs(each_backend, pytest.mark.parametrize("layout", [c_order, f_order]), pytest.mark.parametrize("column", HARD))
 def test_hard_columns(backend, layout, column):
     X = column()
     assert_moments(backend.column_moments(layout(X)), exact_moments(X), rtol=1e-10)
@@ -312,23 +316,25 @@ def test_any_chunking_is_one_pass(X, cuts, weighted):
     for start, stop in zip(bounds, bounds[1:], strict=False):
         if start < stop:
             part = None if weight is None else weight[start:stop]
-            total = merge(total, column_moments(Rows(backend, X[start:stop]), part))
-    assert_moments(total, column_moments(Rows(backend, X), weight), rtol=1e-12, scale=100)
+            total = merge(total, column_moments(rows_of(backend, X[start:stop]), part))
+    assert_moments(total, column_moments(rows_of(backend, X), weight), rtol=1e-12, scale=100)
     assert_moments(total, exact_moments(X, weight), rtol=1e-12, scale=100)
 
 
 # ---- sparse and on the device -----------------------------------------------------------
 
 
-@each_dtype
-@pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])
-@pytest.mark.parametrize("gaps", [False, True], ids=["full", "gaps"])
-@pytest.mark.parametrize("container", [scipy.sparse.csr_matrix, scipy.sparse.csc_array])
+@all_pairs(
+    each_dtype,
+    pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"]),
+    pytest.mark.parametrize("gaps", [False, True], ids=["full", "gaps"]),
+    pytest.mark.parametrize("container", [scipy.sparse.csr_matrix, scipy.sparse.csc_array]),
+)
 def test_sparse_moments(container, gaps, weighted, dtype):
     X = normal((200, 4), dtype) * (np.random.default_rng(4).random((200, 4)) < 0.3)
     X = with_gaps(X) if gaps else X
     weight = np.random.default_rng(2).integers(0, 4, len(X)) / 4 if weighted else None
-    found = column_moments(Rows(BACKENDS["cpu"], container(X)), weight)
+    found = column_moments(rows_of(BACKENDS["cpu"], container(X)), weight)
     assert [part.dtype for part in found] == [np.float64] * 4
     assert_moments(found, exact_moments(X, weight), scale=1)
 
@@ -338,10 +344,10 @@ def test_sparse_moments(container, gaps, weighted, dtype):
 def test_moments_on_the_device(dtype, weighted):
     X = with_gaps(normal((3000, 4), dtype))
     weight = np.random.default_rng(2).random(3000) if weighted else None
-    with standin.installed() as cupy:
+    with cupy_standin.installed() as cupy:
         from sknn._backend import get_backend
 
-        found = column_moments(Rows(get_backend("cupy"), cupy.asarray(X)), weight)
+        found = column_moments(rows_of(get_backend("cupy"), cupy.asarray(X)), weight)
     assert [type(part) for part in found] == [np.ndarray] * 4
     assert_moments(found, exact_moments(X, weight), scale=1)
 
@@ -351,9 +357,11 @@ def test_moments_on_the_device(dtype, weighted):
 INTEGERS = [np.dtype(name) for name in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")]
 
 
-@each_backend
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, *INTEGERS], ids=str)
-@pytest.mark.parametrize("layout", LAYOUTS)
+@all_pairs(
+    each_backend,
+    pytest.mark.parametrize("dtype", [np.float32, np.float64, *INTEGERS], ids=str),
+    pytest.mark.parametrize("layout", LAYOUTS),
+)
 def test_extremes(layout, dtype, backend):
     X = (50 + 20 * normal((3000, 5))).astype(dtype)
     low, high = backend.column_extremes(layout(X))
@@ -390,10 +398,12 @@ def test_integers_are_read_as_they_are(dtype, backend):
 SHAPES = [(1, 1, 30), (10, 3, 1), (1, 3, 10), (2, 3, 5), (1, 1, 1), (30, 1, 1)]
 
 
-@each_backend
-@each_dtype
-@pytest.mark.parametrize("gaps", [False, True], ids=["full", "gaps"])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@all_pairs(
+    each_backend,
+    each_dtype,
+    pytest.mark.parametrize("gaps", [False, True], ids=["full", "gaps"]),
+    pytest.mark.parametrize("shape", SHAPES, ids=str),
+)
 def test_group_statistics(shape, gaps, dtype, backend):
     x = 1e3 + normal((50, *shape), dtype)
     if gaps:
@@ -410,9 +420,7 @@ def test_group_statistics(shape, gaps, dtype, backend):
     assert (low[~seen] == np.inf).all() and (high[~seen] == -np.inf).all()
 
 
-@each_backend
-@each_dtype
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@all_pairs(each_backend, each_dtype, pytest.mark.parametrize("shape", SHAPES, ids=str))
 def test_scaling_of_groups(shape, dtype, backend):
     x = normal((50, *shape), dtype)
     shift, scale = 1 + np.random.default_rng(5).random((2, 50, 1, shape[1], 1)).astype(dtype)
@@ -433,19 +441,19 @@ def test_pooled_columns_are_channels(channels, gaps):
         images[:, :, 0, 0] = np.nan
     stored = images if channels == "first" else np.moveaxis(images, 1, -1)
     groups = feature_groups("channel", stored.shape[1:], channels, 60)
-    moments = column_moments(Rows(BACKENDS["cpu"], stored))
+    moments = column_moments(rows_of(BACKENDS["cpu"], stored))
     exact = exact_moments(np.moveaxis(images, 1, -1).reshape(-1, 3))
     assert_moments(groups.pool_moments(moments), exact, rtol=1e-12)
-    low, high = groups.pool_extremes(*column_extremes(Rows(BACKENDS["cpu"], stored)))
+    low, high = groups.pool_extremes(*column_extremes(rows_of(BACKENDS["cpu"], stored)))
     np.testing.assert_array_equal(low, np.nanmin(images, axis=(0, 2, 3)))
     np.testing.assert_array_equal(high, np.nanmax(images, axis=(0, 2, 3)))
 
 
 def test_chunks_far_from_zero_are_one_pass():
     X = 1e8 + normal((5000, 3))
-    backend, whole = BACKENDS["cpu"], column_moments(Rows(BACKENDS["cpu"], X))
+    backend, whole = BACKENDS["cpu"], column_moments(rows_of(BACKENDS["cpu"], X))
     for size in (1, 7, 1000):
-        parts = [column_moments(Rows(backend, X[i : i + size])) for i in range(0, len(X), size)]
+        parts = [column_moments(rows_of(backend, X[i : i + size])) for i in range(0, len(X), size)]
         total = reduce(merge, parts)
         np.testing.assert_allclose(total.mean + total.rest, whole.mean + whole.rest, rtol=1e-15)
         np.testing.assert_allclose(total.squares, whole.squares, rtol=1e-12)
@@ -459,11 +467,12 @@ KERNELS = {
 }
 
 
-@each_backend
-@each_dtype
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("in_place", [False, True], ids=["copy", "in place"])
+@all_pairs(
+    each_backend,
+    [each_dtype, pytest.mark.parametrize("layout", LAYOUTS)],
+    pytest.mark.parametrize("kernel", KERNELS),
+    pytest.mark.parametrize("in_place", [False, True], ids=["copy", "in place"]),
+)
 def test_scaling(in_place, kernel, layout, dtype, backend):
     X = with_gaps(100 * normal((30_000, 7), dtype))
     X[3] = [3, -2, 0, -0.0, 1e30, 1e-30, 1]
@@ -473,7 +482,7 @@ def test_scaling(in_place, kernel, layout, dtype, backend):
     def step(block):
         getattr(backend, kernel)(block, first, second)
 
-    out = map_rows(Rows(backend, laid_out), [step], np.dtype(dtype), in_place)
+    out = map_rows(rows_of(backend, laid_out), [step], np.dtype(dtype), in_place)
     np.testing.assert_array_equal(out, KERNELS[kernel](X, first, second), strict=True)
     assert (out is laid_out) == in_place
     if not in_place:
@@ -499,7 +508,7 @@ def test_no_value_is_rounded_before_it_is_worked_on(given, dtype, backend):
     def step(block):
         backend.shift_scale(block, shift.astype(block.dtype), np.ones(2, block.dtype))
 
-    out = map_rows(Rows(backend, X), [step], np.dtype(dtype), in_place=False)
+    out = map_rows(rows_of(backend, X), [step], np.dtype(dtype), in_place=False)
     np.testing.assert_array_equal(out, (X - shift).astype(dtype), strict=True)
 
 
@@ -511,7 +520,7 @@ def test_nothing_is_written_where_infinity_is_found(infinity, backend):
     before = X.copy()
     for in_place in (False, True):
         with pytest.raises(ValueError, match="contains infinity"):
-            map_rows(Rows(backend, X), [lambda block: block.fill(0)], X.dtype, in_place)
+            map_rows(rows_of(backend, X), [lambda block: block.fill(0)], X.dtype, in_place)
     np.testing.assert_array_equal(X, before)
     assert not backend.has_infinity(X[:-1])
 
@@ -538,7 +547,7 @@ def test_pieces_are_worked_on_in_their_order_by_threads(monkeypatch):
         names.append(threading.current_thread().name)
         return piece
 
-    assert backend.run(work, list(range(4))) == [0, 1, 2, 3]
+    assert backend.map_pieces(work, list(range(4))) == [0, 1, 2, 3]
     assert len(set(names)) == 4
 
 
@@ -565,6 +574,6 @@ def test_results_do_not_depend_on_the_number_of_threads(monkeypatch):
     X, found = with_gaps(normal((600_000, 4))), []
     for n_threads in (1, 2, 5):
         monkeypatch.setattr(cpu, "thread_count", lambda n=n_threads: n)
-        found.append(column_moments(Rows(BACKENDS["cpu"], X)))
+        found.append(column_moments(rows_of(BACKENDS["cpu"], X)))
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])

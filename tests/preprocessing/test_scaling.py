@@ -27,7 +27,8 @@ import sknn._backend
 from sknn import config_context
 from sknn._backend import reference
 from sknn.preprocessing import StandardScaler
-from tests import standin
+from tests.support import cupy_standin
+from tests.support.designs import all_pairs, shared_out
 
 OLD_ARITHMETIC = parse_version(sklearn.__version__) < parse_version("1.8")  # subtracts float64 means from float32
 ATTRIBUTES = ["mean_", "var_", "scale_"]
@@ -36,12 +37,6 @@ CONTAINERS = {"dense": np.asarray, "csr": scipy.sparse.csr_matrix, "csc": scipy.
 SPARSE_CASES = [pair for pair in itertools.product(["csr", "csc"], SWITCHES) if not pair[1]["with_mean"]]
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 each_direction = pytest.mark.parametrize("method", ["transform", "inverse_transform"])
-
-
-@pytest.fixture
-def cupy():
-    with standin.installed() as module:
-        yield module
 
 
 def table(dtype=np.float64, n_rows=60, gaps=False):
@@ -105,11 +100,12 @@ def test_parameters_and_signatures():
         ]
 
 
-@each_dtype
-@pytest.mark.parametrize("gaps", [False, True], ids=["full", "gaps"])
-@pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])
-@pytest.mark.parametrize("cuts", [[], [30], [1, 2, 45]], ids=str)
-@pytest.mark.parametrize("container, switches", [*itertools.product(["dense"], SWITCHES), *SPARSE_CASES])
+@all_pairs(
+    [each_dtype, pytest.mark.parametrize("gaps", [False, True], ids=["full", "gaps"])],
+    pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"]),
+    pytest.mark.parametrize("cuts", [[], [30], [1, 2, 45]], ids=str),
+    pytest.mark.parametrize("container, switches", [*itertools.product(["dense"], SWITCHES), *SPARSE_CASES]),
+)
 def test_twin(container, switches, cuts, weighted, gaps, dtype):
     X, weight = table(dtype, gaps=gaps), weights() if weighted else None
     X[:2] = table(dtype)[:2]  # a feature that is missing from a whole piece spoils scikit-learn's statistics
@@ -128,10 +124,12 @@ def test_twin(container, switches, cuts, weighted, gaps, dtype):
     assert_same_output(mine.inverse_transform(scaled), twin.inverse_transform(scaled), 100 * rtol)
 
 
-@each_dtype
-@each_direction
-@pytest.mark.parametrize("switches", SWITCHES, ids=str)
-@pytest.mark.parametrize("order", "CF")
+@all_pairs(
+    each_dtype,
+    each_direction,
+    pytest.mark.parametrize("switches", SWITCHES, ids=str),
+    pytest.mark.parametrize("order", "CF"),
+)
 def test_same_statistics_give_the_same_bits(order, switches, method, dtype):
     if OLD_ARITHMETIC and dtype == np.float32:
         pytest.skip("scikit-learn 1.8 and newer round the statistics to the type of X first")
@@ -283,9 +281,11 @@ LAYOUTS = {
 }
 
 
-@each_dtype
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("in_place", [False, True], ids=["copy", "in_place"])
+@all_pairs(
+    each_dtype,
+    pytest.mark.parametrize("layout", LAYOUTS),
+    pytest.mark.parametrize("in_place", [False, True], ids=["copy", "in_place"]),
+)
 def test_layouts(layout, in_place, dtype):
     X = table(dtype, gaps=True)
     expected = StandardScaler().fit(X)
@@ -361,9 +361,11 @@ def test_bad_parameters(name, value, fit):
         getattr(StandardScaler(**{name: value}), fit)(table())
 
 
-@pytest.mark.parametrize("infinity", [np.inf, -np.inf])
-@pytest.mark.parametrize("container", CONTAINERS)
-@pytest.mark.parametrize("method", ["fit", "partial_fit", "transform", "inverse_transform"])
+@all_pairs(
+    pytest.mark.parametrize("infinity", [np.inf, -np.inf]),
+    pytest.mark.parametrize("container", CONTAINERS),
+    pytest.mark.parametrize("method", ["fit", "partial_fit", "transform", "inverse_transform"]),
+)
 def test_infinity(method, container, infinity):
     X = table(np.float32)
     scaler = StandardScaler(with_mean=False, copy=False).fit(X)
@@ -399,7 +401,7 @@ def test_sparse_is_not_centered(container):
 BAD_WEIGHTS = {
     "negative": (np.full(60, -1.0), "sample_weight must be non-negative"),
     "zero": (np.zeros(60), "sample_weight must not be zero"),
-    "too few": (np.ones(59), "sample_weight must have one entry a row"),
+    "too few": (np.ones(59), "sample_weight must have one entry per row"),
     "missing": (np.full(60, np.nan), "sample_weight contains NaN"),
     "square": (np.ones((60, 1)), "1D array"),
 }
@@ -476,7 +478,7 @@ def expected_failures(estimator):
     return {}
 
 
-@parametrize_with_checks(CONFIGURATIONS, expected_failed_checks=expected_failures)
+@shared_out(parametrize_with_checks(CONFIGURATIONS, expected_failed_checks=expected_failures), every=2)
 def test_estimator(estimator, check):
     check(estimator)
 
@@ -559,21 +561,23 @@ def test_without_numba(weighted, dtype, monkeypatch):
 
 
 def assert_on_device(array, expected):
-    assert type(array) is standin.ndarray
+    assert type(array) is cupy_standin.ndarray
     assert array.dtype == expected.dtype
     np.testing.assert_allclose(array.get(), expected, rtol=1e-6 if expected.dtype == np.float32 else 1e-12, atol=1e-12)
 
 
-@each_dtype
-@pytest.mark.parametrize("switches", SWITCHES, ids=str)
-@pytest.mark.parametrize("backend", [None, "cupy", "numpy"])
+@all_pairs(
+    each_dtype,
+    pytest.mark.parametrize("switches", SWITCHES, ids=str),
+    pytest.mark.parametrize("backend", [None, "cupy", "numpy"]),
+)
 def test_cupy_in_cupy_out(backend, switches, dtype, cupy):
     X, weight = table(dtype, gaps=True), weights()
     on_device = cupy.asarray(X)
     expected = StandardScaler(**switches).fit(X, sample_weight=weight)
     scaler = StandardScaler(backend=backend, **switches).fit(on_device, sample_weight=cupy.asarray(weight))
     assert_same_statistics(scaler, expected)
-    assert all(not isinstance(value, standin.ndarray) for value in vars(scaler).values())
+    assert all(not isinstance(value, cupy_standin.ndarray) for value in vars(scaler).values())
     scaled = expected.transform(X)
     assert_on_device(scaler.transform(on_device), scaled)
     np.testing.assert_array_equal(on_device.get(), X)

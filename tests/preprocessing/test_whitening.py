@@ -22,9 +22,9 @@ from sklearn.utils.fixes import parse_version
 
 import sknn._backend
 from sknn._backend import reference
-from sknn.preprocessing import PCA, ZCA
-from sknn.preprocessing import _covariance as _scatter
-from tests import standin
+from sknn.preprocessing import PCA, ZCA, _covariance
+from tests.support import cupy_standin
+from tests.support.designs import all_pairs, in_turns, shared_out
 
 ATTRIBUTES = {
     "mean_": 1e-12,
@@ -63,9 +63,11 @@ def both(**parameters):
 # ---- PCA beside scikit-learn's ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("solver", WHOLE)
-@pytest.mark.parametrize("n_components", [None, 1, 5, 8, 0.5, 0.99, "mle"])
-@pytest.mark.parametrize("whiten", [False, True], ids=["plain", "whitened"])
+@all_pairs(
+    pytest.mark.parametrize("solver", WHOLE),
+    pytest.mark.parametrize("n_components", [None, 1, 5, 8, 0.5, 0.99, "mle"]),
+    pytest.mark.parametrize("whiten", [False, True], ids=["plain", "whitened"]),
+)
 def test_twin(whiten, n_components, solver):
     X = table()
     mine, twin = both(n_components=n_components, svd_solver=solver, whiten=whiten)
@@ -85,9 +87,11 @@ def test_twin_of_any_shape(solver, shape):
     assert_same(mine, twin, factor=1e3)
 
 
-@pytest.mark.parametrize("normalizer", ["auto", "QR", "LU", "none"])
-@pytest.mark.parametrize("shape", [(200, 60), (60, 200)], ids=str)
-@pytest.mark.parametrize("n_iter", ["auto", 0, 2])
+@all_pairs(
+    pytest.mark.parametrize("normalizer", ["auto", "QR", "LU", "none"]),
+    pytest.mark.parametrize("shape", [(200, 60), (60, 200)], ids=str),
+    pytest.mark.parametrize("n_iter", ["auto", 0, 2]),
+)
 def test_randomized_twin(n_iter, shape, normalizer):
     if shape[1] > 100 and normalizer == "none" and n_iter == "auto":
         pytest.skip("rounding decides, where directions are not kept apart")
@@ -152,9 +156,11 @@ def test_float32_is_worked_on_in_float64(solver):
     np.testing.assert_allclose(narrow.transform(X), wide.transform(X.astype(float)), atol=1e-5)
 
 
-@each_class
-@pytest.mark.parametrize("given", ["u1", "i4", "i8", "f4", "f8"])
-@pytest.mark.parametrize("dtype", [None, "float32", "float64"])
+@all_pairs(
+    each_class,
+    pytest.mark.parametrize("given", ["u1", "i4", "i8", "f4", "f8"]),
+    pytest.mark.parametrize("dtype", [None, "float32", "float64"]),
+)
 def test_dtype(dtype, given, cls):
     X = (20 * table()).astype(given)
     model = cls(dtype=dtype).fit(X)
@@ -223,7 +229,7 @@ def test_scatter_of_any_pieces(cuts, shift):
     pieces, exact = in_pieces(ZCA(), X, cuts), X.astype(np.longdouble)
     mean = exact.mean(axis=0)
     products = ((exact - mean).T @ (exact - mean)).astype(float)
-    np.testing.assert_allclose(pieces._scatter.products, products, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(pieces._known_scatter().products, products, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(pieces.mean_, mean.astype(float), rtol=1e-15)
 
 
@@ -262,10 +268,10 @@ def test_partial_fit_goes_on_from_fit_and_fit_starts_anew():
 @pytest.mark.parametrize("n_segments", [1, 3, 40])
 def test_segments_are_one_scatter(n_segments, monkeypatch):
     X = table(n_rows=5000)
-    monkeypatch.setattr(_scatter, "_segment_elements", lambda rows: X.size // n_segments)
-    monkeypatch.setattr(_scatter, "BLOCK_ROWS", 64)
+    monkeypatch.setattr(_covariance, "_segment_elements", lambda rows: X.size // n_segments)
+    monkeypatch.setattr(_covariance, "BLOCK_ROWS", 64)
     monkeypatch.setattr(reference.Backend, "product_elements", 64 * 8)
-    np.testing.assert_allclose(ZCA().fit(X)._scatter.products, 4999 * np.cov(X.T), rtol=1e-11, atol=1e-9)
+    np.testing.assert_allclose(ZCA().fit(X)._known_scatter().products, 4999 * np.cov(X.T), rtol=1e-11, atol=1e-9)
 
 
 # ---- whitening --------------------------------------------------------------------------
@@ -282,9 +288,11 @@ HARD = {
 }
 
 
-@pytest.mark.parametrize("X", HARD.values(), ids=HARD)
-@pytest.mark.parametrize("eps", [0.0, 1e-5, 0.1])
-@pytest.mark.parametrize("solver", ["full", "covariance_eigh", None])
+@all_pairs(
+    pytest.mark.parametrize("X", HARD.values(), ids=HARD),
+    pytest.mark.parametrize("eps", [0.0, 1e-5, 0.1]),
+    pytest.mark.parametrize("solver", ["full", "covariance_eigh", None]),
+)
 def test_covariance_of_whitened_rows(solver, eps, X):
     model = ZCA(eps=eps) if solver is None else PCA(whiten=True, eps=eps, svd_solver=solver)
     whitened = model.fit_transform(X)
@@ -366,10 +374,11 @@ LAYOUTS = {
 }
 
 
-@each_class
-@each_dtype
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("solver", ["full", "covariance_eigh", "randomized", "arpack"])
+@all_pairs(
+    [each_class, pytest.mark.parametrize("solver", ["full", "covariance_eigh", "randomized", "arpack"])],
+    each_dtype,
+    pytest.mark.parametrize("layout", LAYOUTS),
+)
 def test_layouts(solver, layout, dtype, cls):
     X = table(dtype=dtype)
     model = cls(4) if cls is ZCA else cls(4, svd_solver=solver, random_state=0)
@@ -471,7 +480,7 @@ def test_arpack_finds_some_components(n_components):
 def test_what_some_data_does_not_allow():
     with pytest.raises(ValueError, match="n_components='mle' needs at least as many rows as features"):
         PCA("mle", svd_solver="full").fit(table(5, 8))
-    with pytest.raises(TypeError, match="sparse X needs svd_solver"):
+    with pytest.raises(TypeError, match="svd_solver must be 'arpack', 'covariance_eigh' or 'auto' for sparse X"):
         PCA(2, svd_solver="full").fit(scipy.sparse.csr_array(table()))
     with pytest.raises(TypeError, match="[Ss]parse"):
         ZCA().fit(scipy.sparse.csr_array(table()))
@@ -484,11 +493,13 @@ def test_partial_fit_cannot_go_on_from_the_first_components():
     assert not hasattr(PCA(svd_solver="randomized"), "partial_fit")
     pca = PCA(2).fit(table(20, 600))
     state = pickle.dumps(pca)
-    with pytest.raises(ValueError, match="partial_fit cannot go on from fit"):
+    with pytest.raises(ValueError, match="partial_fit cannot continue a fit that discarded components"):
         pca.partial_fit(table(20, 600))
     assert pickle.dumps(pca) == state
     pca.fit(table()).partial_fit(table())
-    with pytest.raises(ValueError, match="partial_fit cannot go on from fit .* n_components=2"):
+    with pytest.raises(
+        ValueError, match="partial_fit cannot continue a fit that discarded components .* n_components=2"
+    ):
         PCA(2, svd_solver="full").fit(table()).partial_fit(table())
 
 
@@ -496,12 +507,14 @@ def test_a_pickle_of_a_few_components_is_small():
     assert len(pickle.dumps(PCA(2, svd_solver="full").fit(table(50, 400)))) < 30_000
 
 
-@each_class
-@each_dtype
-@pytest.mark.parametrize(
-    "value, message", [(np.nan, "contains NaN"), (np.inf, "contains infinity"), (-np.inf, "infinity")]
+@all_pairs(
+    each_class,
+    each_dtype,
+    pytest.mark.parametrize(
+        "value, message", [(np.nan, "contains NaN"), (np.inf, "contains infinity"), (-np.inf, "infinity")]
+    ),
+    pytest.mark.parametrize("method", ["fit", "partial_fit", "transform", "inverse_transform"]),
 )
-@pytest.mark.parametrize("method", ["fit", "partial_fit", "transform", "inverse_transform"])
 def test_not_finite(method, value, message, dtype, cls):
     X = table(dtype=dtype)
     model = cls().fit(X)
@@ -554,7 +567,7 @@ CONFIGURATIONS = [
 
 
 @pytest.mark.slow
-@parametrize_with_checks(CONFIGURATIONS)
+@shared_out(parametrize_with_checks(CONFIGURATIONS), every=3)
 def test_estimator(estimator, check):
     check(estimator)
 
@@ -575,8 +588,9 @@ SPARED = [
 
 
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")  # which checks of set_output go through
-@pytest.mark.parametrize("estimator", CONFIGURATIONS, ids=str)
-@pytest.mark.parametrize("check", SPARED)
+@in_turns(
+    pytest.mark.parametrize("check", SPARED), pytest.mark.parametrize("estimator", CONFIGURATIONS, ids=str), times=3
+)
 def test_check_that_others_are_spared(check, estimator):
     getattr(estimator_checks, check)(type(estimator).__name__, clone(estimator))
 
@@ -657,12 +671,6 @@ def test_random_numbers_are_as_told():
 # ---- where it computes ------------------------------------------------------------------
 
 
-@pytest.fixture
-def cupy():
-    with standin.installed() as module:
-        yield module
-
-
 @each_dtype
 @pytest.mark.parametrize(
     "model", [PCA(3), PCA(3, svd_solver="full"), PCA(3, svd_solver="randomized"), PCA(whiten=True), ZCA(4)], ids=str
@@ -673,9 +681,9 @@ def test_cupy_in_cupy_out(model, dtype, cupy):
         model = clone(model).set_params(random_state=0)
     expected, mine = clone(model).fit(X), clone(model).fit(cupy.asarray(X))
     np.testing.assert_allclose(mine.components_, expected.components_, atol=1e-9)
-    assert all(not isinstance(value, standin.ndarray) for value in vars(mine).values())
+    assert all(not isinstance(value, cupy_standin.ndarray) for value in vars(mine).values())
     scores = mine.transform(cupy.asarray(X))
-    assert type(scores) is standin.ndarray and scores.dtype == dtype
+    assert type(scores) is cupy_standin.ndarray and scores.dtype == dtype
     tolerance = 1e-4 if dtype == np.float32 else 1e-9
     np.testing.assert_allclose(scores.get(), expected.transform(X), atol=tolerance)
     back = mine.inverse_transform(scores).get()
@@ -706,3 +714,12 @@ def test_without_numba(dtype, monkeypatch):
     monkeypatch.setattr(sknn._backend, "_numpy_backend", lambda: plain)
     for model, score in zip(expected, scores, strict=True):
         np.testing.assert_allclose(clone(model).fit(X).transform(X), score, atol=1e-4 if dtype == np.float32 else 1e-9)
+
+
+def test_sparse_components_are_restored_as_dense_ones():
+    """Few of the components are zero, but scikit-learn takes a sparse matrix of them."""
+    X = table() + 3
+    pca = PCA(n_components=3, svd_solver="full").fit(X)
+    projected = pca.transform(X)
+    restored = pca.inverse_transform(scipy.sparse.csr_array(projected))
+    np.testing.assert_allclose(restored, projected @ pca.components_ + pca.mean_, rtol=1e-12)

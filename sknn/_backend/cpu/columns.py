@@ -1,4 +1,4 @@
-"""Fused loops of transformers: moments and extremes of columns and groups, and what is done with them."""
+"""Fused loops of transformers: moments and extremes of columns and groups, centring and scaling."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import numpy as np
 
 from .compiling import exact_kernel, kernel
 
-COMPILED_IN = "9117ba9008e1e726"  # stands for what is imported from here, see tests/backend/stamps.py
+COMPILED_IN = "aab8a43fc5d8090f"  # stands for the content of imported files, see tests/backend/stamps.py
 
 # ---- column moments: a block of rows at a time, relative to the mean so far --------------
 
 # The first block is taken relative to a value of its own. Comparisons with itself find NaN without a branch. Weights
-# begin again after their last, so that one block of ones serves all rows. What is added up over blocks must not be
-# reassociated: that would make ``rest``, what float64 cannot hold of the mean, zero.
+# are used cyclically, so that one block of ones serves all rows. Sums over blocks must not be reassociated:
+# that would make ``rest``, the rounding error of the mean in double-double, zero.
 
 MOMENT_ROWS = 1024
 
@@ -147,7 +147,7 @@ def center(X, mean, out):
             out[i, j] = X[i, j] - mean[j]
 
 
-# In place, as activations are, and without fastmath: to the bit what NumPy and scikit-learn make of it.
+# In place, as activations are, and without fastmath: the bits of NumPy and scikit-learn.
 
 
 @exact_kernel

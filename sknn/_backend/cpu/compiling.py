@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numba
 
 
-def kept_on_disk(**options):
+def kept_on_disk(**options: Any) -> Callable[[Any], Any]:
     """Return a decorator: compile a function and keep the result for other processes, where there is a place for it."""
 
-    def decorate(function):
+    def decorate(function: Any) -> Any:
         try:
             return numba.njit(cache=True, **options)(function)
         except RuntimeError as error:
@@ -29,14 +31,25 @@ def kept_on_disk(**options):
 
 
 @functools.cache
-def _warn_of_no_place():
+def _warn_of_no_place() -> None:
     warnings.warn(
-        "Numba finds no directory to keep compiled kernels in, so that each process compiles them anew, which takes "
-        "about 10 seconds. Set the environment variable NUMBA_CACHE_DIR to a directory that can be written.",
+        "Numba finds no writable directory for its cache of compiled kernels, so every process compiles them "
+        "again. This takes about 10 seconds. Set the environment variable NUMBA_CACHE_DIR to a writable "
+        "directory.",
         RuntimeWarning,
         stacklevel=4,
     )
 
 
 kernel = kept_on_disk(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
-exact_kernel = kept_on_disk(nogil=True, error_model="numpy", fastmath=False)  # not what its caller has
+exact_kernel = kept_on_disk(nogil=True, error_model="numpy", fastmath=False)  # also where its caller has fastmath
+
+
+def named(function: Any, name: str) -> Any:
+    """Return a function under another name, which is also that of its file on disk.
+
+    For kernels made by one function: under one name they would share one file, and of two processes that write to it
+    at the same time, one may later find there the kernel of the other.
+    """
+    function.__name__ = function.__qualname__ = name
+    return function

@@ -1,23 +1,24 @@
-"""Fused loops by Numba: what the CPU's kernels are where one pass pays.
+"""Fused loops by Numba for passes over a batch.
 
-Those of a pass over a batch; `updates.py` has what changes parameters, `columns.py` what transformers need.
+`updates.py` has the loops over parameters, `columns.py` those of transformers.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 
 from .. import philox
-from . import vector_math
-from .compiling import kernel
+from . import elements, vector_math
+from .compiling import kernel, named
 
-COMPILED_IN = "e95ffc769e2ac036"  # stands for what is imported from here, see tests/backend/stamps.py
+COMPILED_IN = "4eb99dbf4272f403"  # stands for the content of imported files, see tests/backend/stamps.py
 WORD, WORD_BITS = np.uint64(philox.WORD), np.uint64(32)
 PHILOX_MULTIPLIER_0, PHILOX_MULTIPLIER_2 = map(np.uint64, philox.MULTIPLIERS)
 PHILOX_KEY_STEP_0, PHILOX_KEY_STEP_1 = map(np.uint64, philox.KEY_STEPS)
@@ -137,264 +138,59 @@ def product_of_transposed(a, b, out):
 
 
 # In place, on one array: with two names for the same memory LLVM's overlap check fails and the loop stays scalar.
+@register_jitable(forceinline=True)
+def bias_activation_in_place(z, b, element):
+    for k in range(z.shape[0]):
+        for i in range(z.shape[1]):
+            for j in range(z.shape[2]):
+                z[k, i, j] = elements.value(element, z[k, i, j] + b[k, 0, j])
 
 
-@kernel
-def bias(z, b):
+@register_jitable(forceinline=True)
+def bias_activation(z, b, y, element):
     for k in range(z.shape[0]):
         for i in range(z.shape[1]):
             for j in range(z.shape[2]):
                 z[k, i, j] += b[k, 0, j]
+                y[k, i, j] = elements.value(element, z[k, i, j])
 
 
-@kernel
-def bias_relu(z, b):
-    zero = z.dtype.type(0)
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                x = z[k, i, j] + b[k, 0, j]
-                z[k, i, j] = zero if x < zero else x  # written so that NaN goes through
-
-
-@kernel
-def bias_leaky_relu(z, b, negative_slope):
-    zero, slope = z.dtype.type(0), z.dtype.type(negative_slope)
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                x = z[k, i, j] + b[k, 0, j]
-                z[k, i, j] = x if x > zero else x * slope
-
-
-@kernel
-def bias_elu(z, b, scale, alpha):
-    scale, alpha = z.dtype.type(scale), z.dtype.type(alpha)
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                z[k, i, j] = scale * vector_math.elu(z[k, i, j] + b[k, 0, j], alpha)
-
-
-@kernel
-def bias_logistic(z, b):
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                z[k, i, j] = vector_math.logistic(z[k, i, j] + b[k, 0, j])
-
-
-@kernel
-def bias_tanh(z, b):
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                z[k, i, j] = vector_math.tanh(z[k, i, j] + b[k, 0, j])
-
-
-@kernel
-def bias_softplus(z, b):
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                z[k, i, j] = vector_math.softplus(z[k, i, j] + b[k, 0, j])
-
-
-# These keep their input, and write to another array.
-
-
-@kernel
-def bias_gelu(z, b, y):
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                z[k, i, j] += b[k, 0, j]
-                y[k, i, j] = vector_math.gelu(z[k, i, j])
-
-
-@kernel
-def bias_gelu_tanh(z, b, y):
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                z[k, i, j] += b[k, 0, j]
-                y[k, i, j] = vector_math.gelu_tanh(z[k, i, j])
-
-
-@kernel
-def bias_silu(z, b, y):
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                z[k, i, j] += b[k, 0, j]
-                y[k, i, j] = vector_math.silu(z[k, i, j])
-
-
-@kernel
-def bias_mish(z, b, y):
-    for k in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            for j in range(z.shape[2]):
-                z[k, i, j] += b[k, 0, j]
-                y[k, i, j] = vector_math.mish(z[k, i, j])
-
-
-# Written out each time: Numba cannot cache a kernel that closes over the derivative.
-
-
-@kernel
-def identity_backward(dz, y, db):
+@register_jitable(forceinline=True)
+def activation_backward(dz, kept, db, element):
     db[:] = 0
     for k in range(dz.shape[0]):
         for i in range(dz.shape[1]):
             for j in range(dz.shape[2]):
-                db[k, 0, j] += dz[k, i, j]
-
-
-@kernel
-def relu_backward(dz, y, db):
-    zero = dz.dtype.type(0)
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                d = dz[k, i, j]
-                g = d if y[k, i, j] > zero else d * zero  # times zero, so that NaN goes through
+                g = elements.gradient(element, dz[k, i, j], kept[k, i, j])
                 dz[k, i, j] = g
                 db[k, 0, j] += g
 
 
-@kernel
-def tanh_backward(dz, y, db):
-    one = dz.dtype.type(1)  # an integer would make it all float64
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                g = dz[k, i, j] * (one - y[k, i, j] * y[k, i, j])
-                dz[k, i, j] = g
-                db[k, 0, j] += g
+@functools.cache
+def compiled(loop, kind):
+    """Return a kernel: a loop for elements of one type, whose numbers come after the arrays.
 
-
-@kernel
-def logistic_backward(dz, y, db):
-    one = dz.dtype.type(1)  # an integer would make it all float64
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                g = dz[k, i, j] * y[k, i, j] * (one - y[k, i, j])
-                dz[k, i, j] = g
-                db[k, 0, j] += g
-
-
-@kernel
-def leaky_relu_backward(dz, y, db, negative_slope):
-    zero, one, slope = dz.dtype.type(0), dz.dtype.type(1), dz.dtype.type(negative_slope)
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                g = dz[k, i, j] * (one if y[k, i, j] > zero else slope)
-                dz[k, i, j] = g
-                db[k, 0, j] += g
-
-
-@kernel
-def elu_backward(dz, y, db, scale, alpha):
-    zero, scale, bottom = dz.dtype.type(0), dz.dtype.type(scale), dz.dtype.type(scale * alpha)
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                g = dz[k, i, j] * (scale if y[k, i, j] > zero else y[k, i, j] + bottom)
-                dz[k, i, j] = g
-                db[k, 0, j] += g
-
-
-@kernel
-def softplus_backward(dz, y, db):
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                g = dz[k, i, j] * vector_math.softplus_slope(y[k, i, j])
-                dz[k, i, j] = g
-                db[k, 0, j] += g
-
-
-@kernel
-def gelu_backward(dz, z, db):
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                g = dz[k, i, j] * vector_math.gelu_slope(z[k, i, j])
-                dz[k, i, j] = g
-                db[k, 0, j] += g
-
-
-@kernel
-def gelu_tanh_backward(dz, z, db):
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                g = dz[k, i, j] * vector_math.gelu_tanh_slope(z[k, i, j])
-                dz[k, i, j] = g
-                db[k, 0, j] += g
-
-
-@kernel
-def silu_backward(dz, z, db):
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                g = dz[k, i, j] * vector_math.silu_slope(z[k, i, j])
-                dz[k, i, j] = g
-                db[k, 0, j] += g
-
-
-@kernel
-def mish_backward(dz, z, db):
-    db[:] = 0
-    for k in range(dz.shape[0]):
-        for i in range(dz.shape[1]):
-            for j in range(dz.shape[2]):
-                g = dz[k, i, j] * vector_math.mish_slope(z[k, i, j])
-                dz[k, i, j] = g
-                db[k, 0, j] += g
+    From Python a call with an element takes a microsecond longer, and one with a tuple of numbers a tenth of that:
+    Numba has to find out their types. Kernels that close over classes and plain functions can be kept on disk; those
+    that close over compiled functions cannot.
+    """
+    n_arrays, n_numbers = loop.__code__.co_argcount - 1, len(kind._fields)
+    function = {
+        (2, 0): lambda x, y: loop(x, y, kind()),
+        (2, 1): lambda x, y, first: loop(x, y, kind(first)),
+        (2, 2): lambda x, y, first, second: loop(x, y, kind(first, second)),
+        (3, 0): lambda x, y, z: loop(x, y, z, kind()),
+        (3, 1): lambda x, y, z, first: loop(x, y, z, kind(first)),
+        (3, 2): lambda x, y, z, first, second: loop(x, y, z, kind(first, second)),
+    }[n_arrays, n_numbers]
+    return kernel(named(function, f"{loop.__name__}_{kind.__name__}"))
 
 
 FORWARD = {
-    "identity": bias,
-    "relu": bias_relu,
-    "logistic": bias_logistic,
-    "tanh": bias_tanh,
-    "leaky_relu": bias_leaky_relu,
-    "elu": bias_elu,
-    "selu": bias_elu,
-    "softplus": bias_softplus,
-    "gelu": bias_gelu,
-    "gelu_tanh": bias_gelu_tanh,
-    "silu": bias_silu,
-    "mish": bias_mish,
+    **{name: compiled(bias_activation_in_place, kind) for name, kind in elements.FROM_OUTPUT.items()},
+    **{name: compiled(bias_activation, kind) for name, kind in elements.FROM_INPUT.items()},
 }
-BACKWARD = {
-    "identity": identity_backward,
-    "relu": relu_backward,
-    "tanh": tanh_backward,
-    "logistic": logistic_backward,
-    "leaky_relu": leaky_relu_backward,
-    "elu": elu_backward,
-    "selu": elu_backward,
-    "softplus": softplus_backward,
-    "gelu": gelu_backward,
-    "gelu_tanh": gelu_tanh_backward,
-    "silu": silu_backward,
-    "mish": mish_backward,
-}
+BACKWARD = {name: compiled(activation_backward, kind) for name, kind in elements.ACTIVATIONS.items()}
 
 
 @kernel

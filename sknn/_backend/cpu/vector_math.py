@@ -4,7 +4,7 @@ Numba's own functions call libm one element at a time. These are inlined arithme
 ``x``. Activations need exp of numbers below zero only, so nothing overflows. NaN goes through every select.
 
 The coefficients are minimax fits of our own, by the exchange algorithm of Remez in 60 digits; the largest relative
-error of what each stands for, before rounding, in float32 and float64, is given beside it. Arguments are reduced as in
+error of each approximation, before rounding, in float32 and float64, is given beside it. Arguments are reduced as in
 Cody and Waite, "Software Manual for the Elementary Functions", 1980, with log(2) in two parts.
 
 ``contract`` lets products and sums be fused. ``reassoc`` would undo the splitting and rounding of arguments.
@@ -94,7 +94,7 @@ EXP_REST = polynomial(
 
 @inlined
 def reduced(high, low):
-    """Return (exp(r) - 1, 2^(n + BIAS)) for high + low = n log(2) + r; low is what high cannot hold."""
+    """Return (exp(r) - 1, 2^(n + BIAS)) for high + low = n log(2) + r, a double-double."""
     shifted = (high + low) * LOG2_E(high) + ROUNDER(high)
     n = shifted - ROUNDER(high)
     r = (high - n * LN2_HIGH(high)) - n * LN2_LOW(high) + low
@@ -138,7 +138,7 @@ def log1p(x):
 
 # ---- the normal distribution ------------------------------------------------------------
 
-# The square of x is split into what is exact and the rest: rounded, it would cost exp half of x^2 in ulp.
+# The square of x is split into an exact part and the rest: rounded, it would cost exp half of x^2 in ulp.
 
 NORMAL_TAIL_IS_ZERO = constant(14.5, 39.0)
 HALF_WIDTH_ROUNDER = constant(1.5 * 2**15, 1.5 * 2**32)

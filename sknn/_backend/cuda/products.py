@@ -6,9 +6,13 @@ through CuPy's binding.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
+
+from ..typing import Array, ArrayModule, Call
 
 PRECISIONS = {  # how single precision is multiplied; sums are in float32 for all of them
     "float32": "CUBLAS_COMPUTE_32F",
@@ -20,16 +24,16 @@ PRECISIONS = {  # how single precision is multiplied; sums are in float32 for al
 class Products:
     """Products of stacks of matrices, stored by row, which are their transposes to cuBLAS."""
 
-    def __init__(self, xp, precision, pointer):
+    def __init__(self, xp: ArrayModule, precision: str, pointer: Callable[[Array], int]) -> None:
         self._cuda, self._pointer = xp.cuda, pointer
         self._compute = {"f4": PRECISIONS[precision], "f8": "CUBLAS_COMPUTE_64F"}
         # one and zero for alpha and beta, which cuBLAS reads on the host
         self._numbers = {dtype: np.array([1, 0], dtype) for dtype in self._compute}
 
-    def call(self, a, b, out):
+    def call(self, a: Array, b: Array, out: Array) -> Call:
         """Return the call of ``out = a @ b`` for stacks of which one may be shared by all models.
 
-        As cuBLAS reads what is stored by row as its transpose, it is asked for ``out^T = b^T a^T``.
+        As cuBLAS reads a matrix that is stored by row as its transpose, it is asked for ``out^T = b^T a^T``.
         """
         kind, cublas = out.dtype.str[1:], self._cuda.cublas
         n_models, n_rows, n_columns = out.shape
@@ -44,7 +48,7 @@ class Products:
         )
         return partial(self._multiply, described, (a, b, out))
 
-    def _stored(self, stack):
+    def _stored(self, stack: Array) -> tuple[int, tuple[int, int, int]]:
         """Return whether cuBLAS is to transpose a stack, and where it lies: pointer, row length, matrix length."""
         cublas, (rows, columns), size = self._cuda.cublas, stack.shape[1:], stack.itemsize
         between_models = 0 if len(stack) == 1 else stack.strides[0] // size
@@ -57,5 +61,7 @@ class Products:
             raise ValueError(f"rows or columns of a matrix must be contiguous; got strides {stack.strides}")
         return flag, (self._pointer(stack), length, between_models)
 
-    def _multiply(self, described, operands):  # operands are kept alive by the call
+    def _multiply(
+        self, described: tuple[Any, ...], operands: tuple[Array, ...]
+    ) -> None:  # operands are kept alive by the call
         self._cuda.cublas.gemmStridedBatchedEx(self._cuda.get_cublas_handle(), *described)

@@ -2,7 +2,7 @@
 
 const int AT_ONCE = 8;                                                   // rows of a thread
 
-// Sum of weights, mean, what float64 cannot hold of the mean, and squared deviations: equations of Chan, Golub and
+// Sum of weights, mean in double-double (mean and rest), and squared deviations: equations of Chan, Golub and
 // LeVeque, "Algorithms for Computing the Sample Variance", The American Statistician 37, 1983.
 struct Moments {
     double count, mean, rest, squares;

@@ -1,6 +1,6 @@
-// What kernels make of one element, without any header: the same on a GPU and in a C++ compiler.
+// Elements: activations, losses and optimisers of one number, without any header: the same on a GPU and in a C++ compiler.
 //
-// `real` is float or double, chosen by -DREAL. The enumerations name what a backend has a fused version of: their
+// `real` is float or double, chosen by -DREAL. The enumerations name the blocks that have an element: their
 // names, in lower case, are the `kernel` and `link_name` of the building blocks. Comparisons are written so that NaN
 // goes through. Formulas are those of sknn's activations, losses and optimizers, where their sources are.
 
@@ -159,7 +159,7 @@ ELEMENT real quantile(real error, real share, real* gradient)
     return *gradient * error;
 }
 
-// what one output adds to the loss of a row, and the gradient on it
+// share of one output in the loss of a row, and the gradient on it
 ELEMENT real output_loss(int kind, real z, real y, real a, real b, real* gradient)
 {
     switch (kind) {

@@ -1,6 +1,6 @@
 // Losses and links: a warp works on a row, a block on several.
 
-// What a row's share of its batch is, and where the row begins.
+// A row's share of its batch, and the place where the row begins.
 struct Row {
     long long number, first;
     real share;

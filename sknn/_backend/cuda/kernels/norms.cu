@@ -70,7 +70,7 @@ extern "C" __global__ void standardize(real* x, const real* mean, int mean_strid
     y[at] = gain[of_model(gain_stride) + unit] * standard;
 }
 
-// d, the gradient on gain * x, becomes that on what was standardised to x by its batch: see reference.py.
+// d, the gradient on gain * x, becomes that on the input that was standardised to x by its batch: see operations.py.
 extern "C" __global__ void standardize_backward(real* d, const real* x, const real* inverse, const real* gain,
                                                 int gain_stride, const real* weight, int weight_stride,
                                                 const long long* bounds, int n_parts, real* d_gain, int d_gain_stride,
@@ -162,7 +162,7 @@ extern "C" __global__ void standardize_groups(real* x, real eps, real* inverse, 
     if (threadIdx.x == 0) inverse[group.number] = scale;
 }
 
-// d, the gradient on gain * x, becomes that on what was standardised to x by its group.
+// d, the gradient on gain * x, becomes that on the input that was standardised to x by its group.
 extern "C" __global__ void standardize_groups_backward(real* d, const real* x, const real* inverse, const real* gain,
                                                        int gain_stride, int n_rows, int n_groups, int n_units)
 {

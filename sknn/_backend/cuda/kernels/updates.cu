@@ -1,4 +1,4 @@
-// What changes parameters. A model's numbers are shared out to some blocks, whose sums `add_up` adds up.
+// Updates of parameters. Grid: (blocks, models), with grid-stride loops; `add_up` reduces the partial sums of blocks.
 
 const int MOST_SLOTS = 3;
 
@@ -91,7 +91,7 @@ extern "C" __global__ void shrink(real* theta, const real* shrinkage, const long
     for (long long i = thread_number(); i < n_decayed; i += n_threads()) theta[of_model(n) + i] *= factor;
 }
 
-// Move the average of what values were on; that of the first steps is their plain mean.
+// Move the average of values on; that of the first steps is their plain mean.
 extern "C" __global__ void average(const real* values, real* mean, int mean_stride, const double* decay,
                                    const long long* clock, int n)
 {

@@ -10,19 +10,18 @@ from dataclasses import replace
 import numpy as np
 
 from sknn._backend.cuda import sources
-from tests import simulator
-from tests.backend.test_cuda import NOT_CAPTURED
-from tests.test_training import SCENARIOS, train
+from tests.support import cuda_simulator
+from tests.support.scenarios import NOT_CAPTURED, SCENARIOS, train
 
 
 def main(change=None):
-    simulator.COMPILED += ["-fsanitize=address", "-g"]
+    cuda_simulator.COMPILED += ["-fsanitize=address", "-g"]
     if change:
         old, new = change.split("=>")
         changed = sources.source().replace(old, new)
         assert changed != sources.source()
         sources.source = lambda: changed
-    backend = simulator.Backend()
+    backend = cuda_simulator.Backend()
     for name in SCENARIOS.keys() - NOT_CAPTURED.keys():
         train(replace(SCENARIOS[name], epochs=2), backend, True, [0, 1, 2])
     rng = np.random.default_rng(0)

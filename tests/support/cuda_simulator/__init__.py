@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from sknn._backend.cuda import backend as cuda
-from tests.simulator import cublas
+from tests.support.cuda_simulator import cublas
 
 HEADER = Path(__file__).with_name("cuda.h")
 CACHE = Path(tempfile.gettempdir()) / f"simulated-kernels-{os.getuid()}"

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from tests import simulator
+from tests.support import cuda_simulator
 
 
 class NotCapturable(Exception):
@@ -32,20 +32,23 @@ class Graph:
             self._backend.xp = array_module
 
 
-class Backend(simulator.Backend):
+class Backend(cuda_simulator.Backend):
     """The CUDA backend on NumPy arrays, whose plans are captured."""
 
-    def prepare(self, plan):
-        return Graph(self, [self._frozen(call) for call in super().prepare(plan).plan])
+    def compile(self, plan):
+        return self.graph(call for operation in plan for call in self.calls(operation))
+
+    def graph(self, calls):
+        return Graph(self, [self._frozen(call) for call in calls])
 
     def _frozen(self, call):
         method = getattr(call, "func", call)
         owner = getattr(method, "__self__", None)
-        if isinstance(owner, simulator.RawModule):
+        if isinstance(owner, cuda_simulator.RawModule):
             return owner.frozen(*call.args)
         is_product = getattr(method, "__name__", "") == "_multiply"
         is_ufunc = isinstance(method, np.ufunc) and "out" in call.keywords
         is_fill = isinstance(owner, np.ndarray) and method.__name__ == "fill"
         if is_product or is_ufunc or is_fill or method is np.copyto:
             return partial(method, *call.args, **call.keywords)
-        raise NotCapturable(f"{method.__name__} is no launch")
+        raise NotCapturable(f"{type(owner).__name__} is no launch")

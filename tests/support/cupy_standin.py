@@ -6,19 +6,16 @@ two differ it is the stricter one: it has no ``__array_function__``, so ``numpy.
 
 import contextlib
 import functools
-import os
 import sys
-import warnings
 from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
-import pytest
 import scipy.special
 
 from sknn import _backend as backend
 from sknn._backend.cuda import backend as cuda
-from tests import simulator
+from tests.support import cuda_simulator
 
 FUNCTIONS = """
     abs absolute add all amax amin any arange argmax argmin argsort atleast_2d bincount broadcast_arrays broadcast_to
@@ -283,15 +280,15 @@ class _Module:
     ndarray = ndarray
     array, asarray, asnumpy = staticmethod(array), staticmethod(asarray), staticmethod(asnumpy)
     linalg = SimpleNamespace(**{name: _on_device(name, getattr(np.linalg, name)) for name in ("eigh", "qr", "svd")})
-    RawModule = staticmethod(functools.partial(simulator.RawModule, pointer=_pointer))
+    RawModule = staticmethod(functools.partial(cuda_simulator.RawModule, pointer=_pointer))
     cuda = SimpleNamespace(
-        cublas=simulator.cublas,
-        get_cublas_handle=simulator.get_cublas_handle,
+        cublas=cuda_simulator.cublas,
+        get_cublas_handle=cuda_simulator.get_cublas_handle,
         runtime=SimpleNamespace(
             getDeviceCount=lambda: 1,
             CUDARuntimeError=CUDARuntimeError,
-            CUDA_R_32F=simulator.cublas.CUDA_R_32F,
-            CUDA_R_64F=simulator.cublas.CUDA_R_64F,
+            CUDA_R_32F=cuda_simulator.cublas.CUDA_R_32F,
+            CUDA_R_64F=cuda_simulator.cublas.CUDA_R_64F,
             memGetInfo=memory.info,
         ),
         memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
@@ -331,16 +328,3 @@ def installed():
         sys.modules.pop("cupyx", None)
         sys.modules.pop("cupyx.scipy", None)
         backend._cupy_backend.cache_clear()
-
-
-def real_cupy_or_skip():
-    """Return the cupy module; without a GPU skip, or fail where SKNN_REQUIRE_GPU=1 says that there is one."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of how CUDA was installed
-            return cuda.import_cupy()
-    except ValueError as error:
-        lack = str(error)
-    if os.environ.get("SKNN_REQUIRE_GPU") == "1":
-        pytest.fail(lack)
-    pytest.skip(lack, allow_module_level=True)

@@ -1,0 +1,134 @@
+"""Tasks: the parts of a fit in which a classifier and a regressor differ."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from sklearn.utils.multiclass import type_of_target, unique_labels
+
+from .._backend.typing import Array
+from .._common.blocks import resolve
+from ..losses import REGRESSION_LOSSES, Loss, SigmoidSquaredError
+from .targets import Labels, Numbers, Targets, classification_targets
+
+
+class Progress(NamedTuple):
+    """Whether a call trains for one epoch, as ``partial_fit`` does, and the classes that may ever come."""
+
+    is_incremental: bool = False
+    classes: Any = None
+
+
+class Call(NamedTuple):
+    """Arguments of a call of ``fit`` or ``partial_fit``."""
+
+    X: Any
+    y: Any
+    sample_weight: Any = None
+    X_val: Any = None
+    y_val: Any = None
+    progress: Progress = Progress()
+
+
+class Task(Protocol):
+    """Classification or regression."""
+
+    y_numeric: bool
+
+    def find_targets(self, estimator: Any, y: Array, known: Targets | None, progress: Progress) -> Targets:
+        """Return the kind of targets that y holds; ``known`` are those of earlier training that goes on."""
+
+    def loss(self, estimator: Any, targets: Targets) -> Loss:
+        """Return the loss that the parameters of an estimator ask for."""
+
+    def class_weights(
+        self, estimator: Any, targets: Targets, y: Array, weight: Array | None, progress: Progress
+    ) -> Array | None:
+        """Return the weight of each class of encoded targets y, or None; ``weight`` are the weights of rows."""
+
+
+class Classification:
+    """Labels, or 0-1 indicators of several labels."""
+
+    y_numeric = False
+
+    def find_targets(self, estimator: Any, y: Array, known: Targets | None, progress: Progress) -> Targets:
+        if known is not None:
+            return self._known_targets(y, known, progress)
+        if progress.is_incremental and progress.classes is None and not type_of_target(y).startswith("multilabel"):
+            raise ValueError(
+                "classes must be passed on the first call to partial_fit: all labels of all calls; got None."
+            )
+        return classification_targets(y, progress.classes, one_hot=estimator.loss == "squared_error")
+
+    def _known_targets(self, y: Array, known: Any, progress: Progress) -> Targets:
+        found, classes = classification_targets(y), progress.classes
+        if type(found) is not type(known):
+            raise ValueError(
+                f"y must hold the same kind of targets as in the previous call (Labels: class labels, Indicators: "
+                f"multilabel indicators), {type(known).__name__}; got {type(found).__name__}. Fit a new estimator."
+            )
+        if (
+            progress.is_incremental
+            and classes is not None
+            and not np.array_equal(unique_labels(classes), known.classes)
+        ):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known.classes!r}. "
+                "Pass the same classes in every call."
+            )
+        if not progress.is_incremental and set(found.classes) != set(known.classes):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                f"Previously got {known.classes}, `y` has {found.classes}. Set warm_start=False to start again."
+            )
+        return known
+
+    def loss(self, estimator: Any, targets: Targets) -> Loss:
+        if estimator.loss == "log_loss":
+            if tuple(estimator.target_range) != (0, 1):
+                raise ValueError(
+                    f"target_range must be (0, 1) for loss='log_loss'; got {estimator.target_range}. "
+                    "Use label_smoothing."
+                )
+            loss: Any = targets.loss
+            return replace(loss, label_smoothing=float(estimator.label_smoothing))
+        if estimator.label_smoothing:
+            raise ValueError(
+                f"label_smoothing must be 0 for loss='squared_error'; got {estimator.label_smoothing}. "
+                "Use target_range."
+            )
+        return SigmoidSquaredError(*map(float, estimator.target_range))
+
+    def class_weights(
+        self, estimator: Any, targets: Targets, y: Array, weight: Array | None, progress: Progress
+    ) -> Array | None:
+        if estimator.class_weight is None:
+            return None
+        if not isinstance(targets, Labels):
+            raise ValueError("class_weight must be None for multilabel y. Pass sample_weight instead.")
+        if progress.is_incremental and estimator.class_weight == "balanced":
+            raise ValueError(
+                "class_weight must be a dict or None for partial_fit, which does not see all rows; got 'balanced'. "
+                "Compute the weights from all of y with sklearn.utils.class_weight.compute_class_weight."
+            )
+        return targets.class_weights(estimator.class_weight, y, weight)
+
+
+class Regression:
+    """Numbers."""
+
+    y_numeric = True
+
+    def find_targets(self, estimator: Any, y: Array, known: Targets | None, progress: Progress) -> Targets:
+        return Numbers(1 if y.ndim == 1 else y.shape[1], resolve(estimator.loss, REGRESSION_LOSSES))
+
+    def loss(self, estimator: Any, targets: Targets) -> Loss:
+        return targets.loss
+
+    def class_weights(
+        self, estimator: Any, targets: Targets, y: Array, weight: Array | None, progress: Progress
+    ) -> Array | None:
+        return None

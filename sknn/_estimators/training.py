@@ -1,0 +1,136 @@
+"""Training of a `Fit`: epochs of mini-batches or L-BFGS, with callbacks, progress and warnings around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from .._backend.typing import Array
+from .._common.callbacks import FitTasks
+from .._common.warnings import warn
+from .._core import lbfgs
+from .._core.statistics import Sample, population_statistics
+from .._core.trainer import Trainer
+from .attributes import fitted_attributes
+from .preparation import Fit
+
+NOT_CONVERGED = (
+    "Stochastic Optimizer: Maximum iterations ({}) reached and the optimization hasn't converged yet. "
+    "Increase max_iter, or learning_rate_init."
+)
+LBFGS_NOT_CONVERGED = (
+    "lbfgs failed to converge after {} iteration(s): {} Increase max_iter or max_fun, or scale X (for "
+    "example with StandardScaler)."
+)
+DIVERGED = (
+    "Training diverged at epoch {}: the solver produced a non-finite loss or non-finite parameter "
+    "weights. Lower learning_rate_init, set clip_norm, or scale X (for example with StandardScaler) and, "
+    "for regression, y. The estimator keeps the weights of the last finite epoch."
+)
+
+
+def run(estimator: Any, fit: Fit, publish: Callable[[Fit], None]) -> None:
+    """Train, and publish the fitted attributes, also of a training that was interrupted or diverged.
+
+    Raises
+    ------
+    ValueError
+        If training diverged.
+    """
+    network, backend = fit.problem.network, fit.problem.backend
+
+    def attributes() -> dict[str, Any]:
+        return fitted_attributes(network, *(np.array(backend.to_host(part)) for part in fit.state.last))
+
+    fit.has_begun = True
+    tasks = FitTasks(estimator, fit.callback_data, fit.max_iter, attributes)
+    train = _train_lbfgs if estimator.solver == "lbfgs" else _train_epochs
+    try:
+        train(estimator, fit, tasks)
+    except KeyboardInterrupt:
+        warn("Training interrupted by user.")
+    finally:
+        _find_exact_statistics(estimator, fit)
+        publish(fit)
+    tasks.finish()
+    if fit.state.diverged[0]:
+        raise ValueError(DIVERGED.format(len(fit.state.loss_curve)))
+
+
+def _train_epochs(estimator: Any, fit: Fit, tasks: FitTasks) -> None:
+    trainer = Trainer(fit.problem, fit.state)
+    try:
+        for _ in range(fit.max_iter):
+            tasks.begin()
+            trainer.epoch()
+            _print_progress(estimator, fit, trainer.message)
+            fit.met_rule = bool(trainer.stopped[0])
+            if tasks.end() or fit.met_rule:
+                return
+    finally:
+        trainer.store()
+    if fit.callback_data is not None:
+        warn(NOT_CONVERGED.format(fit.max_iter), ConvergenceWarning)
+
+
+def _train_lbfgs(estimator: Any, fit: Fit, tasks: FitTasks) -> None:
+    state = fit.state
+
+    def after_iteration(loss: float, parameters: Array) -> bool:
+        tasks.begin()
+        state.theta[0] = parameters
+        state.loss_curve.append(np.array([loss]))
+        state.epochs += 1
+        _print_progress(estimator, fit)
+        fit.stopped_by_callback = tasks.end()
+        return fit.stopped_by_callback
+
+    objective = lbfgs.Objective(fit.problem, state)
+    result = lbfgs.minimize(
+        objective,
+        state.theta,
+        max_iter=fit.max_iter,
+        max_fun=estimator.max_fun,
+        tol=estimator.tol,
+        after_iteration=after_iteration,
+    )
+    loss, _ = objective(result.x)
+    state.diverged = np.array([not np.isfinite(loss)])
+    if state.diverged[0]:
+        return
+    state.theta[0] = result.x
+    fit.met_rule = result.status == 0
+    if not state.loss_curve:
+        state.loss_curve.append(np.array([objective.loss]))
+    if result.status != 0 and not fit.stopped_by_callback:
+        warn(LBFGS_NOT_CONVERGED.format(fit.n_iter, result.message), ConvergenceWarning)
+
+
+def _find_exact_statistics(estimator: Any, fit: Fit) -> None:
+    """Give the state statistics of all training rows, where norms predict by them."""
+    problem, state = fit.problem, fit.state
+    is_lbfgs = estimator.solver == "lbfgs"
+    by_lbfgs = is_lbfgs and problem.network.statistics_layout.size and not estimator.freeze_norm
+    # the best model so far has exact statistics already: it was scored with them
+    if not (problem.options.exact_norms or by_lbfgs) or state.best is not None or state.diverged[0]:
+        return
+    theta, statistics = state.served
+    sample = Sample(problem.data.rows, problem.data.sample_weight, None if is_lbfgs else state.order)
+    state.exact = population_statistics(problem.backend, problem.network, theta, statistics, sample)
+
+
+def _print_progress(estimator: Any, fit: Fit, message: str = "") -> None:
+    if not estimator.verbose:
+        return
+    state, problem = fit.state, fit.problem
+    print(f"Iteration {fit.n_iter}, loss = {state.loss_curve[-1][0]:.8f}")
+    if problem.data.validation is not None:
+        measure = "score" if estimator.monitor in ("score", "loss") else estimator.monitor
+        print(f"Validation {measure}: {state.validation_scores[-1][0]:f}")
+        if problem.options.monitors_loss:
+            print(f"Validation loss: {state.validation_losses[-1][0]:.8f}")
+    if message:
+        print(message)

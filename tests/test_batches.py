@@ -44,9 +44,9 @@ def seen_by(X, order, model, rows):
     return X[order[min(model, len(order) - 1), rows]]
 
 
-def drawn_batch(backend, X, n_rows, order, clock):
+def training_batch(backend, X, n_rows, order, clock):
     rows = rows_on(backend, X)
-    return rows.drawn_batch(rows.feed(order, np.array([n_rows])), n_rows, clock)
+    return rows.training_batch(rows.feed(order, np.array([n_rows])), n_rows, clock)
 
 
 def assert_projects(batch, rows, dtype=float):
@@ -63,7 +63,7 @@ def assert_projects(batch, rows, dtype=float):
 @all_pairs([each_backend, each_dtype], each_form, each_stream)
 def test_drawn_rows_follow_the_order_and_the_clock(n_streams, form, dtype, backend):
     X, order, clock = some_rows(dtype=dtype), orders(n_streams), np.zeros(2, np.int64)
-    batch = drawn_batch(backend, form(X), 4, order, clock)
+    batch = training_batch(backend, form(X), 4, order, clock)
     for first in (0, 4):
         backend.execute(*batch.fetch())
         rows = slice(first, first + 4)
@@ -76,7 +76,7 @@ def test_drawn_rows_follow_the_order_and_the_clock(n_streams, form, dtype, backe
 @each_form
 def test_a_new_order_in_the_same_array_is_followed(form, backend):
     X, order, clock = some_rows(), orders(1), np.zeros(2, np.int64)
-    batch = drawn_batch(backend, form(X), 5, order, clock)
+    batch = training_batch(backend, form(X), 5, order, clock)
     backend.execute(*batch.fetch())
     order[...] = order[:, ::-1].copy()
     backend.execute(*batch.fetch())
@@ -93,7 +93,7 @@ def test_a_whole_batch_has_all_rows_for_all_models(dtype, form, backend):
 def test_a_whole_batch_is_no_copy(form):
     X = form(some_rows())
     batch = rows_on(BACKENDS["cpu"], X).batch()
-    assert batch.matrices[0] is X if scipy.sparse.issparse(X) else np.shares_memory(batch.x, X)
+    assert batch.x.matrices[0] is X if scipy.sparse.issparse(X) else np.shares_memory(batch.x, X)
 
 
 @each_form
@@ -117,7 +117,7 @@ def test_rows_are_only_read(n_streams, form):
         values.flags.writeable = False
     order = orders(n_streams)
     backend = BACKENDS["cpu"]
-    batch = drawn_batch(backend, X, 4, order, np.zeros(2, np.int64))
+    batch = training_batch(backend, X, 4, order, np.zeros(2, np.int64))
     backend.execute(*batch.fetch())
     dense = X.toarray() if scipy.sparse.issparse(X) else X
     assert_projects(batch, [seen_by(dense, order, k, slice(4)) for k in range(N_MODELS)])
@@ -125,9 +125,9 @@ def test_rows_are_only_read(n_streams, form):
 
 def test_drawn_sparse_rows_stay_sparse():
     backend = BACKENDS["cpu"]
-    batch = drawn_batch(backend, scipy.sparse.csr_matrix(some_rows()), 4, orders(2), np.zeros(2, np.int64))
+    batch = training_batch(backend, scipy.sparse.csr_matrix(some_rows()), 4, orders(2), np.zeros(2, np.int64))
     backend.execute(*batch.fetch())
-    assert all(scipy.sparse.issparse(rows) and rows.shape == (4, N_FEATURES) for rows in batch.matrices)
+    assert all(scipy.sparse.issparse(rows) and rows.shape == (4, N_FEATURES) for rows in batch.x.matrices)
 
 
 def test_sparse_is_told_from_dense():
@@ -146,6 +146,6 @@ def test_sparse_rows_say_what_dense_rows_say(seed, n_rows, density, data):
     size = data.draw(st.integers(1, n_rows))
     clock, order = np.array([0, data.draw(st.integers(0, n_rows - size))]), orders(1, n_rows)
     backend = BACKENDS["cpu"]
-    batch = drawn_batch(backend, scipy.sparse.csr_array(X), size, order, clock)
+    batch = training_batch(backend, scipy.sparse.csr_array(X), size, order, clock)
     backend.execute(*batch.fetch())
     assert_projects(batch, [X[order[0, clock[1] : clock[1] + size]]] * N_MODELS)

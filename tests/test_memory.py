@@ -146,7 +146,7 @@ def test_rows_of_several_models_that_do_not_fit(no_room):
     seen = []
     for number in source:
         for n_rows in source.pieces[number].tolist():
-            batch = rows.drawn_batch(source, n_rows, clock)
+            batch = rows.training_batch(source, n_rows, clock)
             backend.execute(*batch.fetch())
             seen.append(batch.x.get())
             backend.execute(ops.Advance(clock, n_rows))

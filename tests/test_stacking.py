@@ -9,6 +9,7 @@ from sknn._core.data import Problem
 from sknn._core.options import Options
 from sknn._core.state import State
 from sknn._core.trainer import Trainer
+from sknn.optimizers import Adam, Lion
 from tests.support.backends import BACKENDS
 from tests.support.scenarios import N_MODELS, SCENARIOS, make_state
 
@@ -83,8 +84,15 @@ def test_what_models_of_a_stack_share_must_be_the_same(name, value):
 
 def test_models_of_a_stack_have_all_an_option_or_none():
     options = SCENARIOS["adam"].options.take([0])
-    with pytest.raises(ValueError, match="the same l1"):
+    with pytest.raises(ValueError, match=r"must all have l1, or none of them; got it in 1 of 2 parts: .* \[1\]"):
         Options.stack([options, replace(options, l1=np.ones(1))])
+
+
+def test_models_of_a_stack_have_one_kind_of_optimiser():
+    options = SCENARIOS["adam"].options.take([0])
+    with pytest.raises(ValueError, match=r"of one kind.* got Adam\(\), Lion\(\)"):
+        Options.stack([options, replace(options, optimizers=(Lion(),))])
+    assert len(Options.stack([options, replace(options, optimizers=(Adam(0.5),))]).optimizers) == 2
 
 
 @pytest.mark.parametrize("cls", [State, Options])

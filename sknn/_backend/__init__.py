@@ -35,27 +35,28 @@ def get_backend(name: str, X: Any = None, precision: str = "float32") -> Backend
 @functools.cache
 def _numpy_backend() -> Backend:
     if has_numba():
-        return _import_fused_kernels().Backend()
+        return _fused_cpu_backend()
     from . import reference
 
     return reference.Backend(np)
 
 
-def _import_fused_kernels() -> Any:
+def _fused_cpu_backend() -> Backend:
     try:
-        from .cpu import backend as cpu
+        from .cpu.backend import Backend as FusedBackend
     except BaseException:  # Ctrl-C half way through: a half-imported numba would fail for the rest of the process
         for name in [name for name in sys.modules if name.partition(".")[0] == "numba"]:
             del sys.modules[name]
         raise
-    return cpu
+    return FusedBackend()
 
 
 @functools.cache
 def _cupy_backend(precision: str) -> Backend:
-    from .cuda import backend as cuda
+    from .cuda.backend import Backend as CuPyBackend
+    from .cuda.backend import import_cupy
 
-    return cuda.Backend(cuda.import_cupy(), precision)
+    return CuPyBackend(import_cupy(), precision)
 
 
 def to_numpy(array: Any) -> Any:

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Protocol, TypeVar, dataclass_transform
 
+import numpy as np
+
 from . import philox
 from .typing import Array, ArrayModule
 
@@ -58,6 +60,39 @@ class RunningMoments(NamedTuple):
     means: Array
     variances: Array
     updates: Array
+
+
+class CSRStack:
+    """CSR ``matrices``, one a stream, each of this ``shape``; an operation may replace them.
+
+    ``row_nnz`` is the number of stored values of a row, on average.
+    """
+
+    def __init__(self, matrices: list[Any], shape: tuple[int, int], row_nnz: float) -> None:
+        self.matrices, self.shape, self.row_nnz = matrices, shape, row_nnz
+
+    @classmethod
+    def of(cls, matrices: list[Any]) -> CSRStack:
+        """Return a stack of these matrices."""
+        first = matrices[0]
+        return cls(matrices, first.shape, first.nnz / max(1, first.shape[0]))
+
+    @classmethod
+    def empty(cls, n_streams: int, shape: tuple[int, int], row_nnz: float) -> CSRStack:
+        """Return a stack whose matrices are to be set by an operation."""
+        return cls([None] * n_streams, shape, row_nnz)
+
+    def of_model(self, model: int) -> Any:
+        """Return the matrix of a model: all share one, or each has its own."""
+        return self.matrices[min(model, len(self.matrices) - 1)]
+
+    @property
+    def nnz(self) -> int:
+        """Number of stored values of one matrix, on average."""
+        return round(self.shape[0] * self.row_nnz)
+
+    def __repr__(self) -> str:
+        return f"csr{[len(self.matrices), *self.shape]}"
 
 
 class ActivationFunction(Protocol):
@@ -153,7 +188,7 @@ class Operation:
     def cost(self) -> Cost:
         """Return the cost: by default one operation for each element of the largest array, and all arrays once."""
         arrays = self.arrays()
-        return Cost(max(array.size for array in arrays), sum(array.nbytes for array in arrays))
+        return Cost(max((array.size for array in arrays), default=0), sum(array.nbytes for array in arrays))
 
     def __repr__(self) -> str:
         shown = (f"{name}={_described(value)}" for name, value in self.operands())
@@ -802,6 +837,91 @@ class Average(Operation):
         mean, step = self.mean, self.clock[0] + self.clock[2] + 1
         rate = xp.maximum(1 - self.decay, 1 / step)[:, None].astype(mean.dtype)
         mean += rate * (self.values - mean)
+
+
+# ---- sparse rows ------------------------------------------------------------------------
+
+# SciPy multiplies sparse matrices, on the host: no backend has fused kernels for these operations.
+
+CSR_BYTES = 12  # of a stored value in float64 with its column number; 8 in float32
+
+
+@operation
+class SparseGather(Operation):
+    """x[s] = the rows table[order[s, first + i]] of a CSR matrix, for the batch that the clock points at."""
+
+    table: Any
+    order: Array
+    clock: Array
+    x: CSRStack
+
+    def define(self, xp: ArrayModule) -> None:
+        first = int(self.clock[1])
+        self.x.matrices = [self.table[numbers[first : first + self.x.shape[0]]] for numbers in self.order]
+
+    def cost(self) -> Cost:
+        return Cost(0, 2 * CSR_BYTES * len(self.order) * self.x.nnz)
+
+
+@operation
+class SparseDropout(Operation):
+    """Set some values of the sparse rows x to zero in ``out``, the others to x / (1 - rate): `Dropout` of stream 0."""
+
+    x: CSRStack
+    noise: DropoutNoise
+    out: CSRStack
+
+    def define(self, xp: ArrayModule) -> None:
+        self.out.matrices = [self._with_zeros(self.x.of_model(k).copy(), k) for k in range(len(self.noise.keys))]
+
+    def _with_zeros(self, rows: Any, model: int) -> Any:
+        noise = self.noise._replace(rates=self.noise.rates[[model]], keys=self.noise.keys[[model]])
+        row_numbers = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+        elements = row_numbers * rows.shape[1] + rows.indices
+        kept = philox.keeps(np, elements, rows.shape[0] * rows.shape[1], noise, 0)[0]
+        rows.data *= kept / (1 - noise.rates[0, 0])
+        return rows
+
+    def cost(self) -> Cost:
+        n_values = len(self.noise.keys) * self.x.nnz
+        return Cost(n_values, 2 * CSR_BYTES * n_values)
+
+
+@operation
+class SparseProduct(Operation):
+    """out = x @ W for sparse rows x."""
+
+    x: CSRStack
+    W: Array
+    out: Array
+
+    def define(self, xp: ArrayModule) -> None:
+        for k in range(len(self.W)):
+            self.out[k] = self.x.of_model(k) @ self.W[k]
+
+    def cost(self) -> Cost:
+        return _sparse_product_cost(self.x, self.W, self.out)
+
+
+@operation
+class TransposedSparseProduct(Operation):
+    """dW = x^T @ d for sparse rows x."""
+
+    x: CSRStack
+    d: Array
+    dW: Array
+
+    def define(self, xp: ArrayModule) -> None:
+        for k in range(len(self.d)):
+            self.dW[k] = self.x.of_model(k).T @ self.d[k]
+
+    def cost(self) -> Cost:
+        return _sparse_product_cost(self.x, self.d, self.dW)
+
+
+def _sparse_product_cost(x: CSRStack, factor: Array, out: Array) -> Cost:
+    n_values = len(out) * x.nnz
+    return Cost(2 * n_values * out.shape[-1], CSR_BYTES * n_values + factor.nbytes + out.nbytes)
 
 
 OPERATIONS = tuple(Operation.__subclasses__())

@@ -37,6 +37,8 @@ class Backend(Protocol):
     """A place where arrays are and operations run."""
 
     name: str  # "numpy" or "cupy", as users choose it
+    on_host: bool  # whether its arrays lie in the host's memory, where SciPy can work with them
+    precisions: tuple[str, ...]  # of products of float32 data, as users choose them
     xp: ArrayModule
     chunk_elements: int  # of the widest buffer of a prediction
     block_elements: int  # of rows that are worked on together

@@ -35,6 +35,8 @@ class Backend:
     """
 
     name = "numpy"
+    on_host = True
+    precisions: tuple[str, ...] = ("float32",)
     chunk_elements = 2**20  # of the widest buffer of a prediction: 4 MB in float32
     fused: Mapping[type[Operation], Callable[[Any], list[Call] | None]] = {}
 

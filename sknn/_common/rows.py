@@ -6,6 +6,7 @@ has no room for all. Each kind knows how to give batches, chunks and pieces of i
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import prod
@@ -16,24 +17,24 @@ import sklearn
 from scipy.sparse import issparse
 
 from .._backend import get_backend, is_device_array, to_numpy
-from .._backend.operations import DropoutNoise, Gather
+from .._backend.operations import CSRStack, DropoutNoise, Gather
 from .._backend.protocol import Backend
 from .._backend.typing import Array, ArrayModule
 from .batches import (
     Batch,
     DenseBatch,
-    DrawnDenseBatch,
-    DrawnSparseBatch,
-    DroppedDenseBatch,
-    DroppedSparseBatch,
+    DenseDropoutBatch,
+    DenseTrainingBatch,
     SparseBatch,
+    SparseDropoutBatch,
+    SparseTrainingBatch,
 )
 
 COPIED_BYTES = 2**26  # of rows up to which a copy in another layout is made without a question
 STREAMED_BYTES = 2**26  # of training rows that are brought to a GPU at once, if that is more than a batch
 MOVED_ELEMENTS = 2**25  # of rows that transformers bring to a GPU at a time
 EXAMINED_ELEMENTS = 2**21  # at least, of rows that are examined for NaN and infinity at a time
-N_COMPARED = 128  # rows, evenly spread, by which others are told from these
+N_COMPARED = 128  # rows, evenly spread, whose checksums tell other rows from these
 
 T = TypeVar("T")
 
@@ -152,7 +153,7 @@ class Rows:
         """Return the rows stored by row, as a copy if that is small: rows of a table by column are slow to gather."""
         return self
 
-    def drawn_batch(self, feed: Feed, n_rows: int, clock: Array, noise: DropoutNoise | None = None) -> Batch:
+    def training_batch(self, feed: Feed, n_rows: int, clock: Array, noise: DropoutNoise | None = None) -> Batch:
         """Return a training batch of ``n_rows`` rows of a feed that follows the clock; ``noise`` drops inputs."""
         raise NotImplementedError
 
@@ -171,9 +172,14 @@ class Rows:
         """
         raise NotImplementedError
 
-    def sample(self, most: int) -> list[Array]:
-        """Return arrays on the host with the values of at most about so many evenly spread rows."""
-        raise NotImplementedError
+    def checksums(self) -> tuple[int, ...]:
+        """Return checksums of about ``N_COMPARED`` evenly spread rows, by which other rows are told from these."""
+        chosen = self.X[:: max(1, self.n_rows // N_COMPARED)]
+        return tuple(zlib.crc32(np.ascontiguousarray(part).data) for part in self._host_arrays(chosen))
+
+    def _host_arrays(self, X: Any) -> list[Array]:
+        """Return the values of some rows in arrays on the host."""
+        return [to_numpy(X)]
 
     def require_dense(self, message: str) -> None:
         """Raise ValueError with this message if the rows are sparse."""
@@ -217,9 +223,9 @@ class DenseRows(Rows):
             return self
         return type(self)(backend, X.copy(order="C"), self.on_device)
 
-    def drawn_batch(self, feed: Feed, n_rows: int, clock: Array, noise: DropoutNoise | None = None) -> Batch:
-        drawn = DrawnDenseBatch(self.backend, feed, n_rows, clock)
-        return drawn if noise is None else DroppedDenseBatch(self.backend, drawn, noise)
+    def training_batch(self, feed: Feed, n_rows: int, clock: Array, noise: DropoutNoise | None = None) -> Batch:
+        batch = DenseTrainingBatch(self.backend, feed, n_rows, clock)
+        return batch if noise is None else DenseDropoutBatch(self.backend, batch, noise)
 
     def buffer_width(self, is_gathered: bool) -> int:
         return self.n_features if is_gathered else 0
@@ -236,9 +242,6 @@ class DenseRows(Rows):
         )
         backend.execute(Gather(self.X, numbers, backend.xp.zeros(3, np.int64), batch.x))
         return batch
-
-    def sample(self, most: int) -> list[Array]:
-        return [self.backend.to_host(self.X[:: max(1, self.n_rows // most)])]
 
 
 class StreamedRows(DenseRows):
@@ -260,9 +263,6 @@ class StreamedRows(DenseRows):
     def chunk(self, chunk: slice, order: Array | None = None, spent: Any = None) -> Batch:
         rows = self.X[chunk][None] if order is None else self.X[order[:, chunk]]
         return DenseBatch(self.backend.asarray(rows))
-
-    def sample(self, most: int) -> list[Array]:
-        return [self.X[:: max(1, self.n_rows // most)]]
 
     def most_elements(self, n_elements: int) -> int:
         return min(n_elements, MOVED_ELEMENTS)
@@ -286,22 +286,22 @@ class StreamedRows(DenseRows):
 class SparseRows(Rows):
     """A SciPy sparse matrix or array, CSR where networks use it; SciPy computes with it on the host."""
 
-    def drawn_batch(self, feed: Feed, n_rows: int, clock: Array, noise: DropoutNoise | None = None) -> Batch:
-        drawn = DrawnSparseBatch(feed, n_rows, clock)
-        return drawn if noise is None else DroppedSparseBatch(drawn, noise)
+    def training_batch(self, feed: Feed, n_rows: int, clock: Array, noise: DropoutNoise | None = None) -> Batch:
+        batch = SparseTrainingBatch(feed, n_rows, clock)
+        return batch if noise is None else SparseDropoutBatch(batch, noise)
 
     def buffer_width(self, is_gathered: bool) -> int:
         return 0
 
     def batch(self) -> Batch:
-        return SparseBatch([self.X])
+        return SparseBatch(CSRStack.of([self.X]))
 
     def chunk(self, chunk: slice, order: Array | None = None, spent: Any = None) -> Batch:
-        return SparseBatch([self.X[chunk]] if order is None else [self.X[numbers[chunk]] for numbers in order])
+        rows = [self.X[chunk]] if order is None else [self.X[numbers[chunk]] for numbers in order]
+        return SparseBatch(CSRStack.of(rows))
 
-    def sample(self, most: int) -> list[Array]:
-        sample = self.X[:: max(1, self.n_rows // most)]
-        return [sample.data, sample.indices, sample.indptr]
+    def _host_arrays(self, X: Any) -> list[Array]:
+        return [X.data, X.indices, X.indptr]
 
     def require_dense(self, message: str) -> None:
         raise ValueError(message)
@@ -312,14 +312,14 @@ def rows_of(backend: Backend, X: Any, n_made: int = 0) -> Rows:
 
     They stay on the host if the backend has no room for them and ``n_made`` bytes more.
     """
-    if type(X) is np.ndarray and backend.name == "numpy":
+    if type(X) is np.ndarray and backend.on_host:
         return DenseRows(backend, X)  # asked first, as a prediction of one row waits for it
     if issparse(X):
-        if backend.name == "cupy":
-            raise ValueError("sparse X must be computed with backend='numpy'; got backend='cupy'.")
+        if not backend.on_host:
+            raise ValueError(f"sparse X must be computed with backend='numpy'; got backend={backend.name!r}.")
         return SparseRows(backend, X)
     on_device = is_device_array(X)
-    if on_device and backend.name != "cupy":
+    if on_device and backend.on_host:
         X = to_numpy(X)
     if not backend.has_room(X.nbytes + n_made):
         return DenseRows(backend, X, on_device) if backend.holds(X) else StreamedRows(backend, X, on_device)

@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 
 from .._backend.protocol import Backend
 from .._backend.typing import Array
-from .._common.rows import N_COMPARED, Rows
+from .._common.rows import Rows
 from .network import Network
 from .options import Options
 
@@ -33,8 +33,8 @@ class Validation:
     def fingerprint(self) -> tuple[int, ...]:
         """Return a mark that tells other rows from these: checksums of targets, weights, and some of the rows."""
         weight = np.ones(0) if self.sample_weight is None else self.sample_weight
-        parts = *self.rows.sample(N_COMPARED), self.y, weight
-        return len(self.y), *(zlib.crc32(np.ascontiguousarray(part).data) for part in parts)
+        own = (zlib.crc32(np.ascontiguousarray(part).data) for part in (self.y, weight))
+        return len(self.y), *self.rows.checksums(), *own
 
 
 @dataclass(frozen=True)

@@ -62,5 +62,18 @@ class Options:
 
     @classmethod
     def stack(cls, options: Sequence[Options]) -> Options:
-        """Return the options of several stacks as those of one, the inverse of ``take``."""
-        return stack_models(options, shared_streams=False)
+        """Return the options of several stacks as those of one, the inverse of ``take``.
+
+        Raises
+        ------
+        ValueError
+            If an option that all models share differs, or their optimisers do in more than their numbers.
+        """
+        stacked = stack_models(options, shared_streams=False)
+        kinds = {type(optimizer): optimizer for optimizer in stacked.optimizers}
+        if len(kinds) > 1:
+            raise ValueError(
+                "optimizers of a stack must be of one kind, of which only the numbers differ; got "
+                f"{', '.join(map(repr, kinds.values()))}."
+            )
+        return stacked

@@ -9,27 +9,31 @@ from typing import Any
 import numpy as np
 
 from .._backend.operations import Link, LossGradient
-from .._backend.protocol import Backend
 from .._backend.typing import Array
-from .data import Validation
-from .network import Network
+from .data import Problem
 from .passes import ChunkedPass, Model
+from .state import State
 
 
 class Scoring:
-    """Scores models on the rows of a `Validation`, or those that ``order (streams, n)`` numbers.
+    """Scores models on the validation rows of their problem, or those of them that their state numbers.
 
     Buffers are made once, as on a small table asking for new ones takes longer than the scores themselves.
     """
 
-    def __init__(
-        self, backend: Backend, network: Network, validation: Validation, theta: Array, order: Array | None
-    ) -> None:
-        self._backend, self._network, self._validation, self._order = backend, network, validation, order
+    def __init__(self, problem: Problem, state: State) -> None:
+        validation: Any = problem.data.validation
+        order = state.validation_rows
+        self._backend, self._network, self._validation, self._order = (
+            problem.backend,
+            problem.network,
+            validation,
+            order,
+        )
         chosen = np.arange(len(validation.y))[None] if order is None else order
         self._targets = validation.y[chosen]
         self._weight = None if validation.sample_weight is None else validation.sample_weight[chosen]
-        self._allocate(theta.dtype, len(theta))
+        self._allocate(state.theta.dtype, len(state.theta))
         self._theta: Array | None = None
         self._pass: ChunkedPass
 

@@ -57,7 +57,7 @@ def stack_models(parts: Sequence[T], shared_streams: bool) -> T:
         if per is None:
             _check_same(item.name, values)
         elif any(value is None for value in values):
-            _check_same(item.name, [value is None for value in values])
+            _check_none_has(item.name, values)
         elif per == "epoch":
             stacked[item.name] = [np.concatenate(entries) for entries in zip(*values, strict=True)]
         elif per == "stream" and shared_streams:
@@ -67,6 +67,15 @@ def stack_models(parts: Sequence[T], shared_streams: bool) -> T:
         else:
             stacked[item.name] = np.concatenate(values, axis=item.metadata["axis"])
     return replace(parts[0], **stacked)  # type: ignore[type-var]
+
+
+def _check_none_has(name: str, values: Sequence[Any]) -> None:
+    having = [number for number, value in enumerate(values) if value is not None]
+    if having:
+        raise ValueError(
+            f"models of a stack must all have {name}, or none of them; got it in {len(having)} of {len(values)} parts: "
+            f"those of numbers {having}."
+        )
 
 
 def _check_same(name: str, values: Sequence[Any]) -> None:

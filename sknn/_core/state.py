@@ -61,9 +61,10 @@ class State:
 
     def move(self, bring: Callable[[Array], Array]) -> None:
         """Move the arrays that training changes by ``bring``: to where it computes, or back to the host."""
-        for name in MOVED:
-            value = getattr(self, name)
-            setattr(self, name, None if value is None else bring(value))
+        self.theta, self.statistics, self.finite = bring(self.theta), bring(self.statistics), bring(self.finite)
+        self.slots = bring(self.slots)
+        self.best = None if self.best is None else bring(self.best)
+        self.average = None if self.average is None else bring(self.average)
 
     def model(self) -> Array:
         """Return a copy of parameters and statistics, beside each other."""
@@ -182,10 +183,11 @@ class State:
     def recalibrate(self, statistics: Array) -> None:
         """Put statistics in the place of those that were served."""
         self.statistics, self.exact = statistics, None
-        for name in ("best", "average"):
-            model = getattr(self, name)
-            if model is not None:
-                setattr(self, name, np.concatenate([self.split(model)[0], statistics], axis=1))
+        self.best = None if self.best is None else self._with_statistics(self.best, statistics)
+        self.average = None if self.average is None else self._with_statistics(self.average, statistics)
+
+    def _with_statistics(self, model: Array, statistics: Array) -> Array:
+        return np.concatenate([self.split(model)[0], statistics], axis=1)
 
     def mark_validation(self, mark: tuple) -> None:
         """Start the record of validation scores anew if they will be those of another set of rows."""
@@ -236,6 +238,3 @@ class State:
         """
         stacked = stack_models(states, shared_streams)
         return replace(stacked, streams=copy.deepcopy(stacked.streams))
-
-
-MOVED = ("theta", "statistics", "finite", "slots", "best", "average")  # to the backend, while a trainer is at work

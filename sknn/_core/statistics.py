@@ -11,9 +11,11 @@ from .._backend.protocol import Backend
 from .._backend.typing import Array
 from .._common.moments import Moments, merge
 from .._common.rows import Rows
+from .data import Problem
 from .network import Network
 from .passes import ChunkedPass, Model, Pass
 from .stages import BackwardContext
+from .state import State
 
 
 class Sample(NamedTuple):
@@ -73,15 +75,15 @@ def _unbiased_variance(moments: Moments) -> Array:
     return squares / np.where(count >= 2, count - 1, np.where(count > 0, count, 1))
 
 
-def adapt_to_data(backend: Backend, network: Network, theta: Array, statistics: Array, sample: Sample) -> Array:
+def adapt_to_data(problem: Problem, state: State, sample: Sample) -> Array:
     """Return ``theta (1, P)`` adapted to the outputs of its layers for all rows of a sample, layer after layer."""
-    theta, rows = theta.copy(), sample.rows
+    backend, network, theta, rows = problem.backend, problem.network, state.theta.copy(), sample.rows
     weight = np.ones(rows.n_rows, theta.dtype) if sample.weight is None else sample.weight
     gradients = network.layout.views(backend.xp.zeros_like(backend.asarray(theta)))
     context = BackwardContext(gradients, backend.asarray(weight)[None], tracks=False)
     for i, layer in enumerate(network.layers):
         if layer.follows_data:
-            model = Model.of_flat(backend, network, theta, statistics)
+            model = Model.of_flat(backend, network, theta, state.statistics)
             outputs = Pass(model, rows.batch(), rows.n_rows, context).linear_outputs(i)
             layer.adapt(network.layout.views(theta)[i], backend.to_host(outputs)[0].astype(np.float64), weight)
     return theta

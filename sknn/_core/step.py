@@ -48,7 +48,7 @@ class StepPlanner:
         problem, tables, noise = self._problem, self._tables, self._noise
         network, options = problem.network, problem.options
         rows, dropped = problem.data.rows, noise if 0 in options.dropped else None
-        batch = rows.drawn_batch(self._feed, n_rows, tables.clock, dropped)
+        batch = rows.training_batch(self._feed, n_rows, tables.clock, dropped)
         targets, weight, draw_targets = self._draw_targets(n_rows)
         gradients = network.layout.views(self._grad)
         context = BackwardContext(gradients, weight, noise, options.dropped, options.freezes_norms)

@@ -83,7 +83,9 @@ class Trainer:
         model = state.last
         if self.problem.data.validation is not None:
             model = self._with_exact_statistics(*model)
-            scores, losses = self._scoring(model[0]).measure(*model)
+            if self._scores is None:
+                self._scores = Scoring(self.problem, state)
+            scores, losses = self._scores.measure(*model)
             state.validation_scores.append(scores)
             state.validation_losses.append(losses)
         seen = state.samples_seen + int(self._epoch.lengths.sum())
@@ -91,14 +93,6 @@ class Trainer:
         new["learning_rate"] = options.schedule.after_epoch(state.learning_rate, state.base_rate, seen).copy()
         self._stop_on_plateau(new)
         vars(state).update(new)  # at once: Ctrl-C finds all of it or nothing
-
-    def _scoring(self, theta: Array) -> Scoring:
-        if self._scores is None:
-            problem = self.problem
-            validation: Any = problem.data.validation
-            order = self.state.validation_rows
-            self._scores = Scoring(problem.backend, problem.network, validation, theta, order)
-        return self._scores
 
     def _with_exact_statistics(self, theta: Array, statistics: Array) -> tuple[Array, Array]:
         """Return the model as it is served: norms may have statistics of all rows that are trained on."""

@@ -116,14 +116,12 @@ class Preparation:
 
     def _check_precision(self, dtype: np.dtype) -> None:
         precision = self.estimator.precision
-        if precision == "float32":
-            return
-        if self.backend.name != "cupy":
+        if precision not in self.backend.precisions:
             raise ValueError(
                 f"precision must be 'float32' for computation with NumPy; got {precision!r}, which needs the "
                 "tensor cores of a GPU. Set backend='cupy', or pass X as a CuPy array."
             )
-        if dtype != np.float32:
+        if precision != "float32" and dtype != np.float32:
             raise ValueError(
                 f"precision must be 'float32' for data in {dtype}; got {precision!r}, which applies to float32 "
                 "data only. Set dtype='float32', or pass X in float32."
@@ -266,7 +264,7 @@ def _adapt_to_data(problem: Problem, state: State) -> None:
     n_probed = min(len(numbers), N_PROBED)
     probe = numbers[np.arange(n_probed) * len(numbers) // n_probed]
     sample = Sample(data.rows[probe], None if data.sample_weight is None else data.sample_weight[probe])
-    state.begin_at(adapt_to_data(problem.backend, problem.network, state.theta, state.statistics, sample))
+    state.begin_at(adapt_to_data(problem, state, sample))
 
 
 def times_class_weights(

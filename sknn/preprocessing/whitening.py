@@ -322,8 +322,11 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         return scatter_of_axes(self.n_samples_, self.mean_, self._mean_rest, self.explained_variance_, self.components_)
 
     def _solver(self, rows: Rows) -> str:
-        if self.svd_solver == "arpack" and rows.backend.name == "cupy":
-            raise ValueError("svd_solver='arpack' must be computed with backend='numpy'; got backend='cupy'.")
+        if self.svd_solver == "arpack" and not rows.backend.on_host:
+            raise ValueError(
+                "svd_solver='arpack' must be computed with backend='numpy'; got "
+                f"backend={rows.backend.name!r}. Set svd_solver='randomized'."
+            )
         return choose_solver(rows, self.svd_solver, self.n_components)
 
     def _check_n_components(self, shape: tuple[int, ...], solver: str) -> None:

@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from sknn._backend import operations as ops
 from sknn._backend import protocol, reference
@@ -11,6 +12,7 @@ from tests.support import operations_page
 from tests.support.backends import BACKENDS
 from tests.support.kernels import each_dtype
 from tests.support.operations import arrays_of, copied, example
+from tests.support.scenarios import SCENARIOS, train
 
 FUSED = operations_page.FUSED
 each_operation = pytest.mark.parametrize("operation", ops.OPERATIONS, ids=lambda cls: cls.__name__)
@@ -78,6 +80,35 @@ def test_the_cost_of_a_product_is_that_of_its_shapes():
 def test_a_gather_moves_the_rows_of_its_batch_and_not_the_table():
     gather = ops.Gather(np.zeros((1000, 5)), np.zeros((1, 1000), int), np.zeros(3, int), np.zeros((1, 4, 5)))
     assert gather.cost() == (0, 2 * 4 * 5 * 8)
+
+
+def test_the_cost_of_a_sparse_product_is_that_of_its_stored_values():
+    X = scipy.sparse.csr_matrix(np.eye(4, 100))
+    product = ops.SparseProduct(ops.CSRStack.of([X]), np.zeros((2, 100, 3)), np.zeros((2, 4, 3)))
+    assert product.cost() == (2 * 2 * 4 * 3, 2 * 4 * ops.CSR_BYTES + 8 * 2 * 3 * (100 + 4))
+
+
+class PlanRecorder(reference.Backend):
+    """A backend that keeps the plans that it compiles."""
+
+    def __init__(self):
+        super().__init__(np)
+        self.plans = []
+
+    def compile(self, plan):
+        self.plans.append(plan)
+        return super().compile(plan)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_each_operation_of_a_training_step_is_printed_with_its_cost(name):
+    recorder, scenario = PlanRecorder(), SCENARIOS[name]
+    with np.errstate(all="ignore"):  # a model diverges
+        train(scenario, recorder, shared=True, models=range(len(scenario.options.optimizers)))
+    for plan in recorder.plans:
+        assert len(str(plan).splitlines()) == len(plan)
+        assert " object at 0x" not in str(plan)
+        assert all(operation.cost().bytes > 0 for operation in plan)
 
 
 def test_a_plan_is_printed_line_by_line_with_costs_that_add_up():

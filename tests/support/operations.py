@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import scipy.sparse
 
 from sknn._backend import operations as ops
 from sknn.activations import GELU, ReLU
@@ -48,6 +49,10 @@ class Operands:
 
     def per_model(self):
         return self.positive(self.n_models)
+
+    def csr(self, n_streams, n_rows=4):
+        matrices = [scipy.sparse.random(n_rows, 5, 0.5, "csr", self.dtype, self._rng) for _ in range(n_streams)]
+        return ops.CSRStack.of(matrices)
 
     def order(self):
         return np.array([[4, 0, 3, 1, 2, 9, 8, 7, 6, 5]])
@@ -111,6 +116,12 @@ EXAMPLES = {
         *(Adam(), o.theta(), o.theta(), abs(o.normal(2, o.n_models, PARAMETERS))),
         *(np.tile(np.array(Adam().hyper(), o.dtype), (o.n_models, 1)), o.per_model(), DECAYED, o.tables),
     ),
+    ops.SparseGather: lambda o: (o.csr(1, 10).matrices[0], o.order(), o.clock, o.csr(1)),
+    ops.SparseDropout: lambda o: (o.csr(1), o.noise._replace(rates=o.noise.rates[:, ::-1]), o.csr(o.n_models)),
+    ops.SparseProduct: lambda o: (o.csr(1), o.normal(o.n_models, 5, UNITS), o.normal(o.n_models, 4, UNITS)),
+    ops.TransposedSparseProduct: lambda o: (
+        *(o.csr(1), o.normal(o.n_models, 4, UNITS), o.normal(o.n_models, 5, UNITS)),
+    ),
     ops.Average: lambda o: (o.theta(), o.theta(), np.full(o.n_models, 0.9), o.clock),
 }
 
@@ -131,6 +142,8 @@ def arrays_of(operation):
     for name, value in operation.operands():
         if isinstance(value, np.ndarray):
             found[name] = value
+        elif isinstance(value, ops.CSRStack):
+            found |= {f"{name}.{stream}": matrix.toarray() for stream, matrix in enumerate(value.matrices)}
         elif isinstance(value, tuple) and hasattr(value, "_fields"):
             parts = value._asdict().items()
             found |= {f"{name}.{part}": array for part, array in parts if isinstance(array, np.ndarray)}
@@ -140,4 +153,6 @@ def arrays_of(operation):
 def _copy(value):
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*map(_copy, value))
+    if isinstance(value, ops.CSRStack):
+        return ops.CSRStack([matrix.copy() for matrix in value.matrices], value.shape, value.row_nnz)
     return value.copy() if isinstance(value, np.ndarray) else value

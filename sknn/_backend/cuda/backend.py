@@ -12,7 +12,7 @@ import numpy as np
 from .. import reference
 from ..typing import Array, ArrayModule, Call
 from . import launches
-from .products import Products
+from .products import PRECISIONS, Products
 from .ring import Ring
 from .sources import Kernels
 
@@ -31,6 +31,8 @@ class Backend(reference.Backend):
     """The definitions on CuPy, replaced by launches of kernels where there are any."""
 
     name = "cupy"
+    on_host = False
+    precisions = tuple(PRECISIONS)
     # a launch costs more than a block of a CPU's cache has work
     block_elements = chunk_elements = product_elements = 2**24
     segment_elements = 2**40

@@ -151,7 +151,7 @@ def test_float32_rows_with_float64_targets_train_in_float32(estimator, solver):
     assert model.predict(X.astype("f4")).dtype == (np.float64 if estimator is MLPClassifier else np.float32)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", np.float32, np.dtype("f8")])
 def test_dtype_overrides_the_type_of_X(dtype):
     model = quick(dtype=dtype).fit(X, y)
     assert model.coefs_[0].dtype == dtype
@@ -483,7 +483,7 @@ BAD_PARAMETERS = {
     "n_iter_no_change": [0, -1, 2.5],
     "max_fun": [0],
     "backend": ["tpu", 3],
-    "dtype": ["int8", np.float32],
+    "dtype": ["int8", np.float16],
     "random_state": [-1, 1.5, "a", np.random.default_rng(0)],
 }
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 import sklearn
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
@@ -279,7 +279,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         target_range: tuple[float, float] = (0.0, 1.0),
         class_weight: dict | str | None = None,
         label_smoothing: float = 0.0,
-        dtype: str | None = None,
+        dtype: DTypeLike | None = None,
         precision: str = "float32",
         backend: str | None = None,
     ) -> None:

@@ -13,6 +13,7 @@ from .._common.rules import (
     block,
     boolean,
     either,
+    float_type,
     infinity,
     instance,
     integer,
@@ -69,7 +70,7 @@ RULES = {
     "ema_decay": either(nothing(), real(0, 1)),
     "monitor": scorer("score", "loss"),
     "backend": one_of(None, *BACKENDS),
-    "dtype": one_of(None, "float32", "float64"),
+    "dtype": float_type(),
     "precision": one_of("float32", "tf32", "bfloat16"),
 }
 AUTO_BATCH_SIZE = 200

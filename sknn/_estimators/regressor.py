@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 import sklearn
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
@@ -254,7 +254,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         input_dropout: float = 0.0,
         ema_decay: float | None = None,
         monitor: str | Callable = "score",
-        dtype: str | None = None,
+        dtype: DTypeLike | None = None,
         precision: str = "float32",
         backend: str | None = None,
     ) -> None:

@@ -42,7 +42,7 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
     _allow_nan: ClassVar[bool] = False
     _way_out_for_images = "Flatten images: X.reshape(len(X), -1)."
     _output_container: str | None = None
-    dtype: str | None
+    dtype: DTypeLike | None
 
     @with_callbacks
     def fit(self, X: MatrixLike, y: Any = None) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ._images import FeatureGroups
 from ._mapping import Rows, Step
@@ -83,7 +84,7 @@ class ZeroCenterer(MomentScaler):
         image_shape: Sequence[int] | None = None,
         channels: str = "last",
         copy: bool = True,
-        dtype: str | None = None,
+        dtype: DTypeLike | None = None,
         backend: str | None = None,
     ) -> None:
         self.per = per

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 
@@ -130,7 +131,7 @@ class StandardScaler(MomentScaler):
         per: str = "feature",
         image_shape: Sequence[int] | None = None,
         channels: str = "last",
-        dtype: str | None = None,
+        dtype: DTypeLike | None = None,
         backend: str | None = None,
     ) -> None:
         self.copy = copy
@@ -325,7 +326,7 @@ class MinMaxScaler(Scaler):
         per: str = "feature",
         image_shape: Sequence[int] | None = None,
         channels: str = "last",
-        dtype: str | None = None,
+        dtype: DTypeLike | None = None,
         backend: str | None = None,
     ) -> None:
         self.feature_range = feature_range
@@ -461,7 +462,7 @@ class InstanceNormalizer(Scaler):
         image_shape: Sequence[int] | None = None,
         channels: str = "last",
         copy: bool = True,
-        dtype: str | None = None,
+        dtype: DTypeLike | None = None,
         backend: str | None = None,
     ) -> None:
         self.eps = eps

@@ -283,7 +283,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         power_iteration_normalizer: str = "auto",
         random_state: int | np.random.RandomState | None = None,
         eps: float = 0.0,
-        dtype: str | None = None,
+        dtype: DTypeLike | None = None,
         backend: str | None = None,
     ) -> None:
         self.n_components = n_components
@@ -614,7 +614,7 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
         n_components: int | float | None = None,
         *,
         eps: float = 1e-5,
-        dtype: str | None = None,
+        dtype: DTypeLike | None = None,
         backend: str | None = None,
     ) -> None:
         self.n_components = n_components

@@ -54,6 +54,15 @@ class Model:
         parameters = network.layout.views(backend.asarray(theta))
         return cls(backend, network, parameters, network.statistics_layout.views(backend.asarray(statistics)))
 
+    def host_statistics(self) -> Array:
+        """Return a copy of the running statistics as a flat buffer ``(models, Q)`` on the host."""
+        weights, layout = self.parameters[0]["weights"], self.network.statistics_layout
+        flat = np.empty((len(weights), layout.size), np.dtype(str(weights.dtype)))
+        for views, layer in zip(layout.views(flat), self.statistics, strict=True):
+            for kind, view in views.items():
+                view[...] = self.backend.to_host(layer[kind])
+        return flat
+
 
 class Pass:
     """One pass of a model over a batch of ``n_rows``: its stages, on buffers of their own.

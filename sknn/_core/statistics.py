@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import reduce
 from typing import NamedTuple
 
@@ -12,7 +13,6 @@ from .._backend.typing import Array
 from .._common.moments import Moments, merge
 from .._common.rows import Rows
 from .data import Problem
-from .network import Network
 from .passes import ChunkedPass, Model, Pass
 from .stages import BackwardContext
 from .state import State
@@ -32,21 +32,22 @@ class Sample(NamedTuple):
         return self.weight[chunk][None] if self.order is None else self.weight[self.order[:, chunk]]
 
 
-def population_statistics(backend: Backend, network: Network, theta: Array, statistics: Array, sample: Sample) -> Array:
-    """Return running statistics ``(models, Q)`` as they are over a whole sample, found layer after layer.
+def population_statistics(model: Model, sample: Sample) -> Array:
+    """Return the running statistics ``(models, Q)`` of a model over a whole sample, found layer after layer.
 
-    ``statistics`` has those so far, whose number of updates is kept. Moments are summed in float64.
+    The number of their updates is kept. Moments are summed in float64.
     """
-    statistics = statistics.copy()
-    for i, layer in enumerate(network.layers):
+    layout = model.network.statistics_layout
+    statistics = model.host_statistics()
+    for i, layer in enumerate(model.network.layers):
         if not layer.kept():
             continue
-        model = Model.of_flat(backend, network, theta, statistics)
         moments = _norm_moments(model, i, sample)
-        kept = network.statistics_layout.views(statistics)[i]
-        kept["means"][...], kept["variances"][...] = moments.mean[:, None], _unbiased_variance(moments)[:, None]
+        running = layout.views(statistics)[i]
+        running["means"][...], running["variances"][...] = moments.mean[:, None], _unbiased_variance(moments)[:, None]
         momentum = layer.norm.momentum  # type: ignore[union-attr]  # norms with statistics have one
-        kept["updates"][...] = np.maximum(kept["updates"], 1 / momentum)
+        running["updates"][...] = np.maximum(running["updates"], 1 / momentum)
+        model = replace(model, statistics=layout.views(model.backend.asarray(statistics)))
     return statistics
 
 

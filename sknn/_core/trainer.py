@@ -10,6 +10,7 @@ import numpy as np
 from .._backend.typing import Array
 from .data import Problem
 from .epoch import Epoch
+from .passes import Model
 from .scoring import Scoring
 from .state import State
 from .statistics import Sample, population_statistics
@@ -99,10 +100,9 @@ class Trainer:
         problem = self.problem
         if not problem.options.exact_norms or not np.isfinite(theta).all():
             return theta, statistics
-        backend, data = problem.backend, problem.data
+        data, model = problem.data, Model.of_flat(problem.backend, problem.network, theta, statistics)
         sample = Sample(data.rows, data.sample_weight, self.state.order)
-        known = backend.to_host(statistics)
-        return theta, backend.asarray(population_statistics(backend, problem.network, theta, known, sample))
+        return theta, problem.backend.asarray(population_statistics(model, sample))
 
     def _find_divergence(self, loss: Array) -> None:
         """Stop models whose loss or parameters are not finite, with the last parameters of finite losses."""

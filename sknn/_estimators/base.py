@@ -19,7 +19,7 @@ from .._common.rows import Rows, rows_of
 from .._common.rules import check_parameters
 from .._common.validation import MatrixLike, check_sample_weight, check_X
 from .._core.options import Options
-from .._core.passes import predictions
+from .._core.passes import Model, predictions
 from .._core.statistics import Sample, population_statistics
 from . import training
 from .attributes import ATTRIBUTES, are_equal, fitted_attributes, model_of, theta_of
@@ -146,8 +146,8 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         checked = check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr", ensure_min_samples=2)
         weight = check_sample_weight(sample_weight, checked.shape[0], dtype)
         with backend.explained_memory_errors():
-            sample = Sample(rows_of(backend, checked), weight)
-            statistics = population_statistics(backend, self._network, theta, state.served[1], sample)
+            model = Model.of_flat(backend, self._network, theta, state.served[1])
+            statistics = population_statistics(model, Sample(rows_of(backend, checked), weight))
         state.adopt(theta)
         state.recalibrate(statistics)
         self.__dict__.update(fitted_attributes(self._network, *state.served))

@@ -12,6 +12,7 @@ from .._backend.typing import Array
 from .._common.callbacks import FitTasks
 from .._common.warnings import warn
 from .._core import lbfgs
+from .._core.passes import Model
 from .._core.statistics import Sample, population_statistics
 from .._core.trainer import Trainer
 from .attributes import fitted_attributes
@@ -117,9 +118,9 @@ def _find_exact_statistics(estimator: Any, fit: Fit) -> None:
     # the best model so far has exact statistics already: it was scored with them
     if not (problem.options.exact_norms or by_lbfgs) or state.best is not None or state.diverged[0]:
         return
-    theta, statistics = state.served
+    model = Model.of_flat(problem.backend, problem.network, *state.served)
     sample = Sample(problem.data.rows, problem.data.sample_weight, None if is_lbfgs else state.order)
-    state.exact = population_statistics(problem.backend, problem.network, theta, statistics, sample)
+    state.exact = population_statistics(model, sample)
 
 
 def _print_progress(estimator: Any, fit: Fit, message: str = "") -> None:

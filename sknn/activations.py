@@ -41,8 +41,8 @@ FAR = 1e4  # where every saturating function has saturated, and arithmetic is st
 class Activation(Block):
     """Base class of all activations.
 
-    A subclass defines ``forward`` and ``backward``, and ``in_place = False`` if its derivative needs the input of the
-    activation. ``xp`` is the array module: NumPy or CuPy.
+    A subclass, decorated with :func:`sknn.building_block`, defines ``forward`` and ``backward``, and
+    ``in_place = False`` if its derivative needs the input of the activation. ``xp`` is the array module: NumPy or CuPy.
     """
 
     _fused: ClassVar[dict[str, tuple[str, ...]]] = {"kernel": ("forward", "backward", "in_place")}

@@ -30,9 +30,10 @@ from ._common.rules import real, require
 class Loss(Block):
     """Base class of all losses.
 
-    A subclass defines ``value_and_gradient``, ``link`` and ``link_name`` (shown as ``out_activation_``). ``xp`` is the
-    array module: NumPy or CuPy. ``kernel`` and ``link_name`` are keys under which a backend looks for fused
-    implementations. A class that defines one of the functions but no key gets a key of its own.
+    A subclass, decorated with :func:`sknn.building_block`, defines ``value_and_gradient``, ``link`` and
+    ``link_name`` (shown as ``out_activation_``). ``xp`` is the array module: NumPy or CuPy. ``kernel`` and
+    ``link_name`` are keys under which a backend looks for fused implementations. A class that defines one of the
+    functions but no key gets a key of its own.
     """
 
     _fused: ClassVar[dict[str, tuple[str, ...]]] = {"kernel": ("value_and_gradient", "link"), "link_name": ("link",)}

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-from sknn import MLPRegressor
-from sknn._common.blocks import building_block
+from sknn import MLPRegressor, building_block
 from sknn.activations import ACTIVATIONS, Activation, Maxout, PReLU, ReLU
 from sknn.losses import REGRESSION_LOSSES, RegressionLoss, SigmoidSquaredError, SquaredError
 from sknn.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Optimizer

@@ -1,8 +1,8 @@
 """Building blocks: frozen dataclasses that estimators accept by name or as an instance.
 
 A custom block is a subclass of a base class such as :class:`sknn.activations.Activation` or
-:class:`sknn.losses.RegressionLoss`, decorated with ``building_block``. Its fields are its parameters, and ``_rules``
-contains the allowed values of each field.
+:class:`sknn.losses.RegressionLoss`, decorated with ``sknn.building_block``. Its fields are its
+parameters, and ``_rules`` contains the allowed values of each field.
 """
 
 from __future__ import annotations
@@ -21,7 +21,36 @@ B = TypeVar("B", bound="Block")
 
 @dataclass_transform(frozen_default=True)
 def building_block(cls: type[T]) -> type[T]:
-    """Decorate a class as a building block: a frozen dataclass with the ``repr`` of ``Block``."""
+    """Decorate a class as a building block: a frozen dataclass, whose fields are its parameters.
+
+    Parameters
+    ----------
+    cls : type
+        Subclass of a base class of building blocks, such as :class:`sknn.activations.Activation`,
+        :class:`sknn.losses.RegressionLoss` or :class:`sknn.optimizers.Optimizer`.
+
+    Returns
+    -------
+    cls : type
+        The same class. Its instances show only the fields that differ from their defaults.
+
+    Examples
+    --------
+    >>> from sknn import building_block
+    >>> from sknn.activations import Activation
+    >>> @building_block
+    ... class Square(Activation):
+    ...     scale: float = 1.0
+    ...     in_place = False  # the derivative needs z
+    ...
+    ...     def forward(self, xp, z, y):
+    ...         y[...] = self.scale * z * z
+    ...
+    ...     def backward(self, xp, dz, z, y):
+    ...         dz *= 2 * self.scale * z
+    >>> Square(), Square(0.5)
+    (Square(), Square(scale=0.5))
+    """
     return dataclass(frozen=True, repr=False)(cls)
 
 

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-from sknn import MLPRegressor
+from sknn import MLPRegressor, building_block
 from sknn._backend.cpu import elements, loops, updates
 from sknn._backend.cpu.vector_math import like
-from sknn._common.blocks import building_block
 from sknn.activations import Activation
 from sknn.optimizers import SGD, Optimizer
 from tests.support.kernels import COMPARED_ACTIVATIONS, COMPARED_OPTIMIZERS

@@ -37,6 +37,16 @@ def test_an_element_whose_numbers_are_no_floats():
     np.testing.assert_array_equal(z, [[[-4.0, 3.0]]])
 
 
+def test_more_fields_than_a_loop_takes_are_refused():
+    class Wide(NamedTuple):
+        a: float
+        b: float
+        c: float
+
+    with pytest.raises(TypeError, match=r"at most 2 fields; Wide has \('a', 'b', 'c'\)"):
+        loops.compiled(loops.activation_backward, Wide)
+
+
 # ---- blocks of one's own ----------------------------------------------------------------
 
 

@@ -8,11 +8,10 @@ blocks that the estimators accept as parameters, and :func:`building_block` make
 
 from ._common.blocks import building_block
 from ._common.config import config_context, get_config, set_config
+from ._common.versions import __version__ as __version__
 from ._common.versions import show_versions
 from ._estimators.classifier import MLPClassifier
 from ._estimators.regressor import MLPRegressor
-
-__version__ = "0.1.0"
 
 for _estimator in (MLPClassifier, MLPRegressor):
     _estimator.__module__ = __name__  # which is written into pickles: a path that stays

@@ -3,7 +3,8 @@
 An activation is a frozen dataclass with the function (``forward``), its derivative (``backward``), its ``gain`` and,
 if it has a name, an entry in ``ACTIVATIONS``. ``backward`` gets the output ``y``; if ``in_place`` is False, it also
 gets the input ``z`` unchanged. At a kink, the derivative is that of the negative side, as in PyTorch. ``kernel`` is the
-key under which a backend looks for a fused implementation; without one, ``forward`` and ``backward`` are used.
+key under which a backend looks for a fused implementation; without one, ``forward`` and ``backward`` are used. A class
+that defines one of them but no ``kernel`` gets a key of its own, so that its own definition runs.
 
 ``gain`` is the factor by which initial weights must be larger than those of a linear layer so that signals keep their
 variance from layer to layer. It is the value of PyTorch's ``calculate_gain`` where PyTorch defines one, otherwise
@@ -23,14 +24,14 @@ True
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import ndtr
 
 from ._backend import erf
 from ._backend.typing import Array, ArrayModule, Arrays, Shapes
-from ._common.blocks import Block, building_block
+from ._common.blocks import Block, building_block, is_newer
 from ._common.rules import boolean, finite, integer, one_of, real
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
@@ -40,16 +41,26 @@ FAR = 1e4  # where every saturating function has saturated, and arithmetic is st
 class Activation(Block):
     """Base class of all activations.
 
-    A subclass defines ``kernel``, ``forward`` and ``backward``, and ``in_place = False`` if its derivative needs the
-    input of the activation. ``xp`` is the array module: NumPy or CuPy.
+    A subclass, decorated with :func:`sknn.building_block`, defines ``forward`` and ``backward``, and
+    ``in_place = False`` if its derivative needs the input of the activation. ``xp`` is the array module: NumPy or CuPy.
     """
 
+    _fused: ClassVar[dict[str, tuple[str, ...]]] = {"kernel": ("forward", "backward", "in_place")}
     kernel: ClassVar[str]
     in_place: ClassVar[bool] = True  # the derivative needs y only, so y may overwrite z
     glorot_factor: ClassVar[float] = 6.0
     gain: ClassVar[float] = 1.0
     pieces: ClassVar[int] = 1  # linear maps that a unit chooses from
     stage: ClassVar[str] = "elementwise"  # of a pass: see `sknn._core.stages`
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = [name for name in ("forward", "backward") if is_newer(cls, name, "stage")]
+        if own and cls.stage != "elementwise":
+            raise TypeError(
+                f"{cls.__name__} must not define {own[0]}: its parent is computed by a stage of its own, "
+                f"{cls.stage!r}, which would not call it. Derive the class from Activation instead."
+            )
 
     def learnt(self, units: int) -> Shapes:
         """Return the shapes of the learnt parameters of a layer, by kind."""

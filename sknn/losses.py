@@ -30,10 +30,13 @@ from ._common.rules import real, require
 class Loss(Block):
     """Base class of all losses.
 
-    A subclass defines ``kernel`` (the key of a fused implementation, if a backend has one), ``link_name`` (shown as
-    ``out_activation_``), ``value_and_gradient`` and ``link``. ``xp`` is the array module: NumPy or CuPy.
+    A subclass, decorated with :func:`sknn.building_block`, defines ``value_and_gradient``, ``link`` and
+    ``link_name`` (shown as ``out_activation_``). ``xp`` is the array module: NumPy or CuPy. ``kernel`` and
+    ``link_name`` are keys under which a backend looks for fused implementations. A class that defines one of the
+    functions but no key gets a key of its own.
     """
 
+    _fused: ClassVar[dict[str, tuple[str, ...]]] = {"kernel": ("value_and_gradient", "link"), "link_name": ("link",)}
     kernel: ClassVar[str]
     link_name: ClassVar[str]
     non_negative: ClassVar[bool] = False  # whether targets below zero have no meaning
@@ -50,8 +53,8 @@ class Loss(Block):
         raise NotImplementedError
 
     def numbers(self) -> tuple[float, ...]:
-        """Return the values of the fields as a tuple, for fused kernels."""
-        return tuple(vars(self).values())
+        """Return the constants that fused kernels need."""
+        return ()
 
     def objective_factor(self, n_outputs: int) -> int:
         """Return the factor between the returned gradient and the derivative of the value."""
@@ -74,6 +77,9 @@ class SoftmaxLogLoss(Loss):
     _rules: ClassVar[dict] = {"label_smoothing": real(0, 1)}
     kernel: ClassVar[str] = "softmax_log_loss"
     link_name: ClassVar[str] = "softmax"
+
+    def numbers(self) -> tuple[float, ...]:
+        return (self.label_smoothing,)
 
     def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
         top = z.max(axis=-1, keepdims=True)
@@ -108,6 +114,9 @@ class BinaryLogLoss(Loss):
     kernel: ClassVar[str] = "binary_log_loss"
     link_name: ClassVar[str] = "logistic"
 
+    def numbers(self) -> tuple[float, ...]:
+        return (self.label_smoothing,)
+
     def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
         decay = xp.exp(-abs(z))
         y = (1 - self.label_smoothing) * y + self.label_smoothing / 2
@@ -140,6 +149,9 @@ class SigmoidSquaredError(Loss):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.low < self.high, "high", f"a number > low={self.low}", self.high)
+
+    def numbers(self) -> tuple[float, ...]:
+        return self.low, self.high
 
     def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
         p = z.copy()
@@ -234,6 +246,9 @@ class Huber(RegressionLoss):
     kernel: ClassVar[str] = "huber"
     link_name: ClassVar[str] = "identity"
 
+    def numbers(self) -> tuple[float, ...]:
+        return (self.delta,)
+
     def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
         error = z - y
         dz[...] = xp.clip(error, -self.delta, self.delta)
@@ -270,6 +285,9 @@ class Quantile(RegressionLoss):
     _rules: ClassVar[dict] = {"quantile": real(0, 1, closed="neither")}
     kernel: ClassVar[str] = "quantile"
     link_name: ClassVar[str] = "identity"
+
+    def numbers(self) -> tuple[float, ...]:
+        return (self.quantile,)
 
     def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
         error = z - y

@@ -34,10 +34,12 @@ from ._common.rules import boolean, real
 class Optimizer(Block):
     """Base class of all optimisers.
 
-    A subclass defines ``kernel`` (the key of a fused implementation, if a backend has one), ``n_slots``, ``hyper`` and
-    ``update``. ``xp`` is the array module: NumPy or CuPy.
+    A subclass, decorated with :func:`sknn.building_block`, defines ``n_slots``, ``hyper`` and ``update``.
+    ``xp`` is the array module: NumPy or CuPy. ``kernel`` is the key under which a backend looks for a fused
+    implementation; a class that defines ``update`` but no ``kernel`` gets a key of its own.
     """
 
+    _fused: ClassVar[dict[str, tuple[str, ...]]] = {"kernel": ("update",)}
     kernel: ClassVar[str]
     n_slots: ClassVar[int]
     shared: ClassVar[tuple[str, ...]] = ()

@@ -7,10 +7,13 @@ import pickletools
 import joblib
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
 
 import sknn
 from sknn import MLPClassifier, MLPRegressor
+from sknn._common import pickles
 from sknn.activations import LeakyReLU
 from sknn.normalization import BatchNorm
 from sknn.preprocessing import PCA, ZCA, InstanceNormalizer, MinMaxScaler, StandardScaler, ZeroCenterer
@@ -68,6 +71,49 @@ def test_a_fitted_network_names_no_private_class(name):
 @pytest.mark.parametrize("transformer", TRANSFORMERS, ids=lambda transformer: type(transformer).__name__)
 def test_a_fitted_transformer_names_no_private_class(transformer):
     assert private_paths(pickle.dumps(transformer.fit(X))) == set()
+
+
+def test_an_unfitted_estimator_names_no_private_function_either():
+    """Neither in a fitted search, nor with the setting that it carries to workers."""
+    with sknn.config_context(backend="numpy"):
+        search = GridSearchCV(MLPClassifier(max_iter=2), {"alpha": [0, 1]}, cv=2).fit(X, y)
+        for estimator in (MLPClassifier(), StandardScaler(), search):
+            data = pickle.dumps(estimator)
+            assert private_paths(data) == set()
+            assert b"_carried_scope" in data
+            assert "_carried_scope" not in vars(pickle.loads(data))  # this process has its own settings
+
+
+def test_a_copy_keeps_the_setting_that_it_carries():
+    with sknn.config_context(backend="numpy"):
+        estimator = clone(MLPClassifier())
+        for copied in (copy.copy(estimator), copy.deepcopy(estimator)):
+            assert copied._carried_scope is estimator._carried_scope is not None
+
+
+# ---- versions -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", [MLPClassifier(max_iter=2), StandardScaler()], ids=["network", "transformer"])
+def test_a_pickle_carries_the_version_that_wrote_it(estimator):
+    attributes = estimator.fit(X, y).__getstate__()
+    assert attributes["_sknn_version"] == sknn.__version__
+    assert not [name for name in vars(pickle.loads(pickle.dumps(estimator))) if name.startswith("_sknn")]
+
+
+@pytest.mark.parametrize("estimator", [MLPClassifier(max_iter=2), StandardScaler()], ids=["network", "transformer"])
+def test_a_newer_format_is_refused(estimator, monkeypatch):
+    monkeypatch.setattr(pickles, "FORMAT", 7)
+    monkeypatch.setattr(pickles, "__version__", "9.1")
+    data = pickle.dumps(estimator.fit(X, y))
+    assert pickle.loads(data).n_features_in_ == 4
+    monkeypatch.undo()
+    advice = f"Load this {type(estimator).__name__} with sknn 9"
+    with pytest.raises(ValueError, match=rf"at most 1 for .*got 7, written by sknn 9\.1\. {advice}"):
+        pickle.loads(data)
+
+
+# ---- classes ------------------------------------------------------------------------------
 
 
 def test_a_private_class_would_be_seen():

@@ -1,8 +1,8 @@
 """Building blocks: frozen dataclasses that estimators accept by name or as an instance.
 
 A custom block is a subclass of a base class such as :class:`sknn.activations.Activation` or
-:class:`sknn.losses.RegressionLoss`, decorated with ``building_block``. Its fields are its parameters, and ``_rules``
-contains the allowed values of each field.
+:class:`sknn.losses.RegressionLoss`, decorated with ``sknn.building_block``. Its fields are its
+parameters, and ``_rules`` contains the allowed values of each field.
 """
 
 from __future__ import annotations
@@ -21,15 +21,55 @@ B = TypeVar("B", bound="Block")
 
 @dataclass_transform(frozen_default=True)
 def building_block(cls: type[T]) -> type[T]:
-    """Decorate a class as a building block: a frozen dataclass with the ``repr`` of ``Block``."""
+    """Decorate a class as a building block: a frozen dataclass, whose fields are its parameters.
+
+    Parameters
+    ----------
+    cls : type
+        Subclass of a base class of building blocks, such as :class:`sknn.activations.Activation`,
+        :class:`sknn.losses.RegressionLoss` or :class:`sknn.optimizers.Optimizer`.
+
+    Returns
+    -------
+    cls : type
+        The same class. Its instances show only the fields that differ from their defaults.
+
+    Examples
+    --------
+    >>> from sknn import building_block
+    >>> from sknn.activations import Activation
+    >>> @building_block
+    ... class Square(Activation):
+    ...     scale: float = 1.0
+    ...     in_place = False  # the derivative needs z
+    ...
+    ...     def forward(self, xp, z, y):
+    ...         y[...] = self.scale * z * z
+    ...
+    ...     def backward(self, xp, dz, z, y):
+    ...         dz *= 2 * self.scale * z
+    >>> Square(), Square(0.5)
+    (Square(), Square(scale=0.5))
+    """
     return dataclass(frozen=True, repr=False)(cls)
 
 
 @building_block
 class Block:
-    """Base class of all building blocks; ``_rules`` maps each field to the rule that its value must satisfy."""
+    """Base class of all building blocks; ``_rules`` maps each field to the rule that its value must satisfy.
+
+    ``_fused`` maps each key of fused code, such as ``kernel``, to the attributes that this code replaces.
+    """
 
     _rules: ClassVar[dict[str, Rule]] = {}
+    _fused: ClassVar[dict[str, tuple[str, ...]]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        # with the key of its parent, a block with a function of its own would run as its parent
+        super().__init_subclass__(**options)
+        for key, replaced in cls._fused.items():
+            if any(is_newer(cls, attribute, key) for attribute in replaced):
+                setattr(cls, key, f"{cls.__module__}.{cls.__qualname__}")
 
     def __post_init__(self) -> None:
         check_parameters(self, self._rules)
@@ -38,6 +78,17 @@ class Block:
         given = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
         changed = ", ".join(f"{name}={value!r}" for name, value, default in given if value != default)
         return f"{type(self).__name__}({changed})"
+
+
+def is_newer(cls: type, attribute: str, other: str) -> bool:
+    """Return whether a class takes an attribute from a class nearer to itself than the one it takes another from."""
+    return _distance(cls, attribute) < _distance(cls, other)
+
+
+def _distance(cls: type, attribute: str) -> int:
+    """Return the position of the first class with this attribute in the order in which Python looks it up."""
+    holders = (position for position, parent in enumerate(cls.__mro__) if attribute in vars(parent))
+    return next(holders, len(cls.__mro__))
 
 
 def resolve(value: str | T, table: Mapping[str, T]) -> T:

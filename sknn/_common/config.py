@@ -13,7 +13,7 @@ The backend of an estimator is the first of these settings that exists:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeAlias
@@ -27,7 +27,7 @@ Origin: TypeAlias = tuple[int, bytes]
 class Scope:
     """The setting of one ``config_context``, good for as long as the context lasts.
 
-    A pickle of it is good for as long as it lives, except in the process that it came from, which has its own settings.
+    In a pickle it is a plain tuple, so that a file names no private class; see ``arrived_scope``.
     """
 
     def __init__(
@@ -39,15 +39,23 @@ class Scope:
     def __deepcopy__(self, memo: dict[int, Any]) -> Scope:
         return self
 
-    def __reduce__(self) -> tuple[Callable[..., Scope | None], tuple[str, Origin]]:
-        return _arrived_scope, (self.backend, self.origin)
+    def __reduce__(self) -> tuple[type[tuple], tuple[tuple[str, Origin]]]:
+        return tuple, ((self.backend, self.origin),)
 
 
 def _this_process() -> Origin:
     return os.getpid(), _TOKEN
 
 
-def _arrived_scope(backend: str, origin: Origin) -> Scope | None:
+def arrived_scope(carried: Scope | tuple[str, Origin] | None) -> Scope | None:
+    """Return the scope of an estimator that was copied, or that comes out of a pickle.
+
+    One from a pickle is good for as long as it lives, except in the process that it came from, which has its own
+    settings.
+    """
+    if not isinstance(carried, tuple):
+        return carried
+    backend, origin = carried
     return None if origin == _this_process() else Scope(backend, origin=origin)
 
 

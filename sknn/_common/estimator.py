@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from .._backend import get_backend
-from .config import Scope, carried_setting, check_backend_name, configured_backend, current_scope
+from .config import Scope, arrived_scope, carried_setting, check_backend_name, configured_backend, current_scope
+from .pickles import stamped, without_stamps
 
 if TYPE_CHECKING:
     from .._backend.protocol import Backend
@@ -40,7 +41,12 @@ class BackendMixin:
         state.pop("_carried_scope", None)
         is_fitted = any(name.endswith("_") and not name.startswith("__") for name in state)
         setting = None if is_fitted else carried_setting(self._carried_scope)
-        return state if setting is None else {**state, "_carried_scope": setting}
+        return stamped(state if setting is None else {**state, "_carried_scope": setting})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = without_stamps(state, type(self).__name__)
+        scope = arrived_scope(state.pop("_carried_scope", None))
+        super().__setstate__(state if scope is None else {**state, "_carried_scope": scope})  # type: ignore[misc]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Installed versions, for bug reports."""
+"""The version of sknn, and installed versions for bug reports."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from importlib import metadata
 
 from .._backend import has_numba
 
+__version__ = "0.1.0"
 PACKAGES = ("sknn", "numpy", "scipy", "scikit-learn", "numba", "cupy-cuda12x", "cupy-cuda13x", "matplotlib")
 
 

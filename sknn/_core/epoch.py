@@ -97,13 +97,14 @@ class Epoch:
     def _sizes_ahead(self, state: State, n_epochs: int) -> StepSizes:
         options, numbers = self._problem.options, np.arange(1, n_epochs * len(self.lengths) + 1)
         learning_rates, steps = self._learning_rates(state, numbers), state.steps + numbers
+        models = list(zip(options.optimizers, learning_rates.T, strict=True))
+        rates = np.array([optimizer.rates(rate, steps) for optimizer, rate in models]).T
         second_rates = shrinkage = None
         if self._tables.second_rate is not None:
-            second_rates = self._rates("second_rates", learning_rates, steps)
+            second_rates = np.array([optimizer.second_rates(rate, steps) for optimizer, rate in models]).T
         if options.decouples_decay:
             shrinkage = np.maximum(1 - learning_rates * options.alpha, 0)
-        rates, rate_mark = self._rates("rates", learning_rates, steps), state.learning_rate.tobytes()
-        return StepSizes(state.epochs, n_epochs, rate_mark, rates, second_rates, shrinkage)
+        return StepSizes(state.epochs, n_epochs, state.learning_rate.tobytes(), rates, second_rates, shrinkage)
 
     def _learning_rates(self, state: State, numbers: Array) -> Array:
         """Return the learning rate of steps to come, for each model.
@@ -114,11 +115,6 @@ class Epoch:
         steps = state.epochs * per_epoch + numbers
         factors = options.schedule.factors(steps, per_epoch, options.n_epochs * per_epoch)
         return factors[:, None] * state.learning_rate
-
-    def _rates(self, kind: str, learning_rates: Array, steps: Array) -> Array:
-        """Return step sizes of one kind, ``(steps, models)``."""
-        pairs = zip(self._problem.options.optimizers, learning_rates.T, strict=True)
-        return np.array([getattr(optimizer, kind)(rate, steps) for optimizer, rate in pairs]).T
 
     def _scales(self, state: State) -> Array:
         """Return one over each batch's sum of weights, ``(steps, 1 or models)``, and 0 for a batch of no weight."""

@@ -201,7 +201,8 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         return to_plain(attributes)
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
-        super().__setstate__(from_plain(attributes))
+        super().__setstate__(attributes)
+        self.__dict__.update(from_plain(self.__dict__))
         if "_state" in attributes and "coefs_" not in attributes:
             self.__dict__.update(fitted_attributes(self._network, *self._state.served))
 

@@ -165,6 +165,14 @@ def test_building_blocks_that_kernels_know_are_building_blocks():
     assert set(sources.numbers_of("Optimizer")) == {cls.kernel for cls in OPTIMIZERS.values()}
     links = {f"link_{loss.link_name}" for loss in LOSSES.values()}
     assert set(sources.numbers_of("Link")) == links
+    assert {f"link_{name}" for name in launches.LINKS} <= links
+    assert set(launches.LOSSES_OF_ROWS) <= set(sources.numbers_of("Loss"))
+
+
+def test_more_numbers_than_an_element_takes_are_refused():
+    assert launches.two_floats((3,)) == (3.0, 0.0)
+    with pytest.raises(ValueError, match=r"at most 2 numbers; got \(1, 2, 3\)"):
+        launches.two_floats((1, 2, 3))
 
 
 def test_kernels_have_numbers_for_all_slots():

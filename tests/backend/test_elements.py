@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-from sknn import MLPRegressor
+from sknn import MLPRegressor, building_block
 from sknn._backend.cpu import elements, loops, updates
 from sknn._backend.cpu.vector_math import like
-from sknn._common.blocks import building_block
 from sknn.activations import Activation
 from sknn.optimizers import SGD, Optimizer
 from tests.support.kernels import COMPARED_ACTIVATIONS, COMPARED_OPTIMIZERS
@@ -36,6 +35,16 @@ def test_an_element_whose_numbers_are_no_floats():
     loops.FORWARD["leaky_relu"](z, b, 2)
     loops.BACKWARD["leaky_relu"](y, z, b, np.float32(2))
     np.testing.assert_array_equal(z, [[[-4.0, 3.0]]])
+
+
+def test_more_fields_than_a_loop_takes_are_refused():
+    class Wide(NamedTuple):
+        a: float
+        b: float
+        c: float
+
+    with pytest.raises(TypeError, match=r"at most 2 fields; Wide has \('a', 'b', 'c'\)"):
+        loops.compiled(loops.activation_backward, Wide)
 
 
 # ---- blocks of one's own ----------------------------------------------------------------

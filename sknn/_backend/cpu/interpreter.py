@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 from . import elements, loops, updates
 from .compiling import kernel
 
-COMPILED_IN = "98d5a48c0bc15857"  # stands for the content of imported files, see tests/backend/stamps.py
+COMPILED_IN = "396e4fbef94e0a8c"  # stands for the content of imported files, see tests/backend/stamps.py
 FEW = 16  # rows or columns of a gradient up to which own loops are faster than BLAS
 VERY_FEW = 4  # columns of another product up to which they are
 

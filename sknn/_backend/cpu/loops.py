@@ -175,15 +175,20 @@ def compiled(loop, kind):
     that close over compiled functions cannot.
     """
     n_arrays, n_numbers = loop.__code__.co_argcount - 1, len(kind._fields)
-    function = {
+    functions = {
         (2, 0): lambda x, y: loop(x, y, kind()),
         (2, 1): lambda x, y, first: loop(x, y, kind(first)),
         (2, 2): lambda x, y, first, second: loop(x, y, kind(first, second)),
         (3, 0): lambda x, y, z: loop(x, y, z, kind()),
         (3, 1): lambda x, y, z, first: loop(x, y, z, kind(first)),
         (3, 2): lambda x, y, z, first, second: loop(x, y, z, kind(first, second)),
-    }[n_arrays, n_numbers]
-    return kernel(named(function, f"{loop.__name__}_{kind.__name__}"))
+    }
+    if (n_arrays, n_numbers) not in functions:
+        raise TypeError(
+            f"an element of an activation must have at most 2 fields; {kind.__name__} has {kind._fields}. Add a "
+            "function with more numbers to the table of `compiled` in loops.py."
+        )
+    return kernel(named(functions[n_arrays, n_numbers], f"{loop.__name__}_{kind.__name__}"))
 
 
 FORWARD = {

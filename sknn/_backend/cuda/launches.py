@@ -7,7 +7,7 @@ but launch. Scratch memory lives as long as the launches. `FUSED` lists them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -88,8 +88,13 @@ def warps(n_rows: int, n_models: int) -> Grid:
     return (ceil_div(n_rows, ROWS_OF_BLOCK), n_models), (WARP, ROWS_OF_BLOCK)
 
 
-def two_floats(numbers: Iterable[float]) -> tuple[float, float]:
+def two_floats(numbers: Sequence[float]) -> tuple[float, float]:
     """Return two numbers as floats, zero for those that are not there."""
+    if len(numbers) > 2:
+        raise ValueError(
+            f"numbers() of a block with an element must return at most 2 numbers; got {numbers}. Give the functions in "
+            "elements.h, and the kernels that call them, one more argument."
+        )
     first, second = (*numbers, 0, 0)[:2]
     return float(first), float(second)
 
@@ -325,6 +330,9 @@ def normalize_weights_backward(backend: Device, op: ops.NormalizeWeightsBackward
 
 # ---- loss and update --------------------------------------------------------------------
 
+# Losses whose outputs belong together, by `kernel`: kernels that get the numbers of the loss. All others are elements.
+LOSSES_OF_ROWS = {"softmax_log_loss": "softmax_loss"}
+
 
 def loss_gradient(backend: Device, op: ops.LossGradient) -> list[Call] | None:
     """A warp a row; then a block a model adds up the losses of the rows."""
@@ -333,10 +341,9 @@ def loss_gradient(backend: Device, op: ops.LossGradient) -> list[Call] | None:
         return None
     n_models, n_rows, n_outputs = op.z.shape
     row_losses = backend.xp.empty((n_models, n_rows), backend.xp.float64)
-    is_softmax = op.loss.kernel == "softmax_log_loss"
-    name = "softmax_loss" if is_softmax else "elementwise_loss"
-    first, second = two_floats(op.loss.numbers())
-    numbers = (first,) if is_softmax else (kind, first, second)
+    name, numbers = LOSSES_OF_ROWS.get(op.loss.kernel), tuple(map(float, op.loss.numbers()))
+    if name is None:
+        name, numbers = "elementwise_loss", (kind, *two_floats(numbers))
     batch = (
         op.z,
         PerModel(op.y),
@@ -362,17 +369,32 @@ def add_up(backend: Device, parts: Array, clock: Array, is_first: bool, losses: 
 
 
 def link(backend: Device, op: ops.Link) -> list[Call] | None:
-    """A warp a row where outputs belong together, else a thread an element."""
-    if op.loss.link_name == "identity":
-        return []
+    """By the table of links, else a thread an element."""
+    return LINKS.get(op.loss.link_name, elementwise_link)(backend, op)
+
+
+def no_link(backend: Device, op: ops.Link) -> list[Call]:
+    """Outputs are left as they are."""
+    return []
+
+
+def softmax_link(backend: Device, op: ops.Link) -> list[Call]:
+    """A warp a row."""
     n_models, n_rows, n_outputs = op.z.shape
-    if op.loss.link_name == "softmax":
-        return [backend.launch(op.z.dtype, "softmax_link", *warps(n_rows, n_models), op.z, n_rows, n_outputs)]
+    return [backend.launch(op.z.dtype, "softmax_link", *warps(n_rows, n_models), op.z, n_rows, n_outputs)]
+
+
+def elementwise_link(backend: Device, op: ops.Link) -> list[Call] | None:
+    """A thread an element, where `elements.h` has one."""
     kind = numbers_of("Link").get(f"link_{op.loss.link_name}")
     if kind is None:
         return None
-    n = n_rows * n_outputs
+    n_models, n = len(op.z), op.z.shape[1] * op.z.shape[2]
     return [backend.launch(op.z.dtype, "elementwise_link", *elements(n, n_models), op.z, kind, n)]
+
+
+# Links that are no elements, by `link_name`.
+LINKS: dict[str, Callable[[Device, ops.Link], list[Call] | None]] = {"identity": no_link, "softmax": softmax_link}
 
 
 def update(backend: Device, op: ops.Update) -> list[Call] | None:

@@ -32,8 +32,9 @@ def fitted(estimator=MLPClassifier, **parameters):
 # ---- PReLU ------------------------------------------------------------------------------
 
 
+@each_backend
 @pytest.mark.parametrize("shared", [False, True])
-def test_slopes_and_their_gradients_are_pytorchs(shared):
+def test_slopes_and_their_gradients_are_pytorchs(shared, backend):
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
     z, dy, slope = (
@@ -45,10 +46,15 @@ def test_slopes_and_their_gradients_are_pytorchs(shared):
     tensor, weight = (torch.tensor(array, requires_grad=True) for array in (z[0], slope.ravel()))
     peer = torch.nn.functional.prelu(tensor, weight)
     peer.backward(torch.tensor(dy[0]))
-    out, dz, d_slope = np.empty_like(z), dy.copy(), np.empty_like(slope)
-    bound = PReLU(shared=shared).bind({"slopes": slope}, {"slopes": d_slope})
-    bound.forward(np, z, out)
-    bound.backward(np, dz, z, out)
+    out, dz, d_slope, b, db = (
+        np.empty_like(z),
+        dy.copy(),
+        np.empty_like(slope),
+        np.zeros((1, 1, 5)),
+        np.empty((1, 1, 5)),
+    )
+    backend.execute(ops.BiasPReLU(z, b, slope, out))
+    backend.execute(ops.PReLUBackward(dz, z, slope, d_slope, db))
     np.testing.assert_array_equal(out[0], peer.detach())
     np.testing.assert_allclose(dz[0], tensor.grad, rtol=1e-15)
     np.testing.assert_allclose(d_slope.ravel(), weight.grad, rtol=1e-13)

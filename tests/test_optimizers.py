@@ -281,9 +281,10 @@ def test_decoupled_decay_is_pytorchs(backend):
     slots, hyper = np.zeros((2, *theta.shape)), np.array([optimizer.hyper()])
     ones = np.ones(rates.shape)
     tables = Tables(np.zeros(2, np.int64), None, ones, rates, np.zeros(rates.shape), None, ones - 0.03 * 0.2)
+    shrink = ops.Shrink(theta, N_DECAYED, tables.shrinkage, tables.clock)
     for expected in peer[1:]:
         grad = gradient(theta)
-        backend.execute(ops.Shrink(theta, N_DECAYED, tables))
+        backend.execute(shrink)
         backend.execute(ops.Update(optimizer, theta, grad, slots, hyper, np.zeros(1), N_DECAYED, tables))
         backend.execute(ops.Advance(tables.clock, 0))
         np.testing.assert_allclose(theta[0], expected, rtol=1e-9, atol=1e-11)

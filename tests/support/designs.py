@@ -64,7 +64,7 @@ def shared_out(checks, every):
 
 
 def covering_rows(sizes):
-    """Return rows of one level per factor in which any two levels of two factors meet, as few as a greedy search finds."""
+    """Return rows of one level per factor in which any two levels of two factors meet; a greedy search finds few."""
     if len(sizes) == 1:
         return [(level,) for level in range(sizes[0])]
     factors = range(len(sizes))

@@ -76,7 +76,7 @@ def map_rows(rows: Rows, steps: Sequence[Step], dtype: np.dtype, in_place: bool)
 
 
 @map_rows.register
-def _(rows: SparseRows, steps: Sequence[Step], dtype: np.dtype, in_place: bool) -> Any:
+def _map_sparse_rows(rows: SparseRows, steps: Sequence[Step], dtype: np.dtype, in_place: bool) -> Any:
     X = rows.X.astype(dtype, copy=False)
     for step in steps:
         step(X)
@@ -112,7 +112,7 @@ def map_products(rows: Rows, dtype: Any, mean: Array, weights: Array, shift: Arr
 
 
 @map_products.register
-def _(rows: SparseRows, dtype: Any, mean: Array, weights: Array, shift: Array | None = None) -> Array:
+def _sparse_products(rows: SparseRows, dtype: Any, mean: Array, weights: Array, shift: Array | None = None) -> Array:
     made = rows.X @ weights - mean @ weights
     return (made if shift is None else made + shift).astype(dtype, copy=False)
 

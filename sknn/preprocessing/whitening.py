@@ -528,7 +528,7 @@ def choose_solver(rows: Rows, svd_solver: str, n_components: int | float | str |
 
 
 @choose_solver.register
-def _(rows: SparseRows, svd_solver: str, n_components: int | float | str | None) -> str:
+def _choose_sparse_solver(rows: SparseRows, svd_solver: str, n_components: int | float | str | None) -> str:
     if svd_solver not in SPARSE_SOLVERS:
         raise TypeError(f"svd_solver must be 'arpack', 'covariance_eigh' or 'auto' for sparse X; got {svd_solver!r}.")
     return "arpack" if svd_solver == "auto" else svd_solver

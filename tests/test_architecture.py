@@ -89,7 +89,7 @@ def test_parts_stand_on_one_another_without_a_circle():
 
 
 def test_underscores_tell_what_is_private():
-    """Private is a package that begins with an underscore, or a module of a public one; nothing within is marked."""
+    """No module within a private package has an underscore; private modules of `preprocessing` have one."""
 
     def found_in(path):
         names = module_name(path).split(".")[1:]

@@ -140,7 +140,8 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         check_is_fitted(self)
         if not self._network.statistics_layout.size:
             raise ValueError(
-                "recalibrate_norm needs a layer with running statistics, for example norm='batch'; got none."
+                "recalibrate_norm needs a layer with running statistics, for example by norm='batch'; got the norms "
+                f"{self._network.norms}. Set norm, and call fit again."
             )
         backend, dtype, state, theta = self._get_backend(X), self.coefs_[0].dtype, self._state, theta_of(self)
         checked = check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr", ensure_min_samples=2)

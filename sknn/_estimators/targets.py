@@ -101,7 +101,9 @@ class Labels:
             return np.divide(sums.sum(), n_classes * sums, out=np.zeros(n_classes), where=sums > 0)
         unknown = [label for label in class_weight if label not in self.classes]
         if unknown:
-            raise ValueError(f"class_weight must have classes of y as keys, {list(self.classes)}; got {unknown}.")
+            raise ValueError(
+                f"class_weight must have classes of y as keys, {list(self.classes)}; got {unknown}. Remove these keys."
+            )
         return np.array([float(class_weight.get(label, 1)) for label in self.classes.tolist()])
 
     def codes(self, probability: Array) -> Array:
@@ -205,7 +207,10 @@ def _share(right: Array, weights: Array | None) -> float:
 def _check_columns(y: Array, n_outputs: int, name: str) -> None:
     columns = 1 if y.ndim == 1 else y.shape[1]
     if columns != n_outputs:
-        raise ValueError(f"{name} must have {n_outputs} column(s), one per output; got {columns}.")
+        raise ValueError(
+            f"{name} must have {n_outputs} column(s), one per output; got {columns}. Fit a new estimator for another "
+            "number."
+        )
 
 
 def check_kinds(labels: Array) -> None:
@@ -214,7 +219,10 @@ def check_kinds(labels: Array) -> None:
         np.unique(labels)
     except TypeError as error:
         kinds = sorted({type(label).__name__ for label in labels.flat})
-        raise ValueError(f"y must hold labels of one kind, all strings or all numbers; got {kinds}.") from error
+        raise ValueError(
+            f"y must hold labels of one kind, all strings or all numbers; got {kinds}. Convert them, for example with "
+            "y.astype(str)."
+        ) from error
 
 
 def _distinct(labels: Array) -> Array:

@@ -24,7 +24,10 @@ def refuse_infinity(rows: Rows) -> None:
 
 def _refuse_infinity_in(backend: Backend, block: Array) -> None:
     if block.dtype.kind == "f" and backend.has_infinity(block):
-        raise ValueError(f"Input X contains infinity or a value too large for dtype('{block.dtype}').")
+        raise ValueError(
+            f"Input X contains infinity or a value too large for dtype('{block.dtype}'). Replace these values, or drop "
+            "their rows."
+        )
 
 
 def float_type_of(X: Any, dtype: Any) -> np.dtype:

@@ -193,7 +193,7 @@ def is_invertible(scaler: Any) -> bool:
     if scaler._forgets_statistics():
         raise AttributeError(
             f"inverse_transform is not available for {type(scaler).__name__}(per={scaler.per!r}), which does not "
-            "keep the statistics of the samples."
+            "keep the statistics of the samples. Use another value of per."
         )
     return True
 

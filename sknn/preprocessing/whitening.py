@@ -323,7 +323,9 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
 
     def _solver(self, rows: Rows) -> str:
         if self.svd_solver == "arpack" and rows.backend.name == "cupy":
-            raise ValueError("svd_solver='arpack' must be computed with backend='numpy'; got backend='cupy'.")
+            raise ValueError(
+                "svd_solver='arpack' must be computed with backend='numpy'; got backend='cupy'. Use another solver."
+            )
         return choose_solver(rows, self.svd_solver, self.n_components)
 
     def _check_n_components(self, shape: tuple[int, ...], solver: str) -> None:
@@ -337,10 +339,13 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
             if not (is_whole and 1 <= given <= most):
                 raise ValueError(
                     f"n_components must be None or an integer from 1 to {most} with svd_solver={solver!r} and X of "
-                    f"shape {shape}; got {given!r}."
+                    f"shape {shape}; got {given!r}. Change n_components or svd_solver."
                 )
         elif given == "mle" and shape[0] < shape[1]:
-            raise ValueError(f"n_components='mle' needs at least as many rows as features; got X of shape {shape}.")
+            raise ValueError(
+                f"n_components='mle' needs at least as many rows as features; got X of shape {shape}. Pass more rows, "
+                "or an integer as n_components."
+            )
         elif is_whole and given > least:
             raise ValueError(
                 f"n_components must be between 0 and min(n_samples, n_features)={least} with svd_solver={solver!r}; "

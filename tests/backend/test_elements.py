@@ -105,7 +105,7 @@ class RampElement(NamedTuple):
     steepness: float
 
     def value(self, z):
-        return like(z, self.steepness) * (z if z > like(z, 0.0) else like(z, 0.0))
+        return like(z, self.steepness) * (like(z, 0.0) if z < like(z, 0.0) else z)
 
     def gradient(self, d, y_or_z):
         return d * (like(d, self.steepness) if y_or_z > like(d, 0.0) else like(d, 0.0))

@@ -113,7 +113,10 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
             try:
                 float(validation.score_model(state.theta, state.statistics, rows))
             except (TypeError, ValueError, AttributeError) as error:
-                raise ValueError(f"monitor={self.monitor!r} cannot score the validation rows: {error}") from error
+                raise ValueError(
+                    f"monitor={self.monitor!r} cannot score the validation rows: {error} (Set monitor to 'score', "
+                    "'loss' or another scorer.)"
+                ) from error
 
     def recalibrate_norm(self, X: MatrixLike, sample_weight: ArrayLike | None = None) -> Self:
         """Replace the running statistics of the norms by the statistics of X, computed by a prediction pass.

@@ -90,8 +90,7 @@ def check_image_shape(shape: Shape, image_shape: Shape | None) -> Shape | None:
         )
     if image_shape is not None and shape[1:] != image_shape:
         raise ValueError(
-            f"X must have images of shape image_shape={image_shape}; got images of shape {shape[1:]}. Change X, or "
-            "call fit again."
+            f"X must have images of shape {image_shape}; got images of shape {shape[1:]}. Change X, or call fit again."
         )
     return shape[1:]
 

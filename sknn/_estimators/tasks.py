@@ -15,7 +15,7 @@ from .targets import Labels, Numbers, Targets, classification_targets
 
 
 class Progress(NamedTuple):
-    """Whether a call trains for one epoch, as ``partial_fit`` does, and the classes that may ever come."""
+    """The progress of training: whether a call trains for one epoch, as ``partial_fit``, and all possible classes."""
 
     is_incremental: bool = False
     classes: Any = None

@@ -13,7 +13,7 @@ HEAD = """\
 # Operations
 
 The operations that plans are made of, and the backends that have fused kernels for them. An operation without a fused
-kernel runs on its definition, in `sknn/_backend/operations.py`. This page is written by
+kernel runs on its definition, in `sknn/_backend/operations.py`. Written by
 
     python -m tests.support.operations_page
 

@@ -1,1 +1,1 @@
-"""Benchmarks: speed and memory beside scikit-learn and PyTorch, each in a process of its own."""
+"""Benchmarks of speed and memory, compared with scikit-learn and PyTorch; each library runs in its own process."""

@@ -22,7 +22,7 @@ LEAST_SECONDS = 0.05  # of calls, one after the other, that are timed together
 
 
 def table(name):
-    """Return what loads one of scikit-learn's data sets, each column to mean 0 and variance 1."""
+    """Return a function that loads one of scikit-learn's data sets, each column scaled to mean 0 and variance 1."""
 
     def load(folder):
         datasets, scaling = (importlib.import_module(f"sklearn.{module}") for module in ("datasets", "preprocessing"))
@@ -33,12 +33,12 @@ def table(name):
 
 
 def synthetic(n_rows, n_features, n_classes):
-    """Return what makes a table of float32."""
+    """Return a function that makes a float32 table and its labels."""
     return lambda folder: make_data(n_rows, n_features, n_classes, np.float32)
 
 
 def images(folder):
-    """Return the training images of a folder of IDX files, pixels to [0, 1]."""
+    """Return the training images of a folder of IDX files, with pixels scaled to [0, 1], and their labels."""
     X, y = importlib.import_module("sknn.datasets").load_idx_folder(folder)
     return X.astype(np.float32) / 255, y
 
@@ -49,12 +49,12 @@ def fit(Classifier, parameters, X, y):
 
 
 def mean_square(predictions):
-    """Return what tells predictions of trained models from each other, and from those of one that was not."""
+    """Return the mean square of predictions, which shows whether two libraries predict the same."""
     return float(np.mean(np.square(predictions, dtype=np.float64)))
 
 
 def fit_on(load, **parameters):
-    """Return a task: fit with the defaults, but for what is given."""
+    """Return a task: a fit with the default parameters, except the ones that are given."""
 
     def task(library, folder):
         X, y = load(folder)
@@ -66,7 +66,7 @@ def fit_on(load, **parameters):
 
 
 def predict_with(method, n_rows):
-    """Return a task: predict rows with a network that was hardly trained."""
+    """Return a task: predictions of rows by a network after a short training."""
 
     def task(library, folder):
         X, y = make_data(max(n_rows, 1000), PREDICTED[0], PREDICTED[-1], np.float32)
@@ -80,7 +80,7 @@ def predict_with(method, n_rows):
 
 
 def torch_prediction(X):
-    """Return the call of PyTorch on the same rows: probabilities as a NumPy array."""
+    """Return a function that predicts the same rows with PyTorch, as a NumPy array of probabilities."""
     import torch
 
     network, rows = torch_network(PREDICTED, "", torch.float32).eval(), torch.from_numpy(X)
@@ -107,7 +107,7 @@ TASKS = {
 
 
 def main(spec):
-    """Measure what `spec` asks for."""
+    """Measure the task of ``spec``, and return its figures."""
     if spec["library"] == "torch":
         importlib.import_module("torch").set_num_threads(spec["threads"])
     with warnings.catch_warnings():

@@ -23,7 +23,7 @@ CALLS = 5  # of which the median is taken, after two that do not count
 
 
 class Steps(NamedTuple):
-    """Training steps of a network, or of several models at once, in epochs of some batches."""
+    """A piece of work: training steps of a network, or of several models at once."""
 
     layers: tuple
     batch: int
@@ -34,7 +34,7 @@ class Steps(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A call on a table of float32."""
+    """A piece of work: a call of an estimator on a float32 table."""
 
     name: str
     shape: tuple
@@ -71,7 +71,7 @@ def event_times(device, epoch, n_epochs):
 
 
 def event_time(device, work):
-    """Return the seconds from the first to the last of what a call gives the device to do."""
+    """Return the seconds that the device needs for all the work of a call."""
     if device != "cuda":
         start = time.perf_counter()
         work()
@@ -108,7 +108,7 @@ def call_time(device, call):
 
 
 def scaled(steps, scale):
-    """Return less of the same work, for a try without a GPU."""
+    """Return the same work with fewer steps, for a trial without a GPU."""
     if scale == 1:
         return steps
     layers = tuple(max(10, int(width * scale)) for width in steps.layers[:-1])
@@ -121,7 +121,7 @@ def step_data(steps):
 
 
 def result_of(steps, times, loss):
-    """Return what one library made of the steps."""
+    """Return the figures of one library: the time of a step, and the loss that it came to."""
     return {"time": 1e6 * statistics.median(times) / steps.batches / steps.n_models, "result": float(loss)}
 
 
@@ -225,7 +225,7 @@ class TorchStack(TorchStep):
 
 
 def captured(step):
-    """Return what replays a step as one graph, after three calls on a stream of its own, as PyTorch asks for."""
+    """Return a function that replays a step as one graph, after the three warm-up calls that PyTorch asks for."""
     torch = step.torch
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
@@ -240,7 +240,7 @@ def captured(step):
 
 
 def torch_steps(steps, device, as_graph=False, compiled=False):
-    """Train with PyTorch: as it is written, or as a graph of whole steps, of compiled code or not."""
+    """Train with PyTorch: eagerly, or with a CUDA graph of whole steps, compiled or not."""
     step = (TorchStack if steps.n_models > 1 else TorchStep)(steps, device, compiled)
     run, torch = (captured(step) if as_graph else step), step.torch
 
@@ -270,12 +270,12 @@ def make_table(shape, scale):
 
 
 def mean_square(values):
-    """Return what tells that the same work was done."""
+    """Return the mean square of values, which shows whether two libraries did the same work."""
     return float(np.square(np.asarray(values), dtype=np.float64).mean())
 
 
 def transformer_call(work, device, scale, package):
-    """Fit a transformer of a package on rows that lie where it computes."""
+    """Time the fit of a package's transformer on rows that are stored where the package computes."""
     module = {"sknn": "sknn.preprocessing", "cuml": "cuml.preprocessing"}.get(package, "sklearn.preprocessing")
     if work.name == "PCA":
         module = {"sknn": module, "cuml": "cuml.decomposition"}.get(package, "sklearn.decomposition")
@@ -289,7 +289,7 @@ def transformer_call(work, device, scale, package):
 
 
 def fit_call(work, device, scale, backend):
-    """Fit a classifier on rows on the host, to the end of 20 epochs."""
+    """Time the fit of a classifier for 20 epochs on rows in the memory of the host."""
     from sklearn.exceptions import ConvergenceWarning
 
     from sknn import MLPClassifier
@@ -306,14 +306,14 @@ def fit_call(work, device, scale, backend):
 
 
 def copy_call(work, device, scale):
-    """Copy a table from one place of the device to another, half of which is reading: the floor of what reads it."""
+    """Time a copy of a table on the device; half of it, the reading, is the least time for a fit that reads it."""
     rows = array_module(device).asarray(make_table(work.shape, scale))
     other = array_module(device).empty_like(rows)
     milliseconds = call_time(device, lambda: array_module(device).copyto(other, rows)) / 2
     return {"time": milliseconds, "result": 0.0}
 
 
-# What a library is timed by, for steps and for calls.
+# The function that times each library, for steps and for calls.
 TIMERS = {
     "sknn": lambda work, spec: (
         sknn_steps(work, spec["device"]) if isinstance(work, Steps) else own_call(work, spec["device"], spec["scale"])
@@ -329,14 +329,14 @@ TIMERS = {
 
 
 def own_call(work, device, scale):
-    """Time sknn on a call."""
+    """Time a call of sknn."""
     if work.name == "MLPClassifier":
         return fit_call(work, device, scale, "cupy" if device == "cuda" else "numpy")
     return transformer_call(work, device, scale, "sknn")
 
 
 def main(spec):
-    """Measure what ``spec`` asks for."""
+    """Measure the work of ``spec``, and return its figures."""
     work = WORKS[spec["work"]]
     if isinstance(work, Steps):
         work = scaled(work, spec["scale"])

@@ -51,7 +51,7 @@ def fit(spec, X, y):
 
 
 def rise(spec):
-    """Return by how much a fit raises the peak, after a fit on a few rows."""
+    """Return the rise of the peak memory by a fit, in MB, after a fit on a few rows."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((ROWS, LAYERS[0]), dtype=np.float32)
     y = rng.integers(LAYERS[-1], size=ROWS)

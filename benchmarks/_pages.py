@@ -1,4 +1,4 @@
-"""What all pages share: the options of the command line, tables, and where a page is printed and saved."""
+"""Code that all pages share: the options of the command line, tables, and the printing and saving of pages."""
 
 import argparse
 import statistics
@@ -17,14 +17,14 @@ def option_parser(name, description, threads=True):
 
 
 def refuse_part(options, **whole):
-    """Refuse to save a page of which only a part was asked for: it would take the place of the ``whole`` one."""
+    """Raise SystemExit if a part of a page is to be saved: it would replace the ``whole`` page."""
     given = [f"--{name}" for name, value in whole.items() if getattr(options, name) != value]
     if options.save and given:
         raise SystemExit(f"--save writes whole pages: leave out {', '.join(given)}")
 
 
 def positive(text):
-    """Return a positive number from the command line."""
+    """Return a positive integer, parsed from the text of an option."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be 1 or more; got {number}")
@@ -32,12 +32,12 @@ def positive(text):
 
 
 def command(name, arguments):
-    """Return the command that makes a page."""
+    """Return the shell command that makes a page."""
     return " ".join(["python -m benchmarks", name, *arguments])
 
 
 def publish(name, page, save):
-    """Print a page, and write it where asked."""
+    """Print a page, and write it to `docs/benchmarks` if ``save`` is True."""
     print(page)
     if save:
         path = ROOT / "docs" / "benchmarks" / f"{name}.md"
@@ -51,7 +51,7 @@ def medians(rounds):
 
 
 def ratio(value, base):
-    """Return a ratio as text, a dash where a side is missing."""
+    """Return a ratio as text, or a dash if one of its numbers is missing."""
     return "-" if value is None or base is None else f"{value / base:.2f}"
 
 

@@ -54,7 +54,7 @@ def time_fit(model, X, y):
 
 
 def time_estimator(spec, X, y):
-    """Return seconds of a long fit less those of a short one, and the long fit's last loss."""
+    """Return the seconds of a long fit minus those of a short one, and the last loss of the long fit."""
     MLPClassifier = importlib.import_module(MODULES[spec["library"]]).MLPClassifier
     short, long = (
         MLPClassifier(
@@ -77,7 +77,7 @@ def time_estimator(spec, X, y):
 
 
 def torch_network(layers, block, dtype):
-    """Return a stack of linear layers and what follows them, initialised as scikit-learn does."""
+    """Return a PyTorch network of linear layers, norms and activations, initialised as in scikit-learn."""
     from torch import nn
 
     modules, behind = [], []
@@ -120,7 +120,7 @@ def torch_epoch(step, n_rows, batch):
 
 
 def time_torch(spec, X, y):
-    """Return seconds of the epochs after the first (the warm-up), and the last epoch's loss."""
+    """Return the seconds of all epochs except the first (the warm-up), and the loss of the last epoch."""
     import torch
 
     torch.set_num_threads(spec["threads"])
@@ -139,7 +139,7 @@ def time_torch(spec, X, y):
 
 
 def time_skorch(spec, X, y):
-    """Return seconds of a long fit less those of a short one, and the long fit's last loss: skorch with its defaults.
+    """Return the same as ``time_estimator``, for skorch with its default parameters.
 
     But for no validation split, as the others have none.
     """
@@ -173,7 +173,7 @@ TIMERS = {"sknn": time_estimator, "sklearn": time_estimator, "skorch": time_skor
 
 
 def time_products(layers, batch, dtype):
-    """Return the microseconds of a step's matrix products, all into buffers that exist."""
+    """Return the microseconds of the matrix products of a step, computed into existing buffers."""
     rng = np.random.default_rng(0)
     units = [rng.standard_normal((batch, width), dtype=dtype) for width in layers]
     weights = [rng.standard_normal(s, dtype=dtype) for s in pairwise(layers)]
@@ -194,7 +194,7 @@ def time_products(layers, batch, dtype):
 
 
 def main(spec):
-    """Measure what `spec` asks for."""
+    """Measure the steps of ``spec``, and return their figures."""
     layers, batch, dtype = spec["layers"], spec["batch"], np.dtype(spec["dtype"])
     X, y = make_data(batch * spec["batches"], layers[0], layers[-1], dtype)
     seconds, loss = TIMERS.get(spec["library"], time_torch)(spec, X, y)

@@ -25,45 +25,45 @@ PARAMETERS = {
 
 
 class NumpyCenterer:
-    """What one writes without a transformer: the mean of each channel, and a subtraction."""
+    """Centring in plain NumPy: the mean of each channel, and a subtraction."""
 
     def fit(self, X):
-        """Find the means."""
+        """Compute the mean of each channel."""
         self.mean = X.mean(axis=(0, 1, 2)).astype("float32")
         return self
 
     def transform(self, X):
-        """Subtract them."""
+        """Return X minus the means."""
         return X - self.mean
 
 
 class Yardstick:
-    """The least that a fit and a transform have to do: read X once, and write as much."""
+    """The least work of a fit and a transform: X is read once, and an array of its size is written."""
 
     def fit(self, X):
-        """Read X."""
+        """Read X once."""
         X.sum(axis=0)
         return self
 
     def transform(self, X):
-        """Read and write X."""
+        """Read X once, and write an array of its size."""
         return X.copy()
 
 
 class Products:
-    """The least that PCA has to do: its products."""
+    """The least work of PCA: its matrix products."""
 
     wide = None
 
     def fit(self, X):
-        """Multiply in float64."""
+        """Compute the products of a fit, in float64."""
         if self.wide is None or len(self.wide) != len(X):
             self.wide = X.astype(np.float64)
         np.matmul(self.wide.T, self.wide)
         return self
 
     def transform(self, X):
-        """Multiply in X's type."""
+        """Compute the product of a transform, in the type of X."""
         return X @ np.ones((X.shape[1], 50), X.dtype)
 
 
@@ -88,7 +88,7 @@ def make_data(shape, dtype):
 
 
 def seconds(action, repeats):
-    """Return the median time of an action, after two calls that do not count.
+    """Return the median seconds of an action, after two calls as a warm-up.
 
     In a virtual machine memory that was not used before comes slowly: whoever asks for it first would be charged.
     """

@@ -1,4 +1,4 @@
-"""Milliseconds of whole calls of fit and predict beside scikit-learn, and of predictions beside PyTorch.
+"""Milliseconds of whole calls: fit and predict compared with scikit-learn, and predictions also with PyTorch.
 
 Run ``python -m benchmarks fit`` or ``python -m benchmarks predict``, with ``--save`` to write `docs/benchmarks/fit.md`
 or `predict.md`. Every figure is the median of rounds; in each round every library has a process of its own, in turn.
@@ -50,7 +50,7 @@ def measure(task, libraries, options):
 
 
 def row(task, figures, libraries):
-    """Return the cells of a task; what was not measured is a dash."""
+    """Return the cells of a task in the table; a figure that was not measured is a dash."""
     own = figures["sknn"]["ms"]
     times = [f"{figures[library]['ms']:.3g}" if library in figures else "-" for library in libraries]
     ratios = [ratio(figures.get(library, {}).get("ms"), own) for library in libraries[1:]]
@@ -59,7 +59,7 @@ def row(task, figures, libraries):
 
 
 def shown(figures):
-    """Return what came out, and in how many epochs if it was a fit."""
+    """Return the result of a task as text, and for a fit the number of epochs."""
     epochs = f" ({figures['epochs']:.0f})" if figures["epochs"] else ""
     return f"{figures['result']:.4f}{epochs}"
 
@@ -74,7 +74,7 @@ def parse(kind, arguments):
 
 
 def choose_tasks(kind, options):
-    """Return the names of the tasks, and name those whose data is not there."""
+    """Return the names of the tasks that can run, and print the names of those whose data is missing."""
     tasks = [task for task in TASKS if task.startswith(kind) and options.only in task]
     missing = [task for task in tasks if "Fashion-MNIST" in task and not Path(options.data).is_dir()]
     for task in missing:

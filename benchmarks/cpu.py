@@ -93,7 +93,7 @@ def tables(networks, libraries, options):
 
 
 def row_of_times(network, figures, libraries, peers):
-    """Return the cells of one network; a figure that was not measured is a dash."""
+    """Return the times of one network as cells of the table; a figure that was not measured is a dash."""
     times = {library: figures.get(library, {}).get("step") for library in libraries}
     step, products = times.get("sknn"), figures.get("sknn", {}).get("products")
     ratios = [ratio(times[peer], step) for peer in peers]
@@ -102,13 +102,13 @@ def row_of_times(network, figures, libraries, peers):
 
 
 def row_of_losses(network, figures, libraries):
-    """Return the cells of one network."""
+    """Return the losses of one network as cells of the table."""
     losses = (f"{figures[library]['loss']:.4f}" if library in figures else "-" for library in libraries)
     return [network.name, str(network.batch), *losses]
 
 
 def microseconds(value):
-    """Return microseconds as text, with a decimal where it says something."""
+    """Return microseconds as text, with a decimal for small numbers."""
     return "-" if value is None else f"{value:.{1 if value < 100 else 0}f}"
 
 

@@ -78,7 +78,7 @@ def gpu_name():
 
 
 def run_alone(spec):
-    """Return what a process of its own measures, or why it did not."""
+    """Return the figures that a separate process measures, or None if it fails, after printing its error."""
     command_line = [sys.executable, "-m", "benchmarks._gpu", json.dumps(spec)]
     child = subprocess.run(command_line, cwd=ROOT, capture_output=True, text=True)
     if child.returncode:
@@ -88,7 +88,7 @@ def run_alone(spec):
 
 
 def measure(row, options):
-    """Return the medians of all libraries; None for one that is not there or failed."""
+    """Return the medians of all libraries, with None for a library that is not installed or failed."""
     libraries = [name for name in ("sknn", *row.peers) if name not in NEEDS or installed(NEEDS[name])]
     rounds = {library: [] for library in libraries}
     for number in range(options.rounds):
@@ -100,13 +100,13 @@ def measure(row, options):
 
 
 def table(rows, results):
-    """Return the Markdown table of some works: a line for each library."""
+    """Return the Markdown table of several pieces of work, with a line for each library."""
     header = ["work", "library", "floor", "goal", "time", "/ sknn", "loss or mean square"]
     return markdown_table(header, [line for row in rows for line in lines_of(row, results.get(row.work, {}))])
 
 
 def lines_of(row, figures):
-    """Return the cells of a piece of work, one line a library; what was not measured says so."""
+    """Return the lines of a piece of work in the table, one for each library."""
     lines = []
     own = figures.get("sknn")
     for library in ("sknn", *row.peers):

@@ -1,4 +1,4 @@
-"""Microseconds of the parts of a training step: where the time beside the matrix products goes.
+"""Microseconds of the parts of a training step: which of them take time, apart from the matrix products.
 
 Run ``python -m benchmarks parts``, with ``--save`` to write `docs/benchmarks/parts.md`.
 """
@@ -40,7 +40,7 @@ Microseconds of the parts of a step, float32: median of {rounds} rounds. Written
 
 
 class TimedLoop:
-    """Runs a plan call by call and adds up the seconds of each kind of operation."""
+    """A loop that runs a plan call by call and adds up the seconds of each kind of operation."""
 
     seconds = {}
     steps = 0
@@ -49,7 +49,7 @@ class TimedLoop:
         self.plan = [(type(operation).__name__, call) for operation in plan for call in backend.step_calls(operation)]
 
     def run(self, times):
-        """Run the plan some times."""
+        """Run the plan ``times`` times."""
         TimedLoop.steps += times
         for _ in range(times):
             for name, call in self.plan:
@@ -59,7 +59,7 @@ class TimedLoop:
 
 
 def time_parts(spec):
-    """Return the microseconds a step of each part, and those of all of them."""
+    """Return the microseconds that each part takes in a step, and those of the whole step."""
     from sknn import MLPClassifier
     from sknn._backend.cpu.backend import Backend
 

@@ -33,7 +33,7 @@ Microseconds a step of sknn and of its matrix products alone, float32: median of
 
 
 class Sweep(NamedTuple):
-    """What varies, what it is for, its values, and the layers and the batch for a value."""
+    """A sweep over one quantity: its name, its title, its values, and the layers and the batch for a value."""
 
     name: str
     about: str
@@ -56,7 +56,7 @@ ROWS, ROWS_LAYERS, ROWS_BATCH = (10_000, 100_000, 1_000_000, 10_000_000), (10, 3
 
 
 def spec_of(layers, batch, threads):
-    """Return what `_steps` is to measure, with as many steps as take some time."""
+    """Return the ``spec`` of a measurement for `_steps`, with enough steps to be timed well."""
     work = 6 * batch * sum(a * b for a, b in zip(layers, layers[1:], strict=False))
     batches = int(min(max(SECONDS * SPEED / work, 8), 200))
     epochs = int(min(max(SECONDS * SPEED / work / batches, 6), 100))
@@ -65,7 +65,7 @@ def spec_of(layers, batch, threads):
 
 
 def measure(spec, options):
-    """Return the medians of some rounds."""
+    """Return the medians of all rounds."""
     print(f"{spec['layers']}, batch {spec['batch']}, {spec['batches']} batches", file=sys.stderr)
     return medians([run_alone("benchmarks._steps", spec) for _ in range(options.rounds)])
 
@@ -80,7 +80,7 @@ def sweep_table(sweep, results):
 
 
 def measure_rows(options):
-    """Return the microseconds a row by the number of rows; a table of a few rows is trained on more often."""
+    """Return the microseconds per row for each number of rows; smaller tables are trained for more epochs."""
     base = {"library": "sknn", "block": "", "dtype": "float32", "threads": options.threads, "layers": ROWS_LAYERS}
     results = {}
     for rows in ROWS:
@@ -91,7 +91,7 @@ def measure_rows(options):
 
 
 def rows_table(results):
-    """Return the Markdown table of epochs by their rows."""
+    """Return the Markdown table of the time of an epoch for each number of rows."""
     least = min(results)
     rows = [[f"{n:,}", f"{n * own / 1e6:.3g}", ratio(own, results[least])] for n, own in results.items()]
     return markdown_table(["rows", "seconds an epoch", f"a row's, to that of {least:,}"], rows)
@@ -116,7 +116,7 @@ def draw(sweeps, rows):
 
 
 def rows_about():
-    """Return what the epochs are of."""
+    """Return the network and the batch size of the measured epochs, as text."""
     return f"{'-'.join(map(str, ROWS_LAYERS))}, batch {ROWS_BATCH}"
 
 

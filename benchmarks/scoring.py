@@ -32,7 +32,7 @@ float32, median of {rounds} rounds. Written by
 
 
 class Task(NamedTuple):
-    """Layers, rows, and rows of a batch."""
+    """A network and its data: widths of the layers, number of rows, and rows of a batch."""
 
     layers: tuple
     rows: int
@@ -48,7 +48,7 @@ TASKS = (
 
 
 def timed(owner, name, seconds):
-    """Have every call of a method append to ``seconds`` how long it took."""
+    """Replace a method by one that appends the seconds of each call to ``seconds``."""
     method = getattr(owner, name)
 
     def call(*arguments):
@@ -61,7 +61,7 @@ def timed(owner, name, seconds):
 
 
 def milliseconds(spec):
-    """Return the medians of an epoch, its scores and their forward pass."""
+    """Return the median milliseconds of an epoch, of its scores, and of their forward pass."""
     import numpy as np
 
     from benchmarks._steps import make_data

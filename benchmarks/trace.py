@@ -1,4 +1,4 @@
-"""The way of X through the package: which functions it is handed to, in which order, and in how many files they are.
+"""The path of X through the package: the functions that receive X, in order, and the number of their files.
 
 Run ``python -m benchmarks trace``, with ``--save`` to write `docs/benchmarks/trace.md`. Only the public API is named
 here, so that ``--package FOLDER`` can trace another version: the one whose package ``sknn`` is in that folder.
@@ -21,20 +21,20 @@ ROWS, FEATURES, CLASSES = 500, 20, 3
 COMPREHENSIONS = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")  # functions in some versions of Python only
 
 NOTES = """\
-# The way of X
+# The path of X
 
-Which functions of the package a dense NumPy X of {rows} x {features} is handed to. Written by
+The functions of the package that receive a dense NumPy X of {rows} x {features}. This page is written by
 
     {command}
 
 {table}
 
 - A function takes "X" if one of its arguments is X, or a view of the memory of X. It takes a "holder" if one of its
-  arguments has such an array in an attribute or a named field. What an argument of that argument holds is not looked
-  at, nor are tuples, dicts and closures.
-- Functions count once, in the order in which X first came to them. Changes of file are those between one function and
-  the next. Chains are the different stacks of functions of the package by which X came to a function; the deepest is
-  the number of functions in the longest of them.
+  arguments has such an array in an attribute or a named field. Deeper levels, tuples, dicts and closures are not
+  examined.
+- Functions count once, in the order in which they first received X. Changes of file are those between one function and
+  the next. Chains are the different stacks of functions of the package through which X reached a function; the
+  deepest is the number of functions in the longest of them.
 - Every call was made once before it was traced, so that nothing is compiled. Compiled functions are not seen.
 
 {lists}"""
@@ -54,7 +54,7 @@ def is_view(value, X):
 
 
 def held_by(value):
-    """Return what a value has in its attributes, or in the fields of a named tuple."""
+    """Return the values of the attributes of an object, or of the fields of a named tuple."""
     if isinstance(value, tuple):
         return value if hasattr(value, "_fields") else ()
     if isinstance(value, type):
@@ -64,13 +64,13 @@ def held_by(value):
 
 
 def arguments_of(frame):
-    """Return what a function was called with; what came as ``*args`` and ``**kwargs`` is taken apart."""
+    """Return the arguments of a call, with ``*args`` and ``**kwargs`` as single arguments."""
     names, rest, named, found = inspect.getargvalues(frame)
     return [*(found.get(name) for name in names), *found.get(rest, ()), *found.get(named, {}).values()]
 
 
 class Tracer:
-    """Notes the functions of a package that are called in this thread with X, or with something that holds it."""
+    """A recorder of the functions of a package that this thread calls with X, or with an object that holds X."""
 
     def __init__(self, folder, X):
         self.folder, self.X = f"{folder}/", X
@@ -101,7 +101,7 @@ class Tracer:
         return code.co_filename.startswith(self.folder) and code.co_name not in COMPREHENSIONS
 
     def _stack(self, frame):
-        """Return the codes of the package that are being run, from the inside out."""
+        """Return the code objects of the package on the stack, the innermost first."""
         codes = []
         while frame is not None:
             if self._is_inside(frame.f_code):
@@ -110,7 +110,7 @@ class Tracer:
         return tuple(codes)
 
     def visits(self):
-        """Return the functions in the order in which X first came to them."""
+        """Return the functions in the order in which they first received X."""
         return [
             Visit(code.co_filename.removeprefix(self.folder), code.co_qualname, frozenset(takes))
             for code, takes in self.taken.items()
@@ -126,7 +126,7 @@ def summary(visits, chains, takes):
 
 
 def calls(X, y):
-    """Return the calls that are traced: each name with a function that makes what the call needs, then the call."""
+    """Return the traced calls by name: a function that makes the estimator, and the call on it."""
     sknn = importlib.import_module("sknn")
     preprocessing = importlib.import_module("sknn.preprocessing")
 
@@ -146,7 +146,7 @@ def calls(X, y):
 
 
 def trace(prepare, call, X):
-    """Return what a tracer noted of a call, after one that was not traced."""
+    """Return the tracer of a call, made after an untraced call that compiles the kernels."""
     folder = Path(importlib.import_module("sknn").__file__).parent
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*Maximum iterations.*")

@@ -1,4 +1,4 @@
-"""Demo: a grid search over a pipeline on real data, then the same fit by scikit-learn beside it.
+"""Demo: a grid search over a pipeline on real data, then the same fit by sknn and by scikit-learn.
 
 Runs on scikit-learn's embedded digits, or on a folder of IDX files (MNIST, Fashion-MNIST).
 """
@@ -60,7 +60,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Result:
-    """What one library made of the data."""
+    """The figures of one library: seconds of a fit, test accuracy and number of epochs."""
 
     seconds: float
     accuracy: float
@@ -175,7 +175,7 @@ def cells_of(result: Result, slowest: float) -> list[str]:
 
 
 def run(data: Data) -> None:
-    """Search, fit with both libraries, and print."""
+    """Run the grid search, fit with both libraries, and print the comparison."""
     n_train, n_features = data.X_train.shape
     n_test = len(data.X_test)
     print(f"{data.name}: {n_train} rows to train, {n_test} to test, {n_features} features")

@@ -1,4 +1,4 @@
-"""What to do to images before a network, and PCA of rows that come in pieces."""
+"""Preprocessing of images for a network, and PCA of rows that arrive in pieces."""
 
 import numpy as np
 from sklearn.datasets import load_digits

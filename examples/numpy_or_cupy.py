@@ -1,4 +1,4 @@
-"""NumPy or CuPy: one script trains the same model on both, or says what the GPU lacks."""
+"""NumPy or CuPy: one script trains the same model on both, or says why there is no training on a GPU."""
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split

@@ -1,4 +1,4 @@
-"""Signals through ten layers of 500 units, by how weights are drawn: prints their spread and writes initialization.png.
+"""Signals in ten layers of 500 units, for several initialisers: prints their spread and writes initialization.png.
 
 The experiment of Stanford's course CS231n: with weights that are too small signals die out, with weights that are too
 large tanh saturates, and what keeps them alive depends on the activation.

@@ -135,7 +135,7 @@ def test_every_library_of_a_row_has_a_timer():
     assert {library for row in rows for library in ("sknn", *row.peers)} == set(_gpu.TIMERS)
 
 
-# ---- the way of X ------------------------------------------------------------------------
+# ---- the path of X -----------------------------------------------------------------------
 
 TRACED = """
 from typing import NamedTuple

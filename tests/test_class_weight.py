@@ -105,7 +105,7 @@ def test_bad_class_weights(class_weight, message):
 
 def test_multilabel_has_no_classes_to_weigh():
     X, _ = data()
-    with pytest.raises(ValueError, match="class_weight must be None for multilabel y"):
+    with pytest.raises(ValueError, match="class_weight must be None for multilabel y; got 'balanced'"):
         fitted(X, (X[:, :3] > 0).astype(int), class_weight="balanced")
 
 

@@ -1,4 +1,4 @@
-"""The examples, the demo, and the code of the README and of the guide run as they stand."""
+"""The examples, the demo, and the code of the README, of the guide and of architecture.md run as they stand."""
 
 import gzip
 import re
@@ -174,3 +174,16 @@ def test_the_code_of_the_guide_runs(code, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "guide.md", "exec"), {"__name__": "__main__"})
     assert "nan" not in capsys.readouterr().out.lower()
+
+
+# ---- the architecture -------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_code_of_the_architecture_prints_a_plan_and_its_cost(capsys):
+    (code,) = BLOCK.findall((ROOT / "docs" / "architecture.md").read_text())
+    exec(compile(code, "architecture.md", "exec"), {"__name__": "__main__"})
+    *plan, cost = capsys.readouterr().out.splitlines()
+    assert plan[0].startswith("Gather(table=float64[1797, 64]")
+    assert plan[-1].startswith("Advance(")
+    assert cost.startswith("Cost(operations=")

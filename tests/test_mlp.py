@@ -543,8 +543,8 @@ BAD_FITS = {
     "weights above float32": (dict(X=X.astype("f4"), sample_weight=np.full(150, 1e60)), "must fit the float type of X"),
     "NaN in weights": (dict(sample_weight=np.full(150, np.nan)), "NaN"),
     "validation of other width": (dict(X_val=WIDE, y_val=y), "8 features.*4 features"),
-    "validation without targets": (dict(X_val=X), "X_val and y_val must be given together"),
-    "validation targets alone": (dict(y_val=y), "X_val and y_val must be given together"),
+    "validation without targets": (dict(X_val=X), "X_val and y_val must be given together; got X_val alone"),
+    "validation targets alone": (dict(y_val=y), "X_val and y_val must be given together; got y_val alone"),
     "unknown validation label": (dict(X_val=X, y_val=y + 1), r"`y_val` has classes not in `self.classes_`"),
     "NaN in validation": (dict(X_val=HOLED, y_val=y), "NaN"),
     "one validation row": (dict(X_val=X[:1], y_val=y[:1]), "at least 2 rows; got 1"),
@@ -623,7 +623,9 @@ def test_warm_start_refuses_other_classes_and_sizes():
 def test_weights_of_other_shapes_are_refused():
     model = quick(warm_start=True).fit(X, y)
     model.coefs_[0] = np.ones((4, 3))
-    with pytest.raises(ValueError, match="coefs_ and intercepts_ must have shapes that match the layer widths"):
+    with pytest.raises(
+        ValueError, match=r"must have shapes that match the layer widths .*; got \[\(4, 3\), .*warm_start=False"
+    ):
         model.fit(X, y)
 
 

@@ -1,4 +1,4 @@
-"""Where the work runs: which backend serves which arrays. The only package that may import cupy or numba."""
+"""The choice of the backend that computes on given arrays. This is the only package that may import cupy or numba."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ BACKENDS = ("auto", "numpy", "cupy")
 
 
 def is_device_array(array: Any) -> bool:
-    """Whether ``array`` is a CuPy array; decided by its type's module, without importing CuPy."""
+    """Return whether ``array`` is a CuPy array; the module of its type tells, so CuPy is not imported."""
     return type(array).__module__.partition(".")[0] == "cupy"
 
 
 def has_numba() -> bool:
-    """Whether Numba is installed, so that the fused CPU kernels can serve."""
+    """Return whether Numba is installed, which the fused CPU kernels need."""
     return importlib.util.find_spec("numba") is not None
 
 
 def get_backend(name: str, X: Any = None, precision: str = "float32") -> Backend:
-    """Return the backend called ``name``; ``"auto"`` is where X lives. A GPU multiplies float32 in a ``precision``."""
+    """Return the backend called ``name``; ``"auto"`` is the one that X is stored on.
+
+    ``precision`` is that of products of float32 on a GPU.
+    """
     if name == "auto":
         name = "cupy" if is_device_array(X) else "numpy"
     return _cupy_backend(precision) if name == "cupy" else _numpy_backend()
@@ -60,12 +63,12 @@ def _cupy_backend(precision: str) -> Backend:
 
 
 def to_numpy(array: Any) -> Any:
-    """Return a CuPy array as NumPy; anything else comes back as it is."""
+    """Return a CuPy array as a NumPy array, and anything else unchanged."""
     return array.get() if is_device_array(array) else array
 
 
 def erf(array: Array) -> Array:
-    """Return the error function of an array, where it lives."""
+    """Return the error function of an array, computed where the array is stored."""
     if is_device_array(array):
         from cupyx.scipy import special
     else:

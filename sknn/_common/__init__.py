@@ -1,1 +1,1 @@
-"""Shared by estimators, transformers and building blocks: rules of parameters, validation, the switch, callbacks."""
+"""Code that estimators, transformers and blocks share: rules of parameters, validation, the switch, callbacks."""

@@ -1,4 +1,4 @@
-"""Shared by all estimators: the choice of a backend, and an estimator that a refused call leaves as it was."""
+"""Code that all estimators share: the choice of the backend, and the undoing of a call that raises an error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class BackendMixin:
-    """Finds the backend of an estimator that may have a ``backend`` parameter, and carries the switch to workers."""
+    """Mixin that chooses the backend of an estimator, and carries the configuration into workers of joblib."""
 
     _carried_scope: Scope | None = None
 
@@ -53,7 +53,7 @@ class BackendMixin:
 def unchanged_on_error(
     estimator: Any, concerns: Callable[[BaseException], bool] = lambda error: True
 ) -> Iterator[None]:
-    """Give the estimator back as it was if the block raises an error that this concerns."""
+    """Restore the attributes of the estimator if the block raises an error for which ``concerns`` is True."""
     before = dict(vars(estimator))
     streams = [(stream, stream.get_state()) for stream in _random_streams(estimator)]
     try:

@@ -21,12 +21,12 @@ class Rule(NamedTuple):
 
 
 def is_real(value: Any) -> TypeGuard[float]:
-    """Whether a value is a real number, of Python or NumPy."""
+    """Return whether a value is a real number, of Python or NumPy."""
     return isinstance(value, Real)
 
 
 def is_integer(value: Any) -> TypeGuard[int]:
-    """Whether a value is an integer of Python or NumPy; True and False are, too."""
+    """Return whether a value is an integer of Python or NumPy; True and False are integers too."""
     return isinstance(value, Integral)
 
 

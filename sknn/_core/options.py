@@ -48,7 +48,7 @@ class Options:
 
     @property
     def dropped(self) -> tuple[int, ...]:
-        """The streams of dropout that any model has: 0 for the input, i for the output of hidden layer i."""
+        """Numbers of the dropout streams that any model has: 0 for the input, i for the output of hidden layer i."""
         return () if self.dropout is None else tuple(np.flatnonzero(self.dropout.any(axis=0)).tolist())
 
     @property
@@ -62,7 +62,7 @@ class Options:
 
     @classmethod
     def stack(cls, options: Sequence[Options]) -> Options:
-        """Return the options of several stacks as those of one, the inverse of ``take``.
+        """Return the options of one stack, joined from those of several; the inverse of ``take``.
 
         Raises
         ------

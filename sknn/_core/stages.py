@@ -30,7 +30,7 @@ class Signal(NamedTuple):
 
 @dataclass(frozen=True)
 class BackwardContext:
-    """Inputs of a pass with a backward half, besides parameters.
+    """The inputs, besides parameters, of a pass that also computes gradients.
 
     ``gradients`` has one dict of views a layer, ``weight (streams, rows)`` the weights of the batch's rows. ``noise``
     is for dropout, of the streams ``dropped``. Running statistics are used as they are if ``frozen``, and not moved
@@ -46,7 +46,7 @@ class BackwardContext:
 
 
 class Stage:
-    """Base of all stages."""
+    """Base class of all stages."""
 
     out: Signal
 
@@ -74,26 +74,26 @@ class Projection(Stage):
         self.batch, self.W, self.dW, self.out = batch, W, dW, out
 
     def forward(self) -> list[Operation]:
-        """out = x @ W."""
+        """Return the operations for ``out = x @ W``."""
         return [self.batch.product(self.W, self.out.value)]
 
     def backward(self) -> list[Operation]:
-        """dW = x^T @ dout."""
+        """Return the operations for ``dW = x^T @ dout``."""
         return [self.batch.transposed_product(self.out.gradient, self.dW)]
 
 
 class Linear(Stage):
-    """The product of the layer below with weights."""
+    """The product of the outputs of the layer below with weights."""
 
     def __init__(self, source: Signal, W: Array, dW: Any, out: Signal) -> None:
         self.source, self.W, self.dW, self.out = source, W, dW, out
 
     def forward(self) -> list[Operation]:
-        """out = x @ W."""
+        """Return the operations for ``out = x @ W``."""
         return [ops.MatMul(self.source.value, self.W, self.out.value)]
 
     def backward(self) -> list[Operation]:
-        """dW = x^T @ dout and dx = dout @ W^T."""
+        """Return the operations for ``dW = x^T @ dout`` and ``dx = dout @ W^T``."""
         return [
             ops.MatMul(transposed(self.source.value), self.out.gradient, self.dW),
             ops.MatMul(self.out.gradient, transposed(self.W), self.source.gradient),
@@ -101,18 +101,18 @@ class Linear(Stage):
 
 
 class WeightNormalization(Stage):
-    """Makes the weights that a linear map uses from directions and gains, and on the way back their gradients."""
+    """Weight normalisation: the weights of a linear map from directions and gains."""
 
     def __init__(self, backend: Backend, learnt: dict[str, Array], gradients: dict[str, Array], W: Array, dW: Array):
         self.learnt, self.gradients, self.W, self.dW = learnt, gradients, W, dW
         self.inverse = backend.xp.empty(learnt["gains"].shape, W.dtype)
 
     def forward(self) -> list[Operation]:
-        """W = gain v / |v|."""
+        """Return the operations for ``W = gain v / |v|``."""
         return [ops.NormalizeWeights(self.learnt["weights"], self.learnt["gains"], self.inverse, self.W)]
 
     def backward(self) -> list[Operation]:
-        """Equation 3 of Salimans and Kingma, 2016."""
+        """Return the operations for equation 3 of Salimans and Kingma, 2016."""
         v, gain, gradients = self.learnt["weights"], self.learnt["gains"], self.gradients
         made = gradients["weights"], gradients["gains"]
         return [ops.NormalizeWeightsBackward(self.dW, v, gain, self.inverse, *made)]
@@ -128,63 +128,63 @@ class Activate(Stage):
         self.source, self.b, self.db, self.activation, self.out = source, b, db, activation, out
 
     def forward(self) -> list[Operation]:
-        """y = f(z + b)."""
+        """Return the operations for ``y = f(z + b)``."""
         return [ops.BiasActivation(self.source.value, self.b, self.activation, self.out.value)]
 
     def backward(self) -> list[Operation]:
-        """dz = dy * f'(z) and db = its sum over the rows."""
+        """Return the operations for ``dz = dy * f'(z)`` and db, the sum of dz over the rows."""
         values = self.out.gradient, self.source.value, self.out.value
         return [ops.ActivationBackward(*values, self.activation, self.db)]
 
 
 class ActivatePReLU(Stage):
-    """Bias, and a slope below zero that is learnt."""
+    """Bias, and a PReLU: a learnt slope below zero."""
 
     def __init__(self, source: Signal, b: Array, db: Any, slope: Array, d_slope: Any, out: Signal) -> None:
         self.source, self.b, self.db, self.slope, self.d_slope, self.out = source, b, db, slope, d_slope, out
 
     def forward(self) -> list[Operation]:
-        """y = z + b, or slope (z + b) below zero."""
+        """Return the operations for ``y = z + b``, or ``slope (z + b)`` where that is below zero."""
         return [ops.BiasPReLU(self.source.value, self.b, self.slope, self.out.value)]
 
     def backward(self) -> list[Operation]:
-        """Gradients on z, b and slope."""
+        """Return the operations for the gradients on z, b and slope."""
         return [ops.PReLUBackward(self.out.gradient, self.source.value, self.slope, self.d_slope, self.db)]
 
 
 class Maxout(Stage):
-    """The greatest of each unit's pieces, which are neighbours."""
+    """Maxout: each unit is the greatest of its pieces, which are neighbours."""
 
     def __init__(self, backend: Backend, source: Signal, out: Signal) -> None:
         self.source, self.out = source, out
         self.choice = backend.xp.empty(out.value.shape, np.intp)
 
     def forward(self) -> list[Operation]:
-        """y = max of the pieces."""
+        """Return the operations for y, the greatest of the pieces."""
         return [ops.Maxout(self.source.value, self.choice, self.out.value)]
 
     def backward(self) -> list[Operation]:
-        """dz = dy for the piece that was chosen, 0 for the others."""
+        """Return the operations for dz: dy for the piece that was chosen, 0 for the others."""
         return [ops.MaxoutBackward(self.out.gradient, self.choice, self.source.gradient)]
 
 
 class Copy(Stage):
-    """A copy, for a stage that overwrites an input which an earlier one still needs on its way back."""
+    """A copy for a stage that overwrites its input, where the stage before needs that input in its backward pass."""
 
     def __init__(self, source: Signal, out: Signal) -> None:
         self.source, self.out = source, out
 
     def forward(self) -> list[Operation]:
-        """y = x."""
+        """Return the operations for ``y = x``."""
         return [ops.Copy(self.source.value, self.out.value)]
 
     def backward(self) -> list[Operation]:
-        """Nothing: the gradient is in the same buffer."""
+        """Return no operation: input and output share the buffer of the gradient."""
         return []
 
 
 class Dropout(Stage):
-    """Units are set to zero at random, the others enlarged, so that nothing is to be done at prediction.
+    """Dropout: units are set to zero at random and the others enlarged, so predictions need no correction.
 
     Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout: A Simple Way to Prevent Neural Networks from
     Overfitting", JMLR 15, 2014.
@@ -195,11 +195,11 @@ class Dropout(Stage):
         self.keep = backend.xp.empty(out.value.shape, bool)
 
     def forward(self) -> list[Operation]:
-        """y = x / (1 - rate) where kept, else 0."""
+        """Return the operations for y: x / (1 - rate) where kept, else 0."""
         return [ops.Dropout(self.source.value, self.noise, self.stream, self.keep, self.out.value)]
 
     def backward(self) -> list[Operation]:
-        """dx = dy / (1 - rate) where kept, else 0."""
+        """Return the operations for dx: dy / (1 - rate) where kept, else 0."""
         return [ops.DropoutBackward(self.out.gradient, self.noise, self.stream, self.keep)]
 
 
@@ -207,7 +207,7 @@ class Dropout(Stage):
 
 
 class NormStage(Stage):
-    """Turns ``source`` into ``gain * x-hat`` in ``out``, which shares its gradient buffer.
+    """Base class of norms: ``source`` becomes ``gain * x-hat`` in ``out``; both share the buffer of the gradient.
 
     The buffer of ``source`` is overwritten: by x-hat, which the way back needs. ``learnt``, ``gradients`` and ``kept``
     have the views of the layer by kind; ``context`` is None at prediction.
@@ -240,7 +240,7 @@ class NormStage(Stage):
         return self.backend.xp.zeros((self.n_models, rows, units or self.units), self.source.value.dtype)
 
     def backward(self) -> list[Operation]:
-        """Turn the gradient on the output into that on the input, and write that of the gain."""
+        """Return the operations from the gradient on the output to those on the input and on the gain."""
         cleared: list[Operation] = [] if self.frozen_bias is None else [ops.Fill(0, self.frozen_bias)]
         return [*self._backward(self.out.gradient), *cleared]
 
@@ -252,14 +252,14 @@ class NormStage(Stage):
 
 
 class FixedNorm(NormStage):
-    """By running statistics that stay as they are: at prediction, and in training if they are frozen."""
+    """A norm by running statistics that do not change: in predictions, and in training if they are frozen."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self.inverse = 1 / self.backend.xp.sqrt(self.kept["variances"] + self.norm.eps)
 
     def forward(self) -> list[Operation]:
-        """x-hat = (x - running mean) / running std."""
+        """Return the operations for ``x-hat = (x - running mean) / running std``."""
         return [self._standardize(self.kept["means"], self.gain, np.array([0, self.n_rows]))]
 
     def _backward(self, d: Array) -> list[Operation]:
@@ -267,7 +267,7 @@ class FixedNorm(NormStage):
 
 
 class BatchNormStage(NormStage):
-    """By the statistics of the batch, or of each of its parts."""
+    """A norm by the statistics of the batch, or of each of its parts."""
 
     context: BackwardContext
 
@@ -278,7 +278,7 @@ class BatchNormStage(NormStage):
         self.running = RunningMoments(self.kept["means"], self.kept["variances"], self.kept["updates"])
 
     def forward(self) -> list[Operation]:
-        """x-hat = (x - mean) / std."""
+        """Return the operations for ``x-hat = (x - mean) / std``, and those that track the running statistics."""
         return [self._measure(), self._standardize(self.mean, self.gain, self.bounds), *self._track()]
 
     def _measure(self) -> Operation:
@@ -300,14 +300,14 @@ class BatchNormStage(NormStage):
 
 
 class RenormStage(BatchNormStage):
-    """By the statistics of the batch, corrected towards the running ones."""
+    """A norm by the statistics of the batch, corrected towards the running statistics."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self.r, self.d, self.full_gain, self.full_shift = (self._buffer(1) for _ in range(4))
 
     def forward(self) -> list[Operation]:
-        """y = gain (x-hat r + d)."""
+        """Return the operations for ``y = gain (x-hat r + d)``."""
         y = self.out.value
         return [
             self._measure(),
@@ -332,14 +332,14 @@ class RenormStage(BatchNormStage):
 
 
 class GroupNormStage(NormStage):
-    """By the statistics of groups of units in each row."""
+    """A norm by the statistics of groups of units in each row."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self.inverse = self._buffer(self.n_rows, self.norm.n_groups())
 
     def forward(self) -> list[Operation]:
-        """x-hat = (x - mean) / std of the group."""
+        """Return the operations for ``x-hat = (x - mean) / std`` of the group."""
         given = self.source.value, self.norm.eps, self.inverse, self.gain
         return [ops.StandardizeGroups(*given, self.out.value)]
 

@@ -163,7 +163,10 @@ class Trainer:
 
 
 def train_stack(problem: Problem, state: State, max_iter: int) -> list[State]:
-    """Train every model of a stack to its own end; return one state of one model for each."""
+    """Train each model of a stack until it stops; return the state of each model, as a stack of one.
+
+    This function is for stacks of several models. An estimator trains a stack of one, with a ``Trainer`` of its own.
+    """
     finished: list[Any] = [None] * len(state.theta)
     left = np.arange(len(state.theta))
     trainer = Trainer(problem, state)

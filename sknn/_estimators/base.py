@@ -113,7 +113,10 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
             try:
                 float(validation.score_model(state.theta, state.statistics, rows))
             except (TypeError, ValueError, AttributeError) as error:
-                raise ValueError(f"monitor={self.monitor!r} cannot score the validation rows: {error}") from error
+                raise ValueError(
+                    f"monitor={self.monitor!r} cannot score the validation rows: {error} (Set monitor to 'score', "
+                    "'loss' or another scorer.)"
+                ) from error
 
     def recalibrate_norm(self, X: MatrixLike, sample_weight: ArrayLike | None = None) -> Self:
         """Replace the running statistics of the norms by the statistics of X, computed by a prediction pass.
@@ -140,7 +143,8 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         check_is_fitted(self)
         if not self._network.statistics_layout.size:
             raise ValueError(
-                "recalibrate_norm needs a layer with running statistics, for example norm='batch'; got none."
+                "recalibrate_norm needs a layer with running statistics, for example by norm='batch'; got the norms "
+                f"{self._network.norms}. Set norm, and call fit again."
             )
         backend, dtype, state, theta = self._get_backend(X), self.coefs_[0].dtype, self._state, theta_of(self)
         checked = check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr", ensure_min_samples=2)

@@ -61,7 +61,7 @@ class Preparation:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether training starts anew, and does not go on from an earlier call."""
+        """Whether training starts anew instead of continuing from an earlier call."""
         estimator = self.estimator
         return not (hasattr(estimator, "coefs_") and (self.call.progress.is_incremental or estimator.warm_start))
 
@@ -144,7 +144,12 @@ class Preparation:
         self._check_same_shapes(network)
         state, theta = replace(self.estimator._state), theta_of(self.estimator)
         if theta.shape != state.theta.shape:
-            raise ValueError(f"coefs_ and intercepts_ must have shapes that match the layer widths {network.widths}.")
+            raise ValueError(
+                f"coefs_ and intercepts_ must have shapes that match the layer widths {network.widths}; got "
+                f"{[np.shape(array) for array in self.estimator.coefs_]} and "
+                f"{[np.shape(array) for array in self.estimator.intercepts_]}. Restore the shapes, or set "
+                "warm_start=False to start again."
+            )
         state.adopt(theta)
         state.continue_with(options, dtype)
         return state
@@ -183,7 +188,8 @@ class Preparation:
         if X_val is None and y_val is None:
             return None
         if X_val is None or y_val is None:
-            raise ValueError("X_val and y_val must be given together; got only one of them.")
+            given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
+            raise ValueError(f"X_val and y_val must be given together; got {given} alone. Pass {missing} too.")
         try:
             X_val, y_val = self._check_X_y(X_val, y_val, reset=False, dtype=[dtype])
             targets.check(y_val, "y_val")
@@ -191,7 +197,7 @@ class Preparation:
         except ValueError as error:
             raise ValueError(f"X_val and y_val must be valid like X and y: {error}") from error
         if len(encoded) < 2:
-            raise ValueError(f"X_val and y_val must have at least 2 rows; got {len(encoded)}.")
+            raise ValueError(f"X_val and y_val must have at least 2 rows; got {len(encoded)}. Pass more rows.")
         rows, weight = rows_of(self.backend, X_val), times_class_weights(None, class_weights, targets, encoded)
         return Validation(rows, encoded, targets.score, weight, self._model_scorer(network, rows, y_val, weight))
 
@@ -275,7 +281,10 @@ def times_class_weights(
         return sample_weight
     weight = class_weights[targets.true_codes(encoded)]
     if not (weight if sample_weight is None else weight * sample_weight).any():
-        raise ValueError("class_weight times sample_weight must not be zero for every row; got only zeros.")
+        raise ValueError(
+            "class_weight times sample_weight must not be zero for every row; got only zeros. Give a class of y a "
+            "positive weight."
+        )
     return weight if sample_weight is None else (sample_weight * weight).astype(sample_weight.dtype)
 
 

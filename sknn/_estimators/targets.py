@@ -16,7 +16,7 @@ from ..losses import BinaryLogLoss, Loss, RegressionLoss, SoftmaxLogLoss
 
 
 class Targets(Protocol):
-    """A kind of targets: how y becomes numbers to train on, and outputs become predictions and scores."""
+    """Protocol of targets: how y becomes numbers to train on, and how outputs become predictions and scores."""
 
     @property
     def n_outputs(self) -> int:
@@ -54,12 +54,12 @@ class Labels:
 
     @property
     def n_outputs(self) -> int:
-        """How many outputs the network needs."""
+        """Return the number of outputs of the network."""
         return 1 if len(self.classes) <= 2 else len(self.classes)
 
     @property
     def loss(self) -> Loss:
-        """The log loss for these targets."""
+        """Return the log loss for these targets."""
         return BinaryLogLoss() if self.n_outputs == 1 else SoftmaxLogLoss()
 
     def encode(self, y: Any, dtype: np.dtype) -> Array:
@@ -86,7 +86,7 @@ class Labels:
             )
 
     def _nearest(self, y: Array) -> Array:
-        """Return the code of each label, of any class for a label that is none."""
+        """Return the code of each label; a label that is not among the classes gets the code of any class."""
         return np.searchsorted(self.classes, y).clip(max=len(self.classes) - 1)
 
     def strata(self, encoded: Array) -> Array | None:
@@ -101,11 +101,13 @@ class Labels:
             return np.divide(sums.sum(), n_classes * sums, out=np.zeros(n_classes), where=sums > 0)
         unknown = [label for label in class_weight if label not in self.classes]
         if unknown:
-            raise ValueError(f"class_weight must have classes of y as keys, {list(self.classes)}; got {unknown}.")
+            raise ValueError(
+                f"class_weight must have classes of y as keys, {list(self.classes)}; got {unknown}. Remove these keys."
+            )
         return np.array([float(class_weight.get(label, 1)) for label in self.classes.tolist()])
 
     def codes(self, probability: Array) -> Array:
-        """Return the most probable class's code, ``(n,)``."""
+        """Return the code of the most probable class of each row, ``(n,)``."""
         if self.n_outputs > 1:
             return probability.argmax(axis=1)
         return (probability[:, 0] > 0.5) * (len(self.classes) - 1)
@@ -129,7 +131,7 @@ class Indicators:
 
     @property
     def n_outputs(self) -> int:
-        """How many outputs the network needs."""
+        """Return the number of outputs of the network."""
         return len(self.classes)
 
     def check(self, y: Any, name: str) -> None:
@@ -137,7 +139,7 @@ class Indicators:
         _check_columns(y, self.n_outputs, name)
 
     def encode(self, y: Any, dtype: np.dtype) -> Array:
-        """Return 0 and 1 of ``dtype``, ``(n, labels)``."""
+        """Return indicators 0 and 1 in ``dtype``, ``(n, labels)``."""
         dense = y.toarray() if scipy.sparse.issparse(y) else y
         return np.ascontiguousarray(dense != 0, dtype)
 
@@ -157,7 +159,7 @@ class Indicators:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Regression targets."""
+    """Regression targets: one number a row, or one for each output."""
 
     n_outputs: int
     loss: RegressionLoss
@@ -173,7 +175,7 @@ class Numbers:
             raise ValueError(f"{name} must be non-negative for loss='poisson'; got {y.min()}. Use another loss.")
 
     def encode(self, y: Any, dtype: np.dtype) -> Array:
-        """Return numbers of ``dtype``, ``(n, outputs)``."""
+        """Return the targets in ``dtype``, ``(n, outputs)``."""
         with np.errstate(over="ignore"):
             numbers = np.ascontiguousarray(y.reshape(len(y), -1), dtype)
         if not np.isfinite(numbers).all():
@@ -196,7 +198,7 @@ class Numbers:
 
 
 def _share(right: Array, weights: Array | None) -> float:
-    """Return the (weighted) share of True."""
+    """Return the (weighted) share of True values."""
     if weights is None:
         return np.count_nonzero(right) / len(right)
     return float(np.average(right, weights=weights))
@@ -205,20 +207,26 @@ def _share(right: Array, weights: Array | None) -> float:
 def _check_columns(y: Array, n_outputs: int, name: str) -> None:
     columns = 1 if y.ndim == 1 else y.shape[1]
     if columns != n_outputs:
-        raise ValueError(f"{name} must have {n_outputs} column(s), one per output; got {columns}.")
+        raise ValueError(
+            f"{name} must have {n_outputs} column(s), one per output; got {columns}. Fit a new estimator for another "
+            "number."
+        )
 
 
 def check_kinds(labels: Array) -> None:
-    """Raise ValueError for objects that do not compare."""
+    """Raise ValueError for labels that cannot be sorted, such as strings beside numbers."""
     try:
         np.unique(labels)
     except TypeError as error:
         kinds = sorted({type(label).__name__ for label in labels.flat})
-        raise ValueError(f"y must hold labels of one kind, all strings or all numbers; got {kinds}.") from error
+        raise ValueError(
+            f"y must hold labels of one kind, all strings or all numbers; got {kinds}. Convert them, for example with "
+            "y.astype(str)."
+        ) from error
 
 
 def _distinct(labels: Array) -> Array:
-    """Return the sorted labels; objects may be of kinds that do not compare, which scikit-learn explains."""
+    """Return the sorted labels; for objects that cannot be sorted, scikit-learn raises its own error."""
     return unique_labels(labels) if labels.dtype == object else np.unique(labels)
 
 

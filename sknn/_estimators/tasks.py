@@ -15,7 +15,7 @@ from .targets import Labels, Numbers, Targets, classification_targets
 
 
 class Progress(NamedTuple):
-    """Whether a call trains for one epoch, as ``partial_fit`` does, and the classes that may ever come."""
+    """The progress of training: whether a call trains for one epoch, as ``partial_fit``, and all possible classes."""
 
     is_incremental: bool = False
     classes: Any = None
@@ -59,7 +59,8 @@ class Classification:
             return self._known_targets(y, known, progress)
         if progress.is_incremental and progress.classes is None and not type_of_target(y).startswith("multilabel"):
             raise ValueError(
-                "classes must be passed on the first call to partial_fit: all labels of all calls; got None."
+                "classes must be passed on the first call to partial_fit: all labels of all calls; got None. "
+                "Pass classes=np.unique(all_labels)."
             )
         return classification_targets(y, progress.classes, one_hot=estimator.loss == "squared_error")
 
@@ -108,7 +109,10 @@ class Classification:
         if estimator.class_weight is None:
             return None
         if not isinstance(targets, Labels):
-            raise ValueError("class_weight must be None for multilabel y. Pass sample_weight instead.")
+            raise ValueError(
+                f"class_weight must be None for multilabel y; got {estimator.class_weight!r}. Pass sample_weight "
+                "instead."
+            )
         if progress.is_incremental and estimator.class_weight == "balanced":
             raise ValueError(
                 "class_weight must be a dict or None for partial_fit, which does not see all rows; got 'balanced'. "

@@ -66,7 +66,7 @@ def blas_threads(rows: Rows) -> AbstractContextManager[Any]:
 
 
 @blas_threads.register
-def _(rows: SparseRows) -> AbstractContextManager[Any]:
+def _sparse_blas_threads(rows: SparseRows) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
@@ -95,7 +95,7 @@ def _segment_scatter(backend: Backend, X: Array) -> Scatter:
 
 
 @row_scatter.register
-def _(rows: SparseRows) -> Scatter:
+def _sparse_scatter(rows: SparseRows) -> Scatter:
     X = rows.X.astype(np.float64, copy=False)
     mean = np.asarray(X.mean(axis=0)).reshape(-1)
     products = (X.T @ X).toarray()

@@ -89,7 +89,9 @@ def check_image_shape(shape: Shape, image_shape: Shape | None) -> Shape | None:
             f"channels) or (n_samples, channels, height, width); got shape {shape}."
         )
     if image_shape is not None and shape[1:] != image_shape:
-        raise ValueError(f"images must have shape {image_shape}; got images of shape {shape[1:]}.")
+        raise ValueError(
+            f"X must have images of shape {image_shape}; got images of shape {shape[1:]}. Change X, or call fit again."
+        )
     return shape[1:]
 
 
@@ -97,5 +99,5 @@ def _check_flat(n_features: int, image_shape: Shape | None) -> None:
     if image_shape is not None and prod(image_shape) != n_features:
         raise ValueError(
             f"image_shape={image_shape} needs X with {prod(image_shape)} features per row; got X with "
-            f"{n_features} features."
+            f"{n_features} features. Change image_shape, or reshape X."
         )

@@ -24,7 +24,10 @@ def refuse_infinity(rows: Rows) -> None:
 
 def _refuse_infinity_in(backend: Backend, block: Array) -> None:
     if block.dtype.kind == "f" and backend.has_infinity(block):
-        raise ValueError(f"Input X contains infinity or a value too large for dtype('{block.dtype}').")
+        raise ValueError(
+            f"Input X contains infinity or a value too large for dtype('{block.dtype}'). Replace these values, or drop "
+            "their rows."
+        )
 
 
 def float_type_of(X: Any, dtype: Any) -> np.dtype:
@@ -76,7 +79,7 @@ def map_rows(rows: Rows, steps: Sequence[Step], dtype: np.dtype, in_place: bool)
 
 
 @map_rows.register
-def _(rows: SparseRows, steps: Sequence[Step], dtype: np.dtype, in_place: bool) -> Any:
+def _map_sparse_rows(rows: SparseRows, steps: Sequence[Step], dtype: np.dtype, in_place: bool) -> Any:
     X = rows.X.astype(dtype, copy=False)
     for step in steps:
         step(X)
@@ -112,7 +115,7 @@ def map_products(rows: Rows, dtype: Any, mean: Array, weights: Array, shift: Arr
 
 
 @map_products.register
-def _(rows: SparseRows, dtype: Any, mean: Array, weights: Array, shift: Array | None = None) -> Array:
+def _sparse_products(rows: SparseRows, dtype: Any, mean: Array, weights: Array, shift: Array | None = None) -> Array:
     made = rows.X @ weights - mean @ weights
     return (made if shift is None else made + shift).astype(dtype, copy=False)
 

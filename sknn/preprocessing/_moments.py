@@ -37,7 +37,7 @@ def finite_moments(rows: Rows) -> Moments:
 
 
 @column_moments.register
-def _(rows: SparseRows, weight: Array | None = None) -> Moments:
+def _sparse_moments(rows: SparseRows, weight: Array | None = None) -> Moments:
     X = rows.X.astype(np.float64, copy=False)  # sums are float64 in any case, but not the statistics made of them
     mean, variance, count = mean_variance_axis(X, axis=0, weights=weight, return_sum_weights=True)
     return moments_from_statistics(count, mean, variance)

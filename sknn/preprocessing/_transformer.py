@@ -193,7 +193,7 @@ def is_invertible(scaler: Any) -> bool:
     if scaler._forgets_statistics():
         raise AttributeError(
             f"inverse_transform is not available for {type(scaler).__name__}(per={scaler.per!r}), which does not "
-            "keep the statistics of the samples."
+            "keep the statistics of the samples. Use another value of per."
         )
     return True
 
@@ -392,7 +392,7 @@ def shift_scale_step(rows: Rows, groups: FeatureGroups, precision: DTypeLike, sh
 
 
 @shift_scale_step.register
-def _(rows: SparseRows, groups: FeatureGroups, precision: DTypeLike, shift: Any, scale: Any) -> Step:
+def _sparse_scale_step(rows: SparseRows, groups: FeatureGroups, precision: DTypeLike, shift: Any, scale: Any) -> Step:
     return lambda X: inplace_column_scale(X, 1 / groups.spread(scale))  # sparse rows are not shifted
 
 
@@ -405,7 +405,7 @@ def scale_shift_step(rows: Rows, groups: FeatureGroups, precision: DTypeLike, sc
 
 
 @scale_shift_step.register
-def _(rows: SparseRows, groups: FeatureGroups, precision: DTypeLike, scale: Any, shift: Any) -> Step:
+def _sparse_unscale_step(rows: SparseRows, groups: FeatureGroups, precision: DTypeLike, scale: Any, shift: Any) -> Step:
     return lambda X: inplace_column_scale(X, groups.spread(scale))
 
 

@@ -340,10 +340,13 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
             if not (is_whole and 1 <= given <= most):
                 raise ValueError(
                     f"n_components must be None or an integer from 1 to {most} with svd_solver={solver!r} and X of "
-                    f"shape {shape}; got {given!r}."
+                    f"shape {shape}; got {given!r}. Change n_components or svd_solver."
                 )
         elif given == "mle" and shape[0] < shape[1]:
-            raise ValueError(f"n_components='mle' needs at least as many rows as features; got X of shape {shape}.")
+            raise ValueError(
+                f"n_components='mle' needs at least as many rows as features; got X of shape {shape}. Pass more rows, "
+                "or an integer as n_components."
+            )
         elif is_whole and given > least:
             raise ValueError(
                 f"n_components must be between 0 and min(n_samples, n_features)={least} with svd_solver={solver!r}; "
@@ -531,7 +534,7 @@ def choose_solver(rows: Rows, svd_solver: str, n_components: int | float | str |
 
 
 @choose_solver.register
-def _(rows: SparseRows, svd_solver: str, n_components: int | float | str | None) -> str:
+def _choose_sparse_solver(rows: SparseRows, svd_solver: str, n_components: int | float | str | None) -> str:
     if svd_solver not in SPARSE_SOLVERS:
         raise TypeError(f"svd_solver must be 'arpack', 'covariance_eigh' or 'auto' for sparse X; got {svd_solver!r}.")
     return "arpack" if svd_solver == "auto" else svd_solver

@@ -103,7 +103,7 @@ X, tables = np.zeros((4, 3)), (loops.FORWARD, loops.BACKWARD, loops.LOSSES, upda
 MLPClassifier().partial_fit(X, [0, 1, 2, 0], classes=[0, 1, 2])
 cpu.Backend.compile = reference.Backend.compile  # so that kernels are called one by one
 for activation in ("identity", "logistic", "tanh", "relu"):
-    for solver in ("sgd", "adam", "amsgrad", "nadam", "adagrad", "adadelta", "rmsprop", "lion"):
+    for solver in updates.UPDATES:
         model = {"activation": activation, "solver": solver, "hidden_layer_sizes": (2,)}
         MLPClassifier(**model).partial_fit(X, [0, 1, 2, 0], classes=[0, 1, 2])
         MLPClassifier(**model).partial_fit(X, [0, 1, 1, 0], classes=[0, 1])

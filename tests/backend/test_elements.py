@@ -1,4 +1,4 @@
-"""Elements of the CPU's loops, and what a new activation and a new optimiser take."""
+"""Elements of the CPU's loops, and the entries that a new activation, optimiser or loss needs."""
 
 from typing import ClassVar, NamedTuple
 
@@ -11,6 +11,7 @@ from sknn import MLPRegressor, building_block
 from sknn._backend.cpu import elements, loops, updates
 from sknn._backend.cpu.vector_math import like
 from sknn.activations import Activation
+from sknn.losses import RegressionLoss
 from sknn.optimizers import SGD, Optimizer
 from tests.support.kernels import COMPARED_ACTIVATIONS, COMPARED_OPTIMIZERS
 
@@ -20,7 +21,7 @@ y = X[:, 0] * X[:, 1]
 
 
 def test_elements_fit_their_blocks():
-    """They have as many numbers, and need z where the blocks do."""
+    """Elements have as many numbers as their blocks, and those of FROM_OUTPUT belong to blocks that are in place."""
     activations = [block for block in COMPARED_ACTIVATIONS.values() if block.kernel in elements.ACTIVATIONS]
     assert {block.kernel for block in activations} == set(elements.ACTIVATIONS)
     for block in activations:
@@ -52,7 +53,7 @@ def test_more_fields_than_a_loop_takes_are_refused():
 
 @building_block
 class Ramp(Activation):
-    """f(z) = steepness * max(z, 0)."""
+    """A ramp: f(z) = steepness * max(z, 0). Its derivative needs y alone."""
 
     steepness: float = 0.5
     kernel: ClassVar[str] = "ramp"
@@ -68,8 +69,19 @@ class Ramp(Activation):
 
 
 @building_block
+class RampOfInput(Ramp):
+    """The same function, with a derivative that is computed from z."""
+
+    kernel: ClassVar[str] = "ramp_of_input"
+    in_place: ClassVar[bool] = False
+
+    def backward(self, xp, dz, z, y):
+        dz *= self.steepness * (z > 0)
+
+
+@building_block
 class Descent(Optimizer):
-    """Steps against the gradient, with the way so far as memory."""
+    """Steps against the gradient; the only state is the length of the way so far."""
 
     kernel: ClassVar[str] = "descent"
     n_slots: ClassVar[int] = 1
@@ -83,14 +95,33 @@ class Descent(Optimizer):
         slots[0] += abs(rate * grad)
 
 
+@building_block
+class Square(RegressionLoss):
+    """Half the squared error."""
+
+    kernel: ClassVar[str] = "square"
+    link_name: ClassVar[str] = "identity"
+
+    def value_and_gradient(self, xp, z, y, dz):
+        dz[...] = z - y
+        return (dz * dz).sum(axis=-1) / 2
+
+    def link(self, xp, z):
+        pass
+
+
 class RampElement(NamedTuple):
     steepness: float
 
     def value(self, z):
-        return like(z, self.steepness) * (z if z > like(z, 0.0) else like(z, 0.0))
+        return like(z, self.steepness) * (like(z, 0.0) if z < like(z, 0.0) else z)
 
-    def gradient(self, d, y):
-        return d * (like(y, self.steepness) if y > like(y, 0.0) else like(y, 0.0))
+    def gradient(self, d, y_or_z):
+        return d * (like(d, self.steepness) if y_or_z > like(d, 0.0) else like(d, 0.0))
+
+
+class RampOfInputElement(RampElement):
+    pass
 
 
 class DescentElement(NamedTuple):
@@ -101,21 +132,43 @@ class DescentElement(NamedTuple):
         return w - rate * self.factor * g
 
 
+@numba.njit
+def square(z, y, weight, scale, clock, dz, losses):
+    loops.squared_error(z, y, weight, scale, clock, dz, losses)
+
+
 @pytest.fixture
 def fused(monkeypatch):
-    """Give the blocks above their elements, in kernels that are not kept on disk."""
+    """Add entries to the tables of elements.py, and compile kernels from these tables; none is kept on disk."""
     for module in (loops, updates):
         monkeypatch.setattr(module, "kernel", numba.njit)
-    monkeypatch.setitem(loops.FORWARD, "ramp", loops.compiled(loops.bias_activation_in_place, RampElement))
-    monkeypatch.setitem(loops.BACKWARD, "ramp", loops.compiled(loops.activation_backward, RampElement))
-    monkeypatch.setitem(updates.UPDATES, "descent", updates.compiled(DescentElement))
-    return [loops.FORWARD["ramp"], loops.BACKWARD["ramp"], updates.UPDATES["descent"]]
+    monkeypatch.setitem(elements.FROM_OUTPUT, "ramp", RampElement)
+    monkeypatch.setitem(elements.FROM_INPUT, "ramp_of_input", RampOfInputElement)
+    monkeypatch.setitem(elements.OPTIMIZERS, "descent", DescentElement)
+    monkeypatch.setitem(loops.LOSSES, "square", square)
+    kernels = [square]
+    for loop, table in (
+        (loops.bias_activation_in_place, elements.FROM_OUTPUT),
+        (loops.bias_activation, elements.FROM_INPUT),
+    ):
+        for name in table.keys() - loops.FORWARD.keys():
+            kernels += [loops.compiled(loop, table[name]), loops.compiled(loops.activation_backward, table[name])]
+            monkeypatch.setitem(loops.FORWARD, name, kernels[-2])
+            monkeypatch.setitem(loops.BACKWARD, name, kernels[-1])
+    for name in elements.OPTIMIZERS.keys() - updates.UPDATES.keys():
+        kernels.append(updates.compiled(elements.OPTIMIZERS[name]))
+        monkeypatch.setitem(updates.UPDATES, name, kernels[-1])
+    return kernels
 
 
 def fitted(**parameters):
-    common = {"hidden_layer_sizes": (8,), "max_iter": 5, "random_state": 0, "alpha": 0.1, "learning_rate_init": 0.01}
+    common = {"hidden_layer_sizes": (8, 8), "max_iter": 5, "random_state": 0, "alpha": 0.1, "learning_rate_init": 0.01}
     with pytest.warns(match="did not converge|reached"):
         return MLPRegressor(**common, **parameters).fit(X, y)
+
+
+OWN = {"activation": [Ramp(1.0), RampOfInput(1.0)], "solver": Descent(), "loss": Square()}
+THE_SAME = {"activation": "relu", "solver": SGD(0.0, False), "loss": "squared_error"}
 
 
 def assert_same_fit(mine, other):
@@ -124,14 +177,13 @@ def assert_same_fit(mine, other):
     np.testing.assert_allclose(mine.loss_curve_, other.loss_curve_, rtol=1e-10)
 
 
-def test_a_block_without_an_element_runs_as_it_is_defined():
-    """The block is all that it takes; a ramp of 1 is a rectifier, and this descent is that of SGD without momentum."""
-    model = fitted(activation=Ramp(1.0), solver=Descent())
-    assert_same_fit(model, fitted(activation="relu", solver=SGD(0.0, False)))
+def test_a_block_without_a_fused_kernel_runs_on_its_definition():
+    """A ramp of 1 is a rectifier, this descent is SGD without momentum, and this loss is the squared error."""
+    assert_same_fit(fitted(**OWN), fitted(**THE_SAME))
 
 
-def test_a_block_with_an_element_is_fused(fused):
-    """The element, and its row in the table of elements.py, are all that it takes more."""
-    model = fitted(activation=Ramp(1.0), solver=Descent())
-    assert all(kernel.signatures for kernel in fused)
-    assert_same_fit(model, fitted(activation="relu", solver=SGD(0.0, False)))
+def test_a_block_with_an_entry_in_the_tables_is_fused(fused):
+    """The entries are those that CONTRIBUTING.md asks for."""
+    model = fitted(**OWN)
+    assert len(fused) == 6 and all(kernel.signatures for kernel in fused)
+    assert_same_fit(model, fitted(**THE_SAME))

@@ -523,7 +523,7 @@ BAD_IMAGES = {
         flat(IMAGES),
         r"image_shape=\(3, 3\) needs X with 9 features per row; got .* 24",
     ),
-    "wrong images": (dict(image_shape=PLANES), IMAGES, r"must have shape \(2, 3, 4\); got .*\(3, 4, 2\)"),
+    "wrong images": (dict(image_shape=PLANES), IMAGES, r"must have images of shape \(2, 3, 4\); got .*\(3, 4, 2\)"),
     "five axes": ({}, IMAGES[None], r"X must have shape .*; got shape \(1, 24, 3, 4, 2\)"),
     "no images": ({}, IMAGES[:0], "0 sample"),
     "no height": ({}, IMAGES[:, :0], "at least one value"),
@@ -581,7 +581,7 @@ def test_bad_input_after_fit(cls, per):
         with pytest.raises(ValueError, match="X has 23 features"):
             method(flat(IMAGES)[:, 1:])
         for other in (PLANES, (4, 3, 2), (6, 4), (24, 1)):
-            with pytest.raises(ValueError, match=r"must have shape \(3, 4, 2\); got images of shape"):
+            with pytest.raises(ValueError, match=r"must have images of shape \(3, 4, 2\); got images of shape"):
                 method(IMAGES.reshape(N, *other))
         with pytest.raises(ValueError, match="X must have shape"):
             method(IMAGES.reshape(N, 3, 2, 2, 2))

@@ -1,4 +1,4 @@
-"""Activations as formulas, written out."""
+"""Activations as plain formulas, the independent reference of the tests."""
 
 import numpy as np
 from scipy.special import expit, ndtr

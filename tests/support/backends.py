@@ -1,4 +1,4 @@
-"""All backends, on NumPy arrays: the definition of the kernels, the CPU's, and the GPU's by simulation."""
+"""All backends on NumPy arrays: the definitions, the kernels of the CPU, and the simulated kernels of the GPU."""
 
 import numpy as np
 import scipy.sparse
@@ -14,12 +14,12 @@ BACKENDS = {"reference": reference.Backend(np), "cpu": cpu.Backend(), "cuda": cu
 
 
 def set_chunk_elements(monkeypatch, elements):
-    """Have predictions made in chunks of so many numbers, however few rows these are."""
+    """Limit the chunks of predictions to a number of elements, even if that is a row or less."""
     for backend in (reference.Backend, cuda.Backend):
         monkeypatch.setattr(backend, "chunk_elements", elements)
     monkeypatch.setattr(passes, "LEAST_ROWS", 1)
 
 
 def rows_on(backend, X):
-    """Return rows on any of these backends, whose arrays are NumPy's: sparse ones too."""
+    """Return the rows of X on one of these backends, whose arrays are all NumPy's; X may be sparse."""
     return SparseRows(backend, X) if scipy.sparse.issparse(X) else rows_of(backend, X)

@@ -42,11 +42,11 @@ NOT_IN_CUPY = {"initial", "mode", "subok", "where"}  # arguments of functions th
 
 
 class CUDARuntimeError(RuntimeError):
-    """What CuPy raises without a driver."""
+    """The error that CuPy raises without a driver."""
 
 
 class ndarray:
-    """An array on the device that is not there."""
+    """An array on the simulated device."""
 
     __array_priority__ = 100
     __hash__ = None
@@ -72,7 +72,7 @@ class ndarray:
         return self._host.copy()
 
     def set(self, values, stream=None):
-        """Copy from the host; on a stream of its own as late as can be, so that what does not wait for it is seen."""
+        """Copy from the host, on a separate stream as late as possible, which shows code that does not wait for it."""
         assert type(values) is np.ndarray and values.shape == self.shape and values.dtype == self.dtype
         copy = functools.partial(np.copyto, self._host, values)
         copy() if stream is None else stream.add(copy)
@@ -186,7 +186,7 @@ def array(values, dtype=None):
 
 
 def asarray(values, dtype=None):
-    """Return ``values`` on the device, without a copy if they are there already."""
+    """Return ``values`` on the device, without a copy if they are an array of the device."""
     return values if isinstance(values, ndarray) and dtype in (None, values.dtype) else array(values, dtype)
 
 
@@ -199,14 +199,14 @@ def asnumpy(values):
 
 
 class OutOfMemoryError(MemoryError):
-    """What CuPy raises where memory lacks."""
+    """The error that CuPy raises if memory is exhausted."""
 
 
 OutOfMemoryError.__module__ = "cupy.cuda.memory"
 
 
 class Stream:
-    """What is added is done when it is waited for; the stream of all else does it at once."""
+    """A stream that runs its work only when it is waited for; ``CurrentStream`` runs work at once."""
 
     def __init__(self, non_blocking):
         self._left = []
@@ -226,7 +226,7 @@ class Stream:
 
 
 class CurrentStream:
-    """The stream in which everything is done at once."""
+    """The current stream, which runs all work at once."""
 
     def add(self, work):
         work()
@@ -251,7 +251,7 @@ class Event:
 
 
 class Memory:
-    """How much memory the device has; what is allocated is not counted, but asked for."""
+    """The memory of the device: its free bytes, and the largest array that can be allocated."""
 
     def __init__(self):
         self.free, self.largest = 2**40, 2**40

@@ -1,4 +1,4 @@
-"""Smaller designs of experiments: some of a full cross product, in which nothing is missing that matters."""
+"""Designs of experiments: parametrizations with fewer cases than the full cross product."""
 
 import itertools
 from collections import Counter
@@ -7,7 +7,7 @@ import pytest
 
 
 def all_pairs(*parametrizations):
-    """Return one parametrization for several, in which each value of one meets each value of every other.
+    """Return one parametrization for several, in which any two values of two of them occur together.
 
     It stands where the several would, the uppermost first, and its cases are called what theirs would be. A list of
     parametrizations counts as one, of their full product.
@@ -20,7 +20,7 @@ def all_pairs(*parametrizations):
 
 
 def in_turns(parametrization, *others, times=1):
-    """Return one parametrization for several, in which each case of the first meets some of the product of the others.
+    """Return one parametrization for several: each case of the first, with some of the product of the others.
 
     These are the next so many each time, so that all of them have their turn. It stands where the several would, the
     uppermost first, and its cases are called what theirs would be.
@@ -45,7 +45,7 @@ def slow_where(parametrization, is_slow):
 
 
 def shared_out(checks, every):
-    """Return scikit-learn's checks of several estimators, of which each estimator gets one in so many.
+    """Return scikit-learn's checks of several estimators, shared out so that each estimator gets a part of them.
 
     ``checks`` is what ``parametrize_with_checks`` returns. Estimators of one class take turns, so that one in so many,
     and at least one, gets each check that any of them has.
@@ -64,7 +64,7 @@ def shared_out(checks, every):
 
 
 def covering_rows(sizes):
-    """Return rows of one level a factor, so few as greed finds, in which any two levels of two factors meet."""
+    """Return rows of one level per factor in which any two levels of two factors meet; a greedy search finds few."""
     if len(sizes) == 1:
         return [(level,) for level in range(sizes[0])]
     factors = range(len(sizes))
@@ -127,7 +127,7 @@ def _cases(parametrization):
 
 
 def _id_of(names, number, values, ids):
-    """Return what pytest calls a case."""
+    """Return the id that pytest gives to a case."""
     if isinstance(ids, list):
         return str(ids[number])
     return "-".join(_text(name, number, value, ids) for name, value in zip(names, values, strict=True))

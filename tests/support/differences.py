@@ -1,4 +1,4 @@
-"""Derivatives by differences."""
+"""Derivatives by finite differences."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ def slope(function, x, direction, step=1e-3):
 
 
 def assert_gradient(objective, theta):
-    """The gradient along a random direction is the objective's slope, for every model of a stack."""
+    """Assert that the gradient along a random direction is the slope of the objective, for every model of a stack."""
     direction = np.random.default_rng(9).standard_normal(theta.shape)
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     numeric = slope(lambda theta: objective(theta)[0], theta, direction, step=1e-4)

@@ -1,4 +1,4 @@
-"""A backend on a device, called with NumPy arrays: they are brought there, and the results are brought back."""
+"""A wrapper that calls a backend of a device with NumPy arrays, and copies them and the results."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from sknn._backend.operations import Operation
 
 
 class Ferried:
-    """Operations of a backend for tests that compare it with others on NumPy arrays."""
+    """A backend of a device for tests on NumPy arrays: arrays are copied there, and the results are copied back."""
 
     def __init__(self, backend):
         self._backend = backend

@@ -1,4 +1,4 @@
-"""Where there is a GPU, and where not."""
+"""The choice between running and skipping a test that needs a GPU."""
 
 import os
 import warnings
@@ -9,7 +9,7 @@ from sknn._backend.cuda import backend as cuda
 
 
 def cupy_or_skip():
-    """Return the cupy module; without a GPU skip, or fail where SKNN_REQUIRE_GPU=1 says that there is one."""
+    """Return the cupy module. Without a GPU, skip the test, or fail if SKNN_REQUIRE_GPU=1."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of how CUDA was installed

@@ -16,7 +16,7 @@ IDX_TYPES = {
 
 
 def idx_bytes(values, shape, dtype="uint8"):
-    """Return the content of an IDX file, by struct alone."""
+    """Return the content of an IDX file, packed with the struct module alone."""
     code, letter = IDX_TYPES[dtype]
     values = list(values)
     header = struct.pack(f">BBBB{len(shape)}I", 0, 0, code, len(shape), *shape)

@@ -1,4 +1,4 @@
-"""Activations, optimisers and arrays on which kernels are compared with their definitions."""
+"""Activations, optimisers and arrays for tests that compare kernels with definitions."""
 
 import numpy as np
 import pytest

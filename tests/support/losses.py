@@ -1,4 +1,4 @@
-"""Losses by name, and targets that they can take."""
+"""Losses by name, and random targets for them."""
 
 from sknn.losses import (
     REGRESSION_LOSSES,
@@ -20,12 +20,12 @@ LOSSES = {
 
 
 def losses_without_test():
-    """Return losses that LOSSES lacks."""
+    """Return the losses of sknn that are missing from LOSSES."""
     return all_subclasses(Loss) - {RegressionLoss} - {type(loss) for loss in LOSSES.values()}
 
 
 def random_targets(loss, rng, shape, dtype=float):
-    """Return targets that ``loss`` can take, for raw outputs of ``shape (..., outputs)``."""
+    """Return random targets that are valid for ``loss``, for raw outputs of ``shape (..., outputs)``."""
     if isinstance(loss, SoftmaxLogLoss):
         return rng.integers(shape[-1], size=(*shape[:-1], 1))
     if isinstance(loss, BinaryLogLoss | SigmoidSquaredError):

@@ -1,4 +1,4 @@
-"""Small networks: stacks of them with data, passes over these, and the same layer by layer."""
+"""Small networks for tests: stacks with data, their passes, and a plain computation layer by layer."""
 
 import itertools
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ def make_network(widths, activation="relu", loss="softmax_log_loss"):
 
 @dataclass
 class Pass:
-    """Objective and gradient of a stack on whole data, from the plans that training is made of."""
+    """Objective and gradient of a stack on all rows, computed by the plans of training."""
 
     backend: object
     network: Network
@@ -76,7 +76,7 @@ def _activated(activation, z, *slopes):
 
 
 def plain_layers(network, theta_row, X):
-    """Return the inputs of each layer's activation for one model, worked out layer by layer."""
+    """Return the inputs of each layer's activation for one model, computed layer by layer in plain NumPy."""
     views = network.layout.views(theta_row[None])
     y, inputs = X, []
     for layer, own in zip(network.layers, views, strict=True):

@@ -1,4 +1,4 @@
-"""NVIDIA's runtime compiler, which needs neither a GPU nor a driver: what it makes of a source."""
+"""A binding of NVRTC, NVIDIA's runtime compiler, which needs neither a GPU nor a driver."""
 
 import ctypes
 from importlib.metadata import PackageNotFoundError, files
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Compiled(NamedTuple):
-    """Whether a source was compiled, what the compiler had to say, and the program as text."""
+    """The result of a compilation: whether it succeeded, the log of the compiler, and the program as text."""
 
     succeeded: bool
     log: str

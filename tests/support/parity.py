@@ -1,4 +1,4 @@
-"""Fits on one backend and on another: of what, and all that is left of them."""
+"""Fits on different backends: the cases, and everything that a fit leaves in the model."""
 
 from dataclasses import dataclass, field, fields
 
@@ -25,7 +25,7 @@ TASKS = {
 
 @dataclass(frozen=True)
 class Case:
-    """One way to come to a fitted model."""
+    """A case: a task, the parameters, and the calls that fit the model."""
 
     task: str
     parameters: dict = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Case:
         return "-".join([self.task, *settings, *changed, *([self.method] if self.method != "fit" else [])])
 
     def fitted(self, bring=np.asarray, **parameters):
-        """Return a model that was fitted to data brought to where it is to live."""
+        """Return a model that is fitted to data which ``bring`` has copied to the backend."""
         estimator, y = TASKS[self.task]
         common = {"hidden_layer_sizes": (6, 4), "batch_size": 32, "max_iter": 8, "learning_rate_init": 0.01}
         loss = {"loss": "poisson"} if self.task == "poisson" else {}
@@ -59,7 +59,7 @@ class Case:
 
 
 def fitted_values(model):
-    """Return everything that fitting left in the model: public attributes, and what continues."""
+    """Return everything that fitting left in the model: public attributes, and the state for further training."""
     values = {name: value for name, value in vars(model).items() if name.endswith("_") and not name.startswith("_")}
     state = {f"state.{name}": value for name, value in vars(model._state).items()}
     streams = [stream.get_state()[1] for stream in state.pop("state.streams")]

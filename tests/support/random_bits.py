@@ -1,4 +1,4 @@
-"""What Philox is known to answer."""
+"""Known answers of the random number generator Philox."""
 
 import pytest
 

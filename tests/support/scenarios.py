@@ -22,7 +22,7 @@ ONE = (SGD(),)
 
 @dataclass
 class Table:
-    """Rows with targets and weights, and validation rows with theirs, before a backend has them."""
+    """Training and validation rows with targets and weights, in NumPy arrays."""
 
     X: object
     y: np.ndarray
@@ -30,7 +30,7 @@ class Table:
     validation: tuple | None = None
 
     def on(self, backend):
-        """Return the data of a training by a backend."""
+        """Return the same data as training on a backend needs it."""
         validation = None
         if self.validation is not None:
             X, y = self.validation
@@ -52,7 +52,7 @@ def make_data(loss="softmax_log_loss", n_rows=47, weighted=False, form=np.asarra
 
 
 def make_options(optimizers=ONE, learning_rate=0.05, alpha=0.1, batch_size=10, **others):
-    """Return options; numbers are for all models, lists have one a model."""
+    """Return options of a training; a number is for all models, a list has an entry for each model."""
     n_models = len(optimizers)
     rates, strengths = (np.broadcast_to(np.asarray(v, float), n_models).copy() for v in (learning_rate, alpha))
     others = {"n_iter_no_change": np.inf, **others}
@@ -70,7 +70,7 @@ def make_state(network, options, n_rows, streams, dtype=float, split=None, model
 
 @dataclass
 class Scenario:
-    """What three models are trained on, and how they differ."""
+    """A scenario: the data of three models, and the options by which they differ."""
 
     options: Options
     epochs: int = 12
@@ -215,7 +215,7 @@ NOT_CAPTURED = {name: "SparseGather" for name in SCENARIOS if IS_SPARSE[name]}  
 
 
 def train(scenario, backend, shared, models):
-    """Train some of a scenario's models as one stack; model k has the same weights and streams in any stack."""
+    """Return the states of some models, trained as one stack. Model k has the same start in every stack."""
     options, network = scenario.options.take(models), scenario.network()
     streams = [np.random.RandomState(7 if shared else 7 + k) for k in (models[:1] if shared else models)]
     state = make_state(network, options, 47, streams, split=scenario.split(), models=models)

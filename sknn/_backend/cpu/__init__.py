@@ -1,1 +1,1 @@
-"""NumPy arrays, with fused kernels by Numba."""
+"""The CPU backend: NumPy arrays, and fused kernels that Numba compiles."""

@@ -1,4 +1,4 @@
-"""NumPy arrays, with fused kernels by Numba where one pass pays."""
+"""The CPU backend: NumPy arrays, and fused kernels by Numba where a single pass is faster."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Backend(reference.Backend):
-    """The definitions on NumPy, some of them replaced by fused kernels."""
+    """The CPU backend: definitions of operations on NumPy arrays, some of them replaced by fused kernels."""
 
     fused = FUSED
 
@@ -124,7 +124,7 @@ def _blas_has_threads() -> bool:
 
 
 def thread_count() -> int:
-    """Return how many threads may share elementwise work: the limit of Numba, or of OpenMP where that is less."""
+    """Return the number of threads that may share elementwise work: the lower limit of Numba and OpenMP."""
     limit, openmp = numba.config.NUMBA_NUM_THREADS, os.environ.get("OMP_NUM_THREADS", "")
     return min(limit, int(openmp)) if openmp.isdecimal() else limit
 

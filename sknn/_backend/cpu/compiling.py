@@ -1,4 +1,4 @@
-"""How kernels are compiled.
+"""Decorators that compile kernels with Numba.
 
 They are single-threaded and release the GIL: BLAS has the cores, and two thread pools would spin against each other.
 ``error_model="numpy"`` lets loops with divisions be vectorised; ``fastmath`` leaves out nnan and ninf, which would
@@ -16,7 +16,7 @@ import numba
 
 
 def kept_on_disk(**options: Any) -> Callable[[Any], Any]:
-    """Return a decorator: compile a function and keep the result for other processes, where there is a place for it."""
+    """Return a decorator that compiles a function, and keeps the result on disk if a folder can be written to."""
 
     def decorate(function: Any) -> Any:
         try:
@@ -46,7 +46,7 @@ exact_kernel = kept_on_disk(nogil=True, error_model="numpy", fastmath=False)  # 
 
 
 def named(function: Any, name: str) -> Any:
-    """Return a function under another name, which is also that of its file on disk.
+    """Return a function under another name, which is also the name of its file on disk.
 
     For kernels made by one function: under one name they would share one file, and of two processes that write to it
     at the same time, one may later find there the kernel of the other.

@@ -1,9 +1,9 @@
-"""Elements: activations and optimisers of one number, as elements.h has them for CUDA.
+"""Elements: the formulas of activations and optimisers for one number; elements.h has the same for CUDA.
 
-An element is a named tuple: its fields are the numbers of the building block, its methods the formulas, which are those
-of sknn's activations and optimizers, where their sources are. Loops take an element, or its type, as an argument, and
-Numba compiles a loop anew for each type, with the methods in it. The tables have the elements by the ``kernel`` of the
-building blocks.
+An element is a named tuple. Its fields are the numbers of the building block, and its methods are the formulas, the
+same as in `sknn/activations.py` and `sknn/optimizers.py`, which name the sources. Loops take an element, or its type,
+as an argument, and Numba compiles a loop anew for each type, with the methods in it. The tables at the end of each
+section list the elements by the ``kernel`` of the building blocks.
 
 Numbers are in the float type of the array, or float32 would become float64. Comparisons are written so that NaN goes
 through.
@@ -20,11 +20,11 @@ from numba.extending import intrinsic, overload, register_jitable
 from . import vector_math
 from .vector_math import like
 
-COMPILED_IN = "e2acdd40116ddc43"  # stands for the content of imported files, see tests/backend/stamps.py
+COMPILED_IN = "fcf7ae670ca50b8c"  # stands for the content of imported files, see tests/backend/stamps.py
 
 
 def method(name):
-    """Return a function that calls the method of this name of an element, for compiled loops."""
+    """Return a function for compiled loops that calls the element's method of this name."""
 
     def call(element, *args):
         return getattr(element, name)(*args)
@@ -135,7 +135,7 @@ class Mish(NamedTuple):
         return d * vector_math.mish_slope(z)
 
 
-# Whose gradient needs y alone, so that y may overwrite z, and whose needs z.
+# FROM_OUTPUT: the gradient needs y alone, so y may overwrite z. FROM_INPUT: the gradient needs z.
 FROM_OUTPUT = {
     "identity": Identity,
     "relu": ReLU,
@@ -157,9 +157,9 @@ ACTIVATIONS: dict[str, type] = FROM_OUTPUT | FROM_INPUT
 
 # ---- optimisers -------------------------------------------------------------------------
 
-# Of an element, a parameter w, its gradient g, where its memory is, slots[:, k, i], and the step sizes: the parameter
-# after the step. Each number is written as soon as it is known: kept until the end, they would need more registers than
-# there are.
+# step(element, w, g, slots, k, i, rate, second_rate) returns parameter w after the step: g is its gradient, and
+# slots[:, k, i] is the memory of the optimiser. Each number is written as soon as it is known: if all were kept until
+# the end, the registers would not suffice.
 step = method("step")
 
 

@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 from . import elements, loops, updates
 from .compiling import kernel
 
-COMPILED_IN = "396e4fbef94e0a8c"  # stands for the content of imported files, see tests/backend/stamps.py
+COMPILED_IN = "67c322fc0b8a61f5"  # stands for the content of imported files, see tests/backend/stamps.py
 FEW = 16  # rows or columns of a gradient up to which own loops are faster than BLAS
 VERY_FEW = 4  # columns of another product up to which they are
 
@@ -82,7 +82,7 @@ def vector(row, operand, like):
 
 @kernel
 def execute(table, like, times):
-    """Run the kernels of a table, from its first row to its last, some times."""
+    """Run the kernels of a table, from its first row to its last, ``times`` times."""
     whole, exact = np.empty(0, np.int64), np.empty(0, np.float64)
     for _ in range(times):
         for number in range(table.shape[0]):

@@ -1,4 +1,4 @@
-"""Fused kernels of the CPU by operation: a function for each operation that one compiled loop serves.
+"""Fused kernels of the CPU by operation: a function for each operation that a single compiled loop computes.
 
 Each returns the calls that run the operation, or None where its definition is to run, for example for an activation
 without a fused loop. `FUSED` lists them.

@@ -1,4 +1,4 @@
-"""Fused loops by Numba for passes over a batch.
+"""Fused loops, compiled by Numba, for the forward and backward pass of a batch.
 
 `updates.py` has the loops over parameters, `columns.py` those of transformers.
 """
@@ -18,7 +18,7 @@ from .. import philox
 from . import elements, vector_math
 from .compiling import kernel, named
 
-COMPILED_IN = "4eb99dbf4272f403"  # stands for the content of imported files, see tests/backend/stamps.py
+COMPILED_IN = "c1e2f31432e44f2d"  # stands for the content of imported files, see tests/backend/stamps.py
 WORD, WORD_BITS = np.uint64(philox.WORD), np.uint64(32)
 PHILOX_MULTIPLIER_0, PHILOX_MULTIPLIER_2 = map(np.uint64, philox.MULTIPLIERS)
 PHILOX_KEY_STEP_0, PHILOX_KEY_STEP_1 = map(np.uint64, philox.KEY_STEPS)
@@ -31,7 +31,7 @@ CACHE, NARROW, AHEAD = 2**21, 2**10, 24  # bytes of a table and of a row; rows
 
 @intrinsic
 def prefetch(typing_context, table, row, column):
-    """Ask for a value of a table of two axes to be brought into the cache."""
+    """Ask the processor to load a value of a table of two axes into its cache."""
 
     def codegen(context, builder, signature, arguments):
         array_type, array = signature.args[0], context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -84,7 +84,7 @@ def transpose(source, out):
 
 @kernel
 def product_of_few(a, b, out):
-    """out = a @ b for an ``a`` of two or a few rows: two rows of ``out`` at once, as sums of four rows of ``b``."""
+    """Write ``out = a @ b`` for an ``a`` of a few rows: two rows of ``out`` at once, from four rows of ``b``."""
     for pair in range(0, out.shape[0], 2):
         i = min(pair, out.shape[0] - 2)
         _sum_rows(a[i], a[i + 1], b, out[i], out[i + 1])
@@ -92,7 +92,7 @@ def product_of_few(a, b, out):
 
 @kernel
 def _sum_rows(s, t, b, x, y):
-    """Write to x and y the sums of the rows of b, multiplied by s and by t."""
+    """Write the sum of the rows of b, multiplied by s, to x, and their sum, multiplied by t, to y."""
     n_fours = len(s) // 4 * 4
     x[:], y[:] = 0, 0
     for q in range(0, n_fours, 4):
@@ -111,7 +111,7 @@ def _sum_rows(s, t, b, x, y):
 
 @kernel
 def product_with_few(a, b, out):
-    """out = a @ b for few columns of ``b``: sums along rows, of which BLAS has none."""
+    """Write ``out = a @ b`` for a ``b`` of few columns, as sums along rows, for which BLAS has no fast routine."""
     columns = b.T.copy()
     for i in range(a.shape[0]):
         for j in range(columns.shape[0]):
@@ -123,7 +123,7 @@ def product_with_few(a, b, out):
 
 @kernel
 def product_of_transposed(a, b, out):
-    """out = a.T @ b for few columns of ``a`` or of ``b``."""
+    """Write ``out = a.T @ b`` for few columns of ``a`` or of ``b``."""
     if a.shape[1] <= b.shape[1]:
         product_of_few(a.T.copy(), b, out)
     else:
@@ -168,7 +168,7 @@ def activation_backward(dz, kept, db, element):
 
 @functools.cache
 def compiled(loop, kind):
-    """Return a kernel: a loop for elements of one type, whose numbers come after the arrays.
+    """Return a kernel: the loop for one type of element. Its last arguments are the numbers of the element.
 
     From Python a call with an element takes a microsecond longer, and one with a tuple of numbers a tenth of that:
     Numba has to find out their types. Kernels that close over classes and plain functions can be kept on disk; those

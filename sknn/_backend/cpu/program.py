@@ -1,4 +1,4 @@
-"""Plans of small networks as programs: one compiled loop runs their kernels, so that a step has no Python in it.
+"""Programs: plans of small networks whose kernels one compiled loop runs, without calls from Python.
 
 A call from Python costs 0.5 to 1.5 microseconds, which is most of a step on a small network. A program is a table of
 integers, one row an operation: the code of its kernel and, for each operand, address and shape. A plan with an
@@ -25,7 +25,7 @@ STEPS_AT_ONCE = 1000  # between which Ctrl-C is heard
 
 
 class Program:
-    """A plan as a table; it keeps the arrays that the table points at."""
+    """A plan as a table of integers, with references to the arrays whose addresses are in the table."""
 
     def __init__(self, rows: list[Row], dtype: np.dtype) -> None:
         self._rows = rows
@@ -33,7 +33,7 @@ class Program:
         self._like = np.empty(0, dtype)
 
     def run(self, times: int) -> None:
-        """Run the plan some times."""
+        """Run the plan ``times`` times."""
         while times > 0:
             execute(self._table, self._like, min(times, STEPS_AT_ONCE))
             times -= STEPS_AT_ONCE
@@ -46,7 +46,7 @@ class Row(NamedTuple):
     operands: tuple[Array | int, ...]
 
     def fits(self, dtype: np.dtype) -> bool:
-        """Return whether there is such a code, and operands are as it reads them."""
+        """Return whether the operation has a code, and its operands have the types and layout that it reads."""
         if self.name not in CODES:
             return False
         dtypes, kinds = {"T": dtype, "i": np.int64, "d": np.float64}, CODES[self.name][1].split()
@@ -54,7 +54,7 @@ class Row(NamedTuple):
         return all(kind == "n" or _is_plain(operand, dtypes[kind]) for kind, operand in pairs)
 
     def cells(self) -> list[int]:
-        """Return the code, and address and shape of each operand, or a number and no shape."""
+        """Return the row of the table: the code, then address and shape of each operand, or its number and zeros."""
         cells = [CODES[self.name][0]]
         for operand in self.operands:
             if isinstance(operand, np.ndarray):

@@ -1,4 +1,4 @@
-"""Fused loops over parameters: optimisers, penalties and bounds, averages."""
+"""Fused loops over parameters: steps of optimisers, penalties, bounds on norms, and averages."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numba.extending import register_jitable
 from . import elements
 from .compiling import kernel, named
 
-COMPILED_IN = "a5515f6740e7b30d"  # stands for the content of imported files, see tests/backend/stamps.py
+COMPILED_IN = "67322a8cc12155a7"  # stands for the content of imported files, see tests/backend/stamps.py
 
 # ---- optimisers: one pass over the flat buffer ------------------------------------------
 
 
 @register_jitable(forceinline=True)
 def update(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses, kind):
-    """Move each model by one step of the optimiser whose element is of a type; the L2 penalty is in the same pass."""
+    """Update each model by one step of the optimiser whose element has this type, L2 penalty included."""
     now = clock[0]
     for k in range(theta.shape[0]):
         decay = alpha[k] * scale[now, k]
@@ -39,7 +39,7 @@ def update_row(theta, grad, slots, k, decay, n_decayed, rates, element):
 
 
 def compiled(kind):
-    """Return a kernel: the update by elements of one type."""
+    """Return a kernel: the update for one type of element."""
 
     def of_kind(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses):
         update(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses, kind)

@@ -1,4 +1,4 @@
-"""exp, expm1, log1p, the normal distribution, and activations made of them, for loops that LLVM vectorises.
+"""Functions for loops that LLVM vectorises: exp, expm1, log1p, the normal distribution, and activations.
 
 Numba's own functions call libm one element at a time. These are inlined arithmetic and selects, in the float type of
 ``x``. Activations need exp of numbers below zero only, so nothing overflows. NaN goes through every select.
@@ -180,13 +180,13 @@ def normal(x):
 
 @inlined
 def not_far_below(x):
-    """Return x, but finite where it is multiplied by zero."""
+    """Return x, bounded from below, so that its product with zero is not NaN."""
     return like(x, -FAR) if x < like(x, -FAR) else x
 
 
 @inlined
 def not_far(x):
-    """Return x, but finite at both ends."""
+    """Return x, bounded from below and above."""
     return like(x, FAR) if x > like(x, FAR) else not_far_below(x)
 
 
@@ -227,7 +227,7 @@ def softplus(x):
 
 @inlined
 def softplus_slope(y):
-    """Return the derivative where softplus is y."""
+    """Return the derivative of softplus from its output y."""
     return -expm1(-y)
 
 

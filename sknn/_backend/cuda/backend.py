@@ -128,7 +128,7 @@ def _run(calls: list[Call] | None) -> bool:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether an error of CuPy means lack of memory: of its pool, of a library, of the driver, or pinned memory."""
+    """Return whether an error of CuPy means that memory is exhausted: GPU memory or pinned memory of the host."""
     if type(error).__module__.partition(".")[0] not in ("cupy", "cupy_backends"):
         return False
     return isinstance(error, MemoryError) or any(word in str(error) for word in OUT_OF_MEMORY)

@@ -1,6 +1,6 @@
-"""Runs CUDA kernels on the CPU: what CuPy's ``RawModule`` offers, from the same sources by a C++ compiler.
+"""A simulator that runs CUDA kernels on the CPU: a C++ compiler takes the place of CuPy's ``RawModule``.
 
-It is the stricter one: arguments must have the types that a kernel declares, where CuPy passes on whatever it is given.
+The simulator is stricter than CuPy: arguments must have the types that a kernel declares.
 """
 
 import ctypes
@@ -31,7 +31,7 @@ class Argument(ctypes.Structure):
 
 
 def compile_source(source, *options):
-    """Return the library that a C++ compiler makes of a source; kept for the next time."""
+    """Return the library that a C++ compiler makes of a source. It is kept in a folder for the next run."""
     compiler = shutil.which(os.environ.get("CXX", "c++"))
     if compiler is None:
         raise RuntimeError("CUDA kernels are tested on the CPU, which needs a C++ compiler: install g++ or set CXX.")
@@ -50,7 +50,7 @@ def compile_source(source, *options):
 
 
 class RawModule:
-    """Kernels of a source, by name."""
+    """The kernels of a source, by name; it stands for ``cupy.RawModule``."""
 
     def __init__(self, *, code, options=(), pointer):
         entries = "".join(f"SIMULATED({name})\n" for name in KERNEL.findall(code))
@@ -59,7 +59,7 @@ class RawModule:
         self._pointer = pointer
 
     def get_function(self, name):
-        """Return what launches a kernel."""
+        """Return a function that launches a kernel."""
         entry = getattr(self._library, f"run_{name}")
         entry.restype = ctypes.c_char_p
         return functools.partial(self._launch, name, entry)
@@ -68,7 +68,7 @@ class RawModule:
         self.frozen(*launch)()
 
     def frozen(self, name, entry, grid, block, args):
-        """Return the call that launches a kernel with the scalars and the places of arrays as they are now."""
+        """Return a function that launches a kernel with the present scalars and addresses of arrays."""
         kept = [self._described(argument) for argument in args]
         given = (Argument * len(kept))(*(Argument(kind, ctypes.addressof(value)) for kind, value in kept))
         grid, block = _three(grid), _three(block)
@@ -81,7 +81,7 @@ class RawModule:
         return launch
 
     def _described(self, argument):
-        """Return type and value of an argument, the latter in memory of its own."""
+        """Return the type of an argument, and its value in memory of its own."""
         if isinstance(argument, np.generic):
             data = argument.tobytes()
             return _type_name(argument.dtype), ctypes.create_string_buffer(data, len(data))
@@ -99,12 +99,12 @@ def _three(sizes):
 
 
 def get_cublas_handle():
-    """Return what stands for the library's context."""
+    """Return a stand-in for the handle of cuBLAS."""
     return 0
 
 
 class NumPyWithKernels:
-    """NumPy's namespace, with what the CUDA backend needs besides."""
+    """The namespace of NumPy, with the functions of CuPy that the CUDA backend needs."""
 
     cuda = SimpleNamespace(
         cublas=cublas,

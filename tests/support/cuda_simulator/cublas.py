@@ -1,4 +1,4 @@
-"""What CuPy's binding of cuBLAS offers for products, on the memory of NumPy arrays: matrices are stored by column."""
+"""A stand-in for CuPy's binding of cuBLAS: products of matrices stored by column, in the memory of NumPy arrays."""
 
 import ctypes
 
@@ -15,7 +15,7 @@ LOST_BITS = {CUBLAS_COMPUTE_32F_FAST_TF32: 13, CUBLAS_COMPUTE_32F_FAST_16BF: 16}
 
 
 def gemmStridedBatchedEx(handle, *arguments):
-    """Multiply ``C = alpha op(A) op(B) + beta C`` for each of some matrices that lie some numbers apart."""
+    """Compute ``C = alpha op(A) op(B) + beta C`` for each matrix of a batch with fixed strides."""
     (*first, m, n, k, alpha), (A, A_type, *A_at), (B, B_type, *B_at) = arguments[:6], arguments[6:10], arguments[10:14]
     beta, C, C_type, *C_at, n_products, compute, algorithm = arguments[14:]
     assert algorithm == CUBLAS_GEMM_DEFAULT and A_type == B_type == C_type
@@ -31,7 +31,7 @@ def gemmStridedBatchedEx(handle, *arguments):
 
 
 def _operand(pointer, number, shape, flag, at, real):
-    """Return ``op(matrix)`` of some shape."""
+    """Return ``op(matrix)`` as an array of the given shape."""
     row_length, between = at
     rows, columns = shape if flag == CUBLAS_OP_N else shape[::-1]
     assert row_length >= max(1, rows), "cuBLAS refuses a leading dimension that is less than the rows"
@@ -45,7 +45,7 @@ def _numbers(pointer, n, real):
 
 
 def rounded(matrix, n_bits):
-    """Return float32 numbers without their last bits, to nearest, ties to even."""
+    """Return float32 numbers rounded to fewer bits, to nearest, ties to even."""
     bits = np.ascontiguousarray(matrix).view(np.uint32).astype(np.uint64)
     half = (1 << (n_bits - 1)) - 1 + ((bits >> n_bits) & 1)
     kept = ((bits + half) >> n_bits << n_bits).astype(np.uint32).view(np.float32)

@@ -1,4 +1,4 @@
-"""What a CUDA graph does to a training step, on NumPy arrays: it is captured once and replayed as it was.
+"""A stand-in for CUDA graphs on NumPy arrays: a training step is captured once and replayed unchanged.
 
 Capturing freezes scalars and the places of buffers. While it is replayed nothing can be allocated or read by the host,
 as the array module is out of reach; what a plan consists of besides launches is refused.
@@ -12,17 +12,17 @@ from tests.support import cuda_simulator
 
 
 class NotCapturable(Exception):
-    """A plan has a call that is no launch."""
+    """The error for a plan with a call that does not launch a kernel."""
 
 
 class Graph:
-    """Calls that were captured."""
+    """The captured calls of a plan."""
 
     def __init__(self, backend, calls):
         self._backend, self._calls = backend, calls
 
     def run(self, times):
-        """Replay the calls some times."""
+        """Replay the calls ``times`` times."""
         array_module, self._backend.xp = self._backend.xp, None
         try:
             for _ in range(times):

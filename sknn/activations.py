@@ -62,7 +62,7 @@ class Activation(Block):
                 f"{cls.stage!r}, which would not call it. Derive the class from Activation instead."
             )
 
-    def learnt(self, units: int) -> Shapes:
+    def parameter_shapes(self, units: int) -> Shapes:
         """Return the shapes of the learnt parameters of a layer, by kind."""
         return {}
 
@@ -77,7 +77,7 @@ class Activation(Block):
         """Multiply dz by the derivative f'(z), in place."""
         raise NotImplementedError
 
-    def numbers(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         """Return the constants that fused kernels need."""
         return ()
 
@@ -169,7 +169,7 @@ class LeakyReLU(Activation):
     def backward(self, xp: ArrayModule, dz: Array, z: Array, y: Array) -> None:
         dz *= xp.where(y > 0, dz.dtype.type(1), dz.dtype.type(self.negative_slope))
 
-    def numbers(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         return (self.negative_slope,)
 
 
@@ -200,7 +200,7 @@ class PReLU(Activation):
     def gain(self) -> float:  # type: ignore[override]
         return math.sqrt(2 / (1 + self.slope**2))
 
-    def learnt(self, units: int) -> Shapes:
+    def parameter_shapes(self, units: int) -> Shapes:
         return {"slopes": (1, 1 if self.shared else units)}
 
     def start(self, parameters: Arrays) -> None:
@@ -265,7 +265,7 @@ class ELU(Activation):
     def backward(self, xp: ArrayModule, dz: Array, z: Array, y: Array) -> None:
         dz *= xp.where(y > 0, dz.dtype.type(1), y + dz.dtype.type(self.alpha))
 
-    def numbers(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         return 1.0, self.alpha  # the scale, which is SELU's, and alpha
 
 
@@ -287,7 +287,7 @@ class SELU(Activation):
     def backward(self, xp: ArrayModule, dz: Array, z: Array, y: Array) -> None:
         dz *= xp.where(y > 0, dz.dtype.type(SELU_SCALE), y + dz.dtype.type(SELU_SCALE * SELU_ALPHA))
 
-    def numbers(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         return SELU_SCALE, SELU_ALPHA
 
 

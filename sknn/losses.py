@@ -52,7 +52,7 @@ class Loss(Block):
         """Apply the link function to the raw outputs z, in place."""
         raise NotImplementedError
 
-    def numbers(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         """Return the constants that fused kernels need."""
         return ()
 
@@ -78,7 +78,7 @@ class SoftmaxLogLoss(Loss):
     kernel: ClassVar[str] = "softmax_log_loss"
     link_name: ClassVar[str] = "softmax"
 
-    def numbers(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         return (self.label_smoothing,)
 
     def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
@@ -114,7 +114,7 @@ class BinaryLogLoss(Loss):
     kernel: ClassVar[str] = "binary_log_loss"
     link_name: ClassVar[str] = "logistic"
 
-    def numbers(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         return (self.label_smoothing,)
 
     def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
@@ -150,7 +150,7 @@ class SigmoidSquaredError(Loss):
         super().__post_init__()
         require(self.low < self.high, "high", f"a number > low={self.low}", self.high)
 
-    def numbers(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         return self.low, self.high
 
     def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
@@ -246,7 +246,7 @@ class Huber(RegressionLoss):
     kernel: ClassVar[str] = "huber"
     link_name: ClassVar[str] = "identity"
 
-    def numbers(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         return (self.delta,)
 
     def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
@@ -286,7 +286,7 @@ class Quantile(RegressionLoss):
     kernel: ClassVar[str] = "quantile"
     link_name: ClassVar[str] = "identity"
 
-    def numbers(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         return (self.quantile,)
 
     def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:

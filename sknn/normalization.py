@@ -46,11 +46,11 @@ class Norm(Block):
     follows_data: ClassVar[bool] = False  # parameters are adapted to training rows before the first step
     is_exact: ClassVar[bool] = False  # statistics are those of all training rows, once training has ended
 
-    def learnt(self, units: int) -> Shapes:
+    def parameter_shapes(self, units: int) -> Shapes:
         """Return the shapes of the trained parameters of a layer, by kind."""
         raise NotImplementedError
 
-    def kept(self, units: int) -> Shapes:
+    def statistic_shapes(self, units: int) -> Shapes:
         """Return the shapes of the running statistics of a layer, by kind."""
         return {}
 
@@ -90,7 +90,7 @@ class WeightNorm(Norm):
     position = "weights"  # no field
     bounded: ClassVar[str] = "gains"
 
-    def learnt(self, units: int) -> Shapes:
+    def parameter_shapes(self, units: int) -> Shapes:
         return {"gains": (1, units)}
 
     def start(self, parameters: Arrays) -> None:
@@ -126,7 +126,7 @@ class UnitNorm(Norm):
     scale: bool
     position: str
 
-    def learnt(self, units: int) -> Shapes:
+    def parameter_shapes(self, units: int) -> Shapes:
         shapes = {"gains": (1, units)} if self.scale else {}
         return shapes | ({"shifts": (1, units)} if self.center and self.position == "post" else {})
 
@@ -186,7 +186,7 @@ class BatchNorm(UnitNorm):
     def is_exact(self) -> bool:  # type: ignore[override]
         return self.statistics == "exact"
 
-    def kept(self, units: int) -> Shapes:
+    def statistic_shapes(self, units: int) -> Shapes:
         return {"means": (1, units), "variances": (1, units), "updates": (1, 1)}
 
     def bounds(self, n_rows: int) -> Array:
@@ -252,7 +252,7 @@ class BatchRenorm(UnitNorm):
             end = getattr(self, name)
             require(end >= self.start_step, name, f"an integer >= start_step={self.start_step}", end)
 
-    def kept(self, units: int) -> Shapes:
+    def statistic_shapes(self, units: int) -> Shapes:
         return {"means": (1, units), "variances": (1, units), "updates": (1, 1)}
 
     def bounds(self, n_rows: int) -> Array:

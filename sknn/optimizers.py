@@ -1,7 +1,7 @@
 """Optimisers for mini-batch training.
 
 An optimiser is a frozen dataclass. It updates all parameters of all models of a stack in one vectorised operation on
-the parameter array ``theta``. Its state consists of ``n_slots`` arrays of the shape of theta. ``hyper`` returns its
+the parameter array ``theta``. Its state consists of ``n_slots`` arrays of the shape of theta. ``constants`` returns its
 constants, ``rates`` the step sizes of the next steps. If an optimiser is chosen by name, the fields listed in
 ``shared`` are taken from the estimator's parameters of the same names.
 
@@ -34,7 +34,7 @@ from ._common.rules import boolean, real
 class Optimizer(Block):
     """Base class of all optimisers.
 
-    A subclass, decorated with :func:`sknn.building_block`, defines ``n_slots``, ``hyper`` and ``update``.
+    A subclass, decorated with :func:`sknn.building_block`, defines ``n_slots``, ``constants`` and ``update``.
     ``xp`` is the array module: NumPy or CuPy. ``kernel`` is the key under which a backend looks for a fused
     implementation; a class that defines ``update`` but no ``kernel`` gets a key of its own.
     """
@@ -45,7 +45,7 @@ class Optimizer(Block):
     shared: ClassVar[tuple[str, ...]] = ()
     decouples_decay: ClassVar[bool] = False  # weights shrink by themselves, apart from the gradient
 
-    def hyper(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         """Return the constants of the update, as a tuple of floats."""
         raise NotImplementedError
 
@@ -63,17 +63,17 @@ class Optimizer(Block):
         theta: Array,
         grad: Array,
         slots: Array,
-        hyper: Array,
+        constants: Array,
         rate: Array,
         second_rate: Array | None,
     ) -> None:
-        """Update theta in place by one step; ``hyper`` has shape ``(K, h)``, both rates have shape ``(K, 1)``."""
+        """Update theta in place by one step; ``constants`` has shape ``(K, h)``, both rates have shape ``(K, 1)``."""
         raise NotImplementedError
 
 
-def columns(hyper: Array) -> list[Array]:
+def columns(constants: Array) -> list[Array]:
     """Return the constants of an optimiser as arrays of shape ``(K, 1)``."""
-    return [hyper[:, i : i + 1] for i in range(hyper.shape[1])]
+    return [constants[:, i : i + 1] for i in range(constants.shape[1])]
 
 
 @building_block
@@ -95,7 +95,7 @@ class SGD(Optimizer):
     n_slots: ClassVar[int] = 1
     shared: ClassVar[tuple[str, ...]] = ("momentum", "nesterovs_momentum")
 
-    def hyper(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         return self.momentum, float(self.nesterovs_momentum)
 
     @staticmethod
@@ -104,12 +104,12 @@ class SGD(Optimizer):
         theta: Array,
         grad: Array,
         slots: Array,
-        hyper: Array,
+        constants: Array,
         rate: Array,
         second_rate: Array | None,
     ) -> None:
         velocity = slots[0]
-        momentum, lookahead = hyper[:, :1], hyper[:, 1:2]
+        momentum, lookahead = constants[:, :1], constants[:, 1:2]
         grad *= rate
         velocity *= momentum
         velocity -= grad
@@ -136,7 +136,7 @@ class Adam(Optimizer):
     n_slots: ClassVar[int] = 2
     shared: ClassVar[tuple[str, ...]] = ("beta_1", "beta_2", "epsilon")
 
-    def hyper(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         # 1 - beta is taken in float64: in float32 1 - 0.999 would be off by 5e-5
         return self.beta_1, 1 - self.beta_1, self.beta_2, 1 - self.beta_2, self.epsilon
 
@@ -149,18 +149,18 @@ class Adam(Optimizer):
         theta: Array,
         grad: Array,
         slots: Array,
-        hyper: Array,
+        constants: Array,
         rate: Array,
         second_rate: Array | None,
     ) -> None:
         m, v = slots
-        epsilon = update_moments(grad, m, v, hyper)
+        epsilon = update_moments(grad, m, v, constants)
         theta -= rate * m / (xp.sqrt(v) + epsilon)
 
 
-def update_moments(grad: Array, m: Array, v: Array, hyper: Array) -> Array:
+def update_moments(grad: Array, m: Array, v: Array, constants: Array) -> Array:
     """Update Adam's moving averages of the gradient and of its square in place; return epsilon."""
-    b1, c1, b2, c2, epsilon = columns(hyper)
+    b1, c1, b2, c2, epsilon = columns(constants)
     m *= b1
     m += c1 * grad
     v *= b2
@@ -209,12 +209,12 @@ class AMSGrad(Adam):
         theta: Array,
         grad: Array,
         slots: Array,
-        hyper: Array,
+        constants: Array,
         rate: Array,
         second_rate: Array | None,
     ) -> None:
         m, v, greatest = slots
-        epsilon = update_moments(grad, m, v, hyper)
+        epsilon = update_moments(grad, m, v, constants)
         xp.maximum(greatest, v, out=greatest)
         theta -= rate * m / (xp.sqrt(greatest) + epsilon)
 
@@ -263,12 +263,12 @@ class NAdam(Adam):
         theta: Array,
         grad: Array,
         slots: Array,
-        hyper: Array,
+        constants: Array,
         rate: Array,
         second_rate: Array | None,
     ) -> None:
         m, v = slots
-        epsilon = update_moments(grad, m, v, hyper)
+        epsilon = update_moments(grad, m, v, constants)
         theta -= (rate * grad + second_rate * m) / (xp.sqrt(v) + epsilon)
 
 
@@ -290,7 +290,7 @@ class Adagrad(Optimizer):
     kernel: ClassVar[str] = "adagrad"
     n_slots: ClassVar[int] = 1
 
-    def hyper(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         return (self.epsilon,)
 
     @staticmethod
@@ -299,13 +299,13 @@ class Adagrad(Optimizer):
         theta: Array,
         grad: Array,
         slots: Array,
-        hyper: Array,
+        constants: Array,
         rate: Array,
         second_rate: Array | None,
     ) -> None:
         total = slots[0]
         total += grad * grad
-        theta -= rate * grad / (xp.sqrt(total) + hyper[:, :1])
+        theta -= rate * grad / (xp.sqrt(total) + constants[:, :1])
 
 
 @building_block
@@ -329,7 +329,7 @@ class Adadelta(Optimizer):
     kernel: ClassVar[str] = "adadelta"
     n_slots: ClassVar[int] = 2
 
-    def hyper(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         return self.rho, 1 - self.rho, self.epsilon
 
     @staticmethod
@@ -338,12 +338,12 @@ class Adadelta(Optimizer):
         theta: Array,
         grad: Array,
         slots: Array,
-        hyper: Array,
+        constants: Array,
         rate: Array,
         second_rate: Array | None,
     ) -> None:
         gradients, steps = slots
-        rho, rest, epsilon = columns(hyper)
+        rho, rest, epsilon = columns(constants)
         gradients *= rho
         gradients += rest * grad * grad
         step = xp.sqrt((steps + epsilon) / (gradients + epsilon)) * grad
@@ -385,7 +385,7 @@ class RMSprop(Optimizer):
     kernel: ClassVar[str] = "rmsprop"
     n_slots: ClassVar[int] = 3
 
-    def hyper(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         return self.rho, 1 - self.rho, self.momentum, self.epsilon, float(self.centered)
 
     @staticmethod
@@ -394,12 +394,12 @@ class RMSprop(Optimizer):
         theta: Array,
         grad: Array,
         slots: Array,
-        hyper: Array,
+        constants: Array,
         rate: Array,
         second_rate: Array | None,
     ) -> None:
         squares, mean, velocity = slots
-        rho, rest, momentum, epsilon, centered = columns(hyper)
+        rho, rest, momentum, epsilon, centered = columns(constants)
         squares *= rho
         squares += rest * grad * grad
         mean *= rho
@@ -431,7 +431,7 @@ class Lion(Optimizer):
     n_slots: ClassVar[int] = 1
     decouples_decay: ClassVar[bool] = True
 
-    def hyper(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         return self.beta_1, 1 - self.beta_1, self.beta_2, 1 - self.beta_2
 
     @staticmethod
@@ -440,12 +440,12 @@ class Lion(Optimizer):
         theta: Array,
         grad: Array,
         slots: Array,
-        hyper: Array,
+        constants: Array,
         rate: Array,
         second_rate: Array | None,
     ) -> None:
         m = slots[0]
-        b1, c1, b2, c2 = columns(hyper)
+        b1, c1, b2, c2 = columns(constants)
         theta -= rate * xp.sign(b1 * m + c1 * grad)
         m *= b2
         m += c2 * grad
@@ -458,7 +458,7 @@ class FullBatch(Optimizer):
     kernel: ClassVar[str] = "full_batch"
     n_slots: ClassVar[int] = 0
 
-    def hyper(self) -> tuple[float, ...]:
+    def constants(self) -> tuple[float, ...]:
         return ()
 
 

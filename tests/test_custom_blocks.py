@@ -47,7 +47,7 @@ class DescentFunctions:
     """Steps against the gradient, twice as long as asked for."""
 
     @staticmethod
-    def update(xp, theta, grad, slots, hyper, rate, second_rate):
+    def update(xp, theta, grad, slots, constants, rate, second_rate):
         theta -= 2 * rate * grad
 
 
@@ -78,7 +78,7 @@ class DoubledSquaredError(DoubledFunctions, SquaredError):
 class Descent(DescentFunctions, Optimizer):
     n_slots: ClassVar[int] = 1
 
-    def hyper(self):
+    def constants(self):
         return (0.9, 1.0)
 
 

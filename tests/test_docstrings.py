@@ -10,6 +10,7 @@ import re
 import pytest
 
 import sknn
+from sknn._common import config
 from sknn._common.blocks import Block
 
 MODULES = sorted(
@@ -26,7 +27,8 @@ PUBLIC = [(name, getattr(sknn, name)) for name in sknn.__all__]
 
 @pytest.mark.parametrize("name", MODULES)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_examples_run(name):
+def test_examples_run(name, monkeypatch):
+    monkeypatch.setattr(config, "_global_setting", {})  # an example sets it
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 

@@ -180,8 +180,8 @@ def test_every_solver_learns(solver, activation):
 
 def test_shapes_of_a_layer():
     network = make_network((5, 4, 3), "maxout")
-    assert network.layers[0].learnt() == {"weights": (5, 8), "biases": (1, 8)}
-    assert network.layers[1].learnt() == {"weights": (4, 3), "biases": (1, 3)}
+    assert network.layers[0].parameter_shapes() == {"weights": (5, 8), "biases": (1, 8)}
+    assert network.layers[1].parameter_shapes() == {"weights": (4, 3), "biases": (1, 3)}
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ def move(backend, optimizers, theta, rates, gradient=gradient, alpha=0.0, scale=
     """Return theta after each step, ``(steps + 1, models, P)``; ``rates (steps, models)``."""
     dtype, n_models = theta.dtype, len(theta)
     theta, slots = theta.copy(), np.zeros((optimizers[0].n_slots, *theta.shape), dtype)
-    hyper = np.array([optimizer.hyper() for optimizer in optimizers], dtype)
+    constants = np.array([optimizer.constants() for optimizer in optimizers], dtype)
     scales = np.full(rates.shape, scale, dtype)
     second = second_rates(optimizers, rates)
     second = None if second is None else second.astype(dtype)
@@ -72,7 +72,7 @@ def move(backend, optimizers, theta, rates, gradient=gradient, alpha=0.0, scale=
     alpha, path = np.full(n_models, alpha, dtype), [theta.copy()]
     for _ in rates:
         grad = gradient(theta).astype(dtype)
-        backend.execute(ops.Update(optimizers[0], theta, grad, slots, hyper, alpha, N_DECAYED, tables))
+        backend.execute(ops.Update(optimizers[0], theta, grad, slots, constants, alpha, N_DECAYED, tables))
         backend.execute(ops.Advance(tables.clock, 0))
         path.append(theta.copy())
     return np.stack(path)
@@ -187,10 +187,10 @@ def test_the_penalty_is_added_to_the_loss_of_the_step(optimizers, backend):
     theta, rates = random((3, N_PARAMETERS)), all_rates(optimizers, 0.02)
     second = second_rates(optimizers, rates)
     tables = Tables(np.array([4, 0]), None, np.full(rates.shape, 0.25), rates, np.ones(rates.shape), second)
-    slots, hyper = np.zeros((optimizers[0].n_slots, *theta.shape)), np.array([o.hyper() for o in optimizers])
+    slots, constants = np.zeros((optimizers[0].n_slots, *theta.shape)), np.array([o.constants() for o in optimizers])
     alpha = np.array([0.0, 0.5, 2.0])
     penalty = alpha * 0.25 / 2 * (theta[:, :N_DECAYED] ** 2).sum(axis=1)
-    backend.execute(ops.Update(optimizers[0], theta, gradient(theta), slots, hyper, alpha, N_DECAYED, tables))
+    backend.execute(ops.Update(optimizers[0], theta, gradient(theta), slots, constants, alpha, N_DECAYED, tables))
     np.testing.assert_allclose(tables.loss[4], 1 + penalty, rtol=1e-13)
     np.testing.assert_array_equal(np.delete(tables.loss, 4, axis=0), 1)
 
@@ -278,14 +278,14 @@ def test_decoupled_decay_is_pytorchs(backend):
 
     theta, optimizer = random((1, N_PARAMETERS)), AdamW(epsilon=1e-14)
     rates, peer = all_rates([optimizer], 0.03), peer_path(make, theta[0], 0.2)
-    slots, hyper = np.zeros((2, *theta.shape)), np.array([optimizer.hyper()])
+    slots, constants = np.zeros((2, *theta.shape)), np.array([optimizer.constants()])
     ones = np.ones(rates.shape)
     tables = Tables(np.zeros(2, np.int64), None, ones, rates, np.zeros(rates.shape), None, ones - 0.03 * 0.2)
     shrink = ops.Shrink(theta, N_DECAYED, tables.shrinkage, tables.clock)
     for expected in peer[1:]:
         grad = gradient(theta)
         backend.execute(shrink)
-        backend.execute(ops.Update(optimizer, theta, grad, slots, hyper, np.zeros(1), N_DECAYED, tables))
+        backend.execute(ops.Update(optimizer, theta, grad, slots, constants, np.zeros(1), N_DECAYED, tables))
         backend.execute(ops.Advance(tables.clock, 0))
         np.testing.assert_allclose(theta[0], expected, rtol=1e-9, atol=1e-11)
 
@@ -324,7 +324,7 @@ def test_float32_follows_float64(optimizers, backend):
 
 
 def test_adams_small_difference_from_one_is_exact_in_float32():
-    complement = np.array(Adam().hyper(), np.float32)[3]
+    complement = np.array(Adam().constants(), np.float32)[3]
     assert complement == pytest.approx(0.001, rel=1e-7)
 
 

@@ -104,7 +104,7 @@ class ActivationFunction(Protocol):
     def in_place(self) -> bool: ...
     def forward(self, xp: ArrayModule, z: Array, y: Array) -> None: ...
     def backward(self, xp: ArrayModule, dz: Array, z: Array, y: Array) -> None: ...
-    def numbers(self) -> tuple[float, ...]: ...
+    def constants(self) -> tuple[float, ...]: ...
 
 
 class LossFunction(Protocol):
@@ -116,7 +116,7 @@ class LossFunction(Protocol):
     def link_name(self) -> str: ...
     def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array: ...
     def link(self, xp: ArrayModule, z: Array) -> None: ...
-    def numbers(self) -> tuple[float, ...]: ...
+    def constants(self) -> tuple[float, ...]: ...
 
 
 class UpdateRule(Protocol):
@@ -130,7 +130,7 @@ class UpdateRule(Protocol):
         theta: Array,
         grad: Array,
         slots: Array,
-        hyper: Array,
+        constants: Array,
         rate: Array,
         second_rate: Array | None,
     ) -> None: ...
@@ -807,7 +807,7 @@ class Update(Operation):
     theta: Array
     grad: Array
     slots: Array
-    hyper: Array
+    constants: Array
     alpha: Array
     n_decayed: int
     tables: Tables
@@ -818,7 +818,7 @@ class Update(Operation):
         WeightDecay(*penalty).define(xp)
         second = None if tables.second_rate is None else tables.second_rate[clock[0]][:, None]
         rate = tables.rate[clock[0]][:, None]
-        self.optimizer.update(xp, self.theta, self.grad, self.slots, self.hyper, rate, second)
+        self.optimizer.update(xp, self.theta, self.grad, self.slots, self.constants, rate, second)
 
 
 @operation

@@ -17,7 +17,7 @@ from .typing import Array, ArrayModule, Call
 T = TypeVar("T")
 
 
-class Compiled(Protocol):
+class CompiledPlan(Protocol):
     """A compiled plan."""
 
     def run(self, times: int) -> None:
@@ -73,10 +73,10 @@ class Backend(Protocol):
     def calls(self, operation: Operation) -> list[Call]:
         """Return the calls that run an operation: of fused kernels, or of its definition."""
 
-    def loop(self, plan: Iterable[Operation]) -> Compiled:
+    def loop(self, plan: Iterable[Operation]) -> CompiledPlan:
         """Compile a plan into a loop over calls, whatever its size."""
 
-    def compile(self, plan: Sequence[Operation]) -> Compiled:
+    def compile(self, plan: Sequence[Operation]) -> CompiledPlan:
         """Compile a plan that will run many times."""
 
     def execute(self, *plan: Operation) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from .operations import Operation
-from .protocol import Compiled, Ring
+from .protocol import CompiledPlan, Ring
 from .typing import Array, ArrayModule, Call
 
 T = TypeVar("T")
@@ -88,7 +88,7 @@ class Backend:
         """Compile a plan into a loop over calls."""
         return Loop([call for operation in plan for call in self.calls(operation)])
 
-    def compile(self, plan: Sequence[Operation]) -> Compiled:
+    def compile(self, plan: Sequence[Operation]) -> CompiledPlan:
         """Compile a plan that will run many times."""
         return self.loop(plan)
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._backend.operations import Tables
-from .._backend.protocol import Compiled
+from .._backend.protocol import CompiledPlan
 from .._backend.typing import Array
 from .data import Problem
 from .state import State
@@ -66,7 +66,7 @@ class Epoch:
             shrinkage=xp.empty(shape, dtype) if options.decouples_decay else None,
         )
 
-    def _compile(self, planner: StepPlanner) -> list[list[tuple[Compiled, int]]]:
+    def _compile(self, planner: StepPlanner) -> list[list[tuple[CompiledPlan, int]]]:
         """Return, for each piece of the rows, (compiled step, how often it runs) for each run of equal lengths."""
         lengths = dict.fromkeys(self.lengths.tolist())
         steps = {n_rows: self._problem.backend.compile(planner.plan(n_rows)) for n_rows in lengths}

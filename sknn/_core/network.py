@@ -49,15 +49,15 @@ class Layer:
         """The kind of parameters whose lengths max_norm bounds."""
         return "weights" if self.norm is None else self.norm.bounded
 
-    def learnt(self) -> Shapes:
+    def parameter_shapes(self) -> Shapes:
         """Return the shapes of the parameters."""
         linear = {"weights": (self.fan_in, self.width), "biases": (1, self.width)}
-        normed = {} if self.norm is None else self.norm.learnt(self.normed_width)
-        return linear | normed | self.activation.learnt(self.units)
+        normed = {} if self.norm is None else self.norm.parameter_shapes(self.normed_width)
+        return linear | normed | self.activation.parameter_shapes(self.units)
 
-    def kept(self) -> Shapes:
+    def statistic_shapes(self) -> Shapes:
         """Return the shapes of running statistics."""
-        return {} if self.norm is None else self.norm.kept(self.normed_width)
+        return {} if self.norm is None else self.norm.statistic_shapes(self.normed_width)
 
     def start(self, parameters: Arrays, random_state: np.random.RandomState) -> None:
         """Draw the parameters of one model, given as views ``(1, *shape)``."""
@@ -104,17 +104,17 @@ class Network:
     @property
     def shapes(self) -> list[tuple[Shapes, Shapes]]:
         """Shapes of the parameters and of the running statistics of each layer."""
-        return [(layer.learnt(), layer.kept()) for layer in self.layers]
+        return [(layer.parameter_shapes(), layer.statistic_shapes()) for layer in self.layers]
 
     @cached_property
     def layout(self) -> Layout:
         """The layout of this network's parameters."""
-        return Layout(PARAMETERS, [layer.learnt() for layer in self.layers])
+        return Layout(PARAMETERS, [layer.parameter_shapes() for layer in self.layers])
 
     @cached_property
     def statistics_layout(self) -> Layout:
         """The layout of this network's running statistics."""
-        return Layout(RUNNING, [layer.kept() for layer in self.layers])
+        return Layout(RUNNING, [layer.statistic_shapes() for layer in self.layers])
 
     @property
     def mixes_rows(self) -> bool:

@@ -23,17 +23,17 @@ from .network import Layer, Network
 from .stages import (
     FIXED_NORMS,
     TRAINED_NORMS,
-    Activate,
-    ActivatePReLU,
+    ActivationStage,
     BackwardContext,
-    Copy,
-    Dropout,
-    Linear,
-    Maxout,
-    Projection,
+    CopyStage,
+    DropoutStage,
+    LinearStage,
+    MaxoutStage,
+    PReLUStage,
+    ProjectionStage,
     Signal,
     Stage,
-    WeightNormalization,
+    WeightNormStage,
 )
 
 LEAST_ROWS = 128  # of a chunk, however wide they are: no more than a batch
@@ -146,12 +146,12 @@ class Pass:
         z = self._signal(layer.width, out)
         if layer.norm_position == "weights":
             W, dW = (backend.xp.empty(W.shape, W.dtype) for _ in range(2))
-            self.stages.append(WeightNormalization(backend, learnt, gradients, W, dW))
+            self.stages.append(WeightNormStage(backend, learnt, gradients, W, dW))
         if below is None:
-            self._projection = Projection(batch, W, dW, z)
+            self._projection = ProjectionStage(batch, W, dW, z)
             self.stages.append(self._projection)
         else:
-            self.stages.append(Linear(below, W, dW, z))
+            self.stages.append(LinearStage(below, W, dW, z))
         self._linear_stages.append(len(self.stages) - 1)
         return z
 
@@ -176,11 +176,11 @@ class Pass:
 
     def _add_post_norm(self, i: int, layer: Layer, source: Signal) -> Signal:
         copied = self._beside(source)
-        self.stages.append(Copy(source, copied))
+        self.stages.append(CopyStage(source, copied))
         out = self._add_norm(i, layer, copied)
         if "shifts" in self._model.parameters[i]:
             shift, d_shift = self._model.parameters[i]["shifts"], self._gradients(i).get("shifts")
-            self.stages.append(Activate(out, shift, d_shift, Identity(), out))
+            self.stages.append(ActivationStage(out, shift, d_shift, Identity(), out))
         return out
 
     def _add_activation(self, i: int, layer: Layer, z: Signal) -> Signal:
@@ -191,18 +191,18 @@ class Pass:
 
     def _add_elementwise(self, i: int, layer: Layer, z: Signal) -> Signal:
         y = z if layer.activation.in_place else self._beside(z)
-        self.stages.append(Activate(z, *self._bias(i), layer.activation, y))
+        self.stages.append(ActivationStage(z, *self._bias(i), layer.activation, y))
         return y
 
     def _add_prelu(self, i: int, layer: Layer, z: Signal) -> Signal:
         y, slope = self._beside(z), self._model.parameters[i]["slopes"]
-        self.stages.append(ActivatePReLU(z, *self._bias(i), slope, self._gradients(i).get("slopes"), y))
+        self.stages.append(PReLUStage(z, *self._bias(i), slope, self._gradients(i).get("slopes"), y))
         return y
 
     def _add_maxout(self, i: int, layer: Layer, z: Signal) -> Signal:
         out = self._signal(layer.units)
-        self.stages.append(Activate(z, *self._bias(i), Identity(), z))
-        self.stages.append(Maxout(self._model.backend, z, out))
+        self.stages.append(ActivationStage(z, *self._bias(i), Identity(), z))
+        self.stages.append(MaxoutStage(self._model.backend, z, out))
         return out
 
     def _add_dropout(self, stream: int, source: Signal) -> Signal:
@@ -210,7 +210,7 @@ class Pass:
         if context is None or context.noise is None or stream not in context.dropped:
             return source
         out = self._beside(source)
-        self.stages.append(Dropout(self._model.backend, source, context.noise, stream, out))
+        self.stages.append(DropoutStage(self._model.backend, source, context.noise, stream, out))
         return out
 
     # ---- buffers ------------------------------------------------------------------------

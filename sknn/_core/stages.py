@@ -67,7 +67,7 @@ def transposed(stack: Array) -> Array:
 # ---- linear maps ------------------------------------------------------------------------
 
 
-class Projection(Stage):
+class ProjectionStage(Stage):
     """The product of a batch, dense or sparse, with the weights of the first layer."""
 
     def __init__(self, batch: Batch, W: Array, dW: Any, out: Signal) -> None:
@@ -82,7 +82,7 @@ class Projection(Stage):
         return [self.batch.transposed_product(self.out.gradient, self.dW)]
 
 
-class Linear(Stage):
+class LinearStage(Stage):
     """The product of the outputs of the layer below with weights."""
 
     def __init__(self, source: Signal, W: Array, dW: Any, out: Signal) -> None:
@@ -100,7 +100,7 @@ class Linear(Stage):
         ]
 
 
-class WeightNormalization(Stage):
+class WeightNormStage(Stage):
     """Weight normalisation: the weights of a linear map from directions and gains."""
 
     def __init__(self, backend: Backend, learnt: dict[str, Array], gradients: dict[str, Array], W: Array, dW: Array):
@@ -121,7 +121,7 @@ class WeightNormalization(Stage):
 # ---- activations and dropout ------------------------------------------------------------
 
 
-class Activate(Stage):
+class ActivationStage(Stage):
     """Bias and elementwise activation."""
 
     def __init__(self, source: Signal, b: Array, db: Any, activation: Activation, out: Signal) -> None:
@@ -137,7 +137,7 @@ class Activate(Stage):
         return [ops.ActivationBackward(*values, self.activation, self.db)]
 
 
-class ActivatePReLU(Stage):
+class PReLUStage(Stage):
     """Bias, and a PReLU: a learnt slope below zero."""
 
     def __init__(self, source: Signal, b: Array, db: Any, slope: Array, d_slope: Any, out: Signal) -> None:
@@ -152,7 +152,7 @@ class ActivatePReLU(Stage):
         return [ops.PReLUBackward(self.out.gradient, self.source.value, self.slope, self.d_slope, self.db)]
 
 
-class Maxout(Stage):
+class MaxoutStage(Stage):
     """Maxout: each unit is the greatest of its pieces, which are neighbours."""
 
     def __init__(self, backend: Backend, source: Signal, out: Signal) -> None:
@@ -168,7 +168,7 @@ class Maxout(Stage):
         return [ops.MaxoutBackward(self.out.gradient, self.choice, self.source.gradient)]
 
 
-class Copy(Stage):
+class CopyStage(Stage):
     """A copy for a stage that overwrites its input, where the stage before needs that input in its backward pass."""
 
     def __init__(self, source: Signal, out: Signal) -> None:
@@ -183,7 +183,7 @@ class Copy(Stage):
         return []
 
 
-class Dropout(Stage):
+class DropoutStage(Stage):
     """Dropout: units are set to zero at random and the others enlarged, so predictions need no correction.
 
     Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout: A Simple Way to Prevent Neural Networks from
@@ -251,7 +251,7 @@ class NormStage(Stage):
         return ops.Standardize(self.source.value, mean, self.inverse, gain, bounds, self.out.value)
 
 
-class FixedNorm(NormStage):
+class FixedNormStage(NormStage):
     """A norm by running statistics that do not change: in predictions, and in training if they are frozen."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
@@ -349,4 +349,4 @@ class GroupNormStage(NormStage):
 
 # By the ``stage`` of a norm: in training, and where running statistics stay as they are.
 TRAINED_NORMS = {"batch": BatchNormStage, "renorm": RenormStage, "groups": GroupNormStage}
-FIXED_NORMS = {"batch": FixedNorm, "renorm": FixedNorm, "groups": GroupNormStage}
+FIXED_NORMS = {"batch": FixedNormStage, "renorm": FixedNormStage, "groups": GroupNormStage}

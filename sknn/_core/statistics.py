@@ -40,7 +40,7 @@ def population_statistics(model: Model, sample: Sample) -> Array:
     layout = model.network.statistics_layout
     statistics = model.host_statistics()
     for i, layer in enumerate(model.network.layers):
-        if not layer.kept():
+        if not layer.statistic_shapes():
             continue
         moments = _norm_moments(model, i, sample)
         running = layout.views(statistics)[i]

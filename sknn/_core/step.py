@@ -29,10 +29,10 @@ class StepPlanner:
         self._problem, self._state, self._tables, self._feed = problem, state, tables, feed
         backend, options, dtype = problem.backend, problem.options, state.theta.dtype
         weight = problem.data.sample_weight
-        hyper = np.array([optimizer.hyper() for optimizer in options.optimizers])
+        constants = np.array([optimizer.constants() for optimizer in options.optimizers])
         self._y = backend.asarray(problem.data.y)
         self._weight = None if weight is None else backend.asarray(weight[:, None], dtype)
-        self._hyper, self._alpha = backend.asarray(hyper, dtype), backend.asarray(options.penalty, dtype)
+        self._constants, self._alpha = backend.asarray(constants, dtype), backend.asarray(options.penalty, dtype)
         self._grad = backend.xp.empty_like(state.theta)
         self._noise = self._dropout_noise()
 
@@ -105,7 +105,7 @@ class StepPlanner:
 
     def _update(self) -> Operation:
         state, optimizer = self._state, self._problem.options.optimizers[0]
-        numbers = self._hyper, self._alpha, self._problem.network.layout.n_decayed, self._tables
+        numbers = self._constants, self._alpha, self._problem.network.layout.n_decayed, self._tables
         return ops.Update(optimizer, state.theta, self._grad, state.slots, *numbers)
 
     def _constrain(self, parameters: LayerViews) -> list[Operation]:

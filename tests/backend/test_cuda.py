@@ -108,7 +108,7 @@ def elements(dtype):
 @pytest.mark.parametrize("activation", SERVED, ids=repr)
 def test_activations_are_the_references(activation, dtype):
     library, real = elements(dtype)
-    kind, numbers = sources.numbers_of("Activation")[activation.kernel], launches.two_floats(activation.numbers())
+    kind, numbers = sources.numbers_of("Activation")[activation.kernel], launches.two_floats(activation.constants())
     z = np.concatenate([np.linspace(-30, 30, 601), [np.inf, -np.inf, np.nan, 1e6, -1e6]]).astype(dtype)
     y, slope = np.empty_like(z), np.ones_like(z)
     with np.errstate(all="ignore"):
@@ -142,7 +142,7 @@ def test_known_answers_of_philox(counter, key, words):
 def test_optimizers_are_the_references_to_the_bit(name, dtype):
     optimizer, (library, real) = OPTIMIZERS[name](), elements(dtype)
     kind, rng = sources.numbers_of("Optimizer")[optimizer.kernel], np.random.default_rng(0)
-    hyper, n = np.array([optimizer.hyper()], dtype), 50
+    constants, n = np.array([optimizer.constants()], dtype), 50
     theta, slots = rng.standard_normal((1, n)).astype(dtype), np.zeros((optimizer.n_slots, 1, n), dtype)
     own, own_slots = theta.copy(), slots.copy()
     for _ in range(5):
@@ -150,10 +150,10 @@ def test_optimizers_are_the_references_to_the_bit(name, dtype):
         rates = rng.random((2, 1, 1)).astype(dtype)
         for i in range(n):
             memory = own_slots[:, 0, i].copy()
-            given = (ctypes.c_void_p(array.ctypes.data) for array in (memory, hyper))
+            given = (ctypes.c_void_p(array.ctypes.data) for array in (memory, constants))
             own[0, i] = library.one_update(kind, real(own[0, i]), real(grad[0, i]), *given, *map(real, rates[:, 0, 0]))
             own_slots[:, 0, i] = memory
-        optimizer.update(np, theta, grad.copy(), slots, hyper, *rates)
+        optimizer.update(np, theta, grad.copy(), slots, constants, *rates)
         np.testing.assert_array_equal(own, theta)
         np.testing.assert_array_equal(own_slots, slots)
 
@@ -222,8 +222,8 @@ def test_the_ferry_brings_arrays_to_a_device_and_back():
             backend.execute(ops.BiasActivation(y, b, ACTIVATIONS["tanh"], y))
             tables = Tables(np.array([1, 0, 0]), None, np.ones((2, 2)), np.ones((2, 2)), np.zeros((2, 2)))
             theta, grad, slots = y[:, 0].copy(), y[:, 1].copy(), np.zeros((2, 2, 4))
-            hyper = np.array([OPTIMIZERS["adam"]().hyper()] * 2)
-            backend.execute(ops.Update(OPTIMIZERS["adam"](), theta, grad, slots, hyper, np.ones(2), 3, tables))
+            constants = np.array([OPTIMIZERS["adam"]().constants()] * 2)
+            backend.execute(ops.Update(OPTIMIZERS["adam"](), theta, grad, slots, constants, np.ones(2), 3, tables))
             found.append((y, theta, slots, tables.loss))
         for mine, other in zip(*found, strict=True):
             np.testing.assert_allclose(mine, other, rtol=1e-12)

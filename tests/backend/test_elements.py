@@ -25,10 +25,10 @@ def test_elements_fit_their_blocks():
     activations = [block for block in COMPARED_ACTIVATIONS.values() if block.kernel in elements.ACTIVATIONS]
     assert {block.kernel for block in activations} == set(elements.ACTIVATIONS)
     for block in activations:
-        assert len(elements.ACTIVATIONS[block.kernel]._fields) == len(block.numbers())
+        assert len(elements.ACTIVATIONS[block.kernel]._fields) == len(block.constants())
         assert (block.kernel in elements.FROM_OUTPUT) == block.in_place
     for block in COMPARED_OPTIMIZERS:
-        assert len(elements.OPTIMIZERS[block.kernel]._fields) == len(block.hyper())
+        assert len(elements.OPTIMIZERS[block.kernel]._fields) == len(block.constants())
 
 
 def test_an_element_whose_numbers_are_no_floats():
@@ -64,7 +64,7 @@ class Ramp(Activation):
     def backward(self, xp, dz, z, y):
         dz *= self.steepness * (y > 0)
 
-    def numbers(self):
+    def constants(self):
         return (self.steepness,)
 
 
@@ -86,12 +86,12 @@ class Descent(Optimizer):
     kernel: ClassVar[str] = "descent"
     n_slots: ClassVar[int] = 1
 
-    def hyper(self):
+    def constants(self):
         return (1.0,)
 
     @staticmethod
-    def update(xp, theta, grad, slots, hyper, rate, second_rate):
-        theta -= rate * hyper * grad
+    def update(xp, theta, grad, slots, constants, rate, second_rate):
+        theta -= rate * constants * grad
         slots[0] += abs(rate * grad)
 
 

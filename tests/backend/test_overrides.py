@@ -485,12 +485,14 @@ def test_link(loss, dtype, n_models, poison, size, sizes, assert_same):
 def update_case(sizes, optimizer, dtype, n_models, frozen):
     """Return the call, grad and buffers, at step 1 of 3, with other hyper-parameters for each model."""
     rng = np.random.default_rng(4)
-    hyper = np.array([optimizer.hyper()] * n_models)
-    hyper[1:, :2] *= 0.75
+    constants = np.array([optimizer.constants()] * n_models)
+    constants[1:, :2] *= 0.75
     rate, second_rate, scale = rng.uniform(0.1, 1, (3, 3, n_models))
     second = optimizer.second_rates(1.0, np.ones(1, int))
-    tables = readable(frozen, *(part.astype(dtype) for part in (hyper, np.arange(n_models), rate, second_rate, scale)))
-    hyper, alpha, rate, second_rate, scale = tables
+    tables = readable(
+        frozen, *(part.astype(dtype) for part in (constants, np.arange(n_models), rate, second_rate, scale))
+    )
+    constants, alpha, rate, second_rate, scale = tables
     (clock,) = readable(frozen, np.array([1, 5]))
     theta, grad = normal((2, n_models, sizes.parameters), dtype)
     slots = np.abs(normal((optimizer.n_slots, n_models, sizes.parameters), dtype, seed=5))
@@ -498,7 +500,7 @@ def update_case(sizes, optimizer, dtype, n_models, frozen):
     def call(backend, theta, slots, losses):
         tables = Tables(clock, None, scale, rate, losses, None if second is None else second_rate)
         # a copy, because an update leaves grad undefined
-        backend.execute(ops.Update(optimizer, theta, grad.copy(), slots, hyper, alpha, sizes.decayed, tables))
+        backend.execute(ops.Update(optimizer, theta, grad.copy(), slots, constants, alpha, sizes.decayed, tables))
         for buffer in (theta, slots):
             buffer[np.isinf(buffer)] = np.nan  # one is as lost as the other, and inf - inf depends on the order
 

@@ -1,4 +1,4 @@
-"""Compiled kernels on disk are those of the sources."""
+"""CompiledPlan kernels on disk are those of the sources."""
 
 import ast
 

@@ -114,7 +114,7 @@ EXAMPLES = {
     ops.Shrink: lambda o: (o.theta(), DECAYED, o.positive(STEPS, o.n_models), o.clock),
     ops.Update: lambda o: (
         *(Adam(), o.theta(), o.theta(), abs(o.normal(2, o.n_models, PARAMETERS))),
-        *(np.tile(np.array(Adam().hyper(), o.dtype), (o.n_models, 1)), o.per_model(), DECAYED, o.tables),
+        *(np.tile(np.array(Adam().constants(), o.dtype), (o.n_models, 1)), o.per_model(), DECAYED, o.tables),
     ),
     ops.SparseGather: lambda o: (o.csr(1, 10).matrices[0], o.order(), o.clock, o.csr(1)),
     ops.SparseDropout: lambda o: (o.csr(1), o.noise._replace(rates=o.noise.rates[:, ::-1]), o.csr(o.n_models)),

@@ -16,7 +16,7 @@ from threadpoolctl import ThreadpoolController
 
 from .. import reference
 from ..operations import MatMul, Operation
-from ..protocol import Compiled
+from ..protocol import CompiledPlan
 from ..typing import Array, Call
 from . import columns, loops
 from .kernels import FUSED
@@ -34,7 +34,7 @@ class Backend(reference.Backend):
     def __init__(self) -> None:
         super().__init__(np)
 
-    def compile(self, plan: Sequence[Operation]) -> Compiled:
+    def compile(self, plan: Sequence[Operation]) -> CompiledPlan:
         program = as_program(plan, _blas_has_threads())
         if program is not None:
             return program

@@ -164,19 +164,19 @@ step = method("step")
 
 
 @intrinsic
-def element_of_row(typing_context, kind, hyper, k):
-    """Return the element of a type whose numbers are row k of ``hyper``, as many as it has fields."""
+def element_of_row(typing_context, kind, constants, k):
+    """Return the element of a type whose numbers are row k of ``constants``, as many as it has fields."""
     n_numbers = len(kind.instance_class._fields)
-    element = types.BaseTuple.from_types([hyper.dtype] * n_numbers, kind.instance_class)  # type: ignore[attr-defined]
+    element = types.BaseTuple.from_types([constants.dtype] * n_numbers, kind.instance_class)  # type: ignore[attr-defined]
 
     def generate(context, builder, signature, arguments):
-        rows = context.make_array(hyper)(context, builder, arguments[1])
+        rows = context.make_array(constants)(context, builder, arguments[1])
         columns = [context.get_constant(types.intp, column) for column in range(n_numbers)]
-        places = [cgutils.get_item_pointer(context, builder, hyper, rows, (arguments[2], j)) for j in columns]
-        numbers = [context.unpack_value(builder, hyper.dtype, place) for place in places]
+        places = [cgutils.get_item_pointer(context, builder, constants, rows, (arguments[2], j)) for j in columns]
+        numbers = [context.unpack_value(builder, constants.dtype, place) for place in places]
         return context.make_tuple(builder, element, numbers)
 
-    return element(kind, hyper, types.intp), generate
+    return element(kind, constants, types.intp), generate
 
 
 class SGD(NamedTuple):

@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 from . import elements, loops, updates
 from .compiling import kernel
 
-COMPILED_IN = "67c322fc0b8a61f5"  # stands for the content of imported files, see tests/backend/stamps.py
+COMPILED_IN = "efbeb02916e77c20"  # stands for the content of imported files, see tests/backend/stamps.py
 FEW = 16  # rows or columns of a gradient up to which own loops are faster than BLAS
 VERY_FEW = 4  # columns of another product up to which they are
 
@@ -164,15 +164,15 @@ def lose(row, code, like, whole, exact):
 
 @numba.njit(inline="always")
 def update(row, code, like, whole, exact):
-    theta, grad, slots, hyper = matrix(row, 1, like), matrix(row, 2, like), cube(row, 3, like), matrix(row, 4, like)
+    theta, grad, slots, constants = matrix(row, 1, like), matrix(row, 2, like), cube(row, 3, like), matrix(row, 4, like)
     rate, second_rate = matrix(row, 5, like), matrix(row, 6, like)
     alpha, scale, n_decayed = vector(row, 7, like), matrix(row, 8, like), number(row, 9)
     clock, losses = vector(row, 10, whole), matrix(row, 11, exact)
     if code == ADAM:
         updates.update(
-            theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses, elements.Adam
+            theta, grad, slots, constants, rate, second_rate, alpha, scale, n_decayed, clock, losses, elements.Adam
         )
     else:
         updates.update(
-            theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses, elements.SGD
+            theta, grad, slots, constants, rate, second_rate, alpha, scale, n_decayed, clock, losses, elements.SGD
         )

@@ -52,7 +52,7 @@ def bias_activation(op: ops.BiasActivation) -> list[Call] | None:
     if loop is None:
         return None
     arrays = (op.z, op.b) if op.activation.in_place else (op.z, op.b, op.y)
-    return [partial(loop, *arrays, *op.activation.numbers())]
+    return [partial(loop, *arrays, *op.activation.constants())]
 
 
 def activation_backward(op: ops.ActivationBackward) -> list[Call] | None:
@@ -60,7 +60,7 @@ def activation_backward(op: ops.ActivationBackward) -> list[Call] | None:
     if loop is None:
         return None
     kept = op.y if op.activation.in_place else op.z
-    return [partial(loop, op.dz, kept, op.db, *op.activation.numbers())]
+    return [partial(loop, op.dz, kept, op.db, *op.activation.constants())]
 
 
 def maxout(op: ops.Maxout) -> list[Call]:
@@ -126,7 +126,7 @@ def loss_gradient(op: ops.LossGradient) -> list[Call] | None:
     if loop is None:
         return None
     batch = op.z, op.y, op.weight, op.scale, op.clock
-    return [partial(loop, *batch, op.dz, op.losses, *op.loss.numbers())]
+    return [partial(loop, *batch, op.dz, op.losses, *op.loss.constants())]
 
 
 def link(op: ops.Link) -> list[Call] | None:
@@ -141,7 +141,7 @@ def update(op: ops.Update) -> list[Call] | None:
     t = op.tables
     second_rate = t.rate if t.second_rate is None else t.second_rate
     rates = t.rate, second_rate, op.alpha, t.scale
-    return [partial(loop, op.theta, op.grad, op.slots, op.hyper, *rates, op.n_decayed, t.clock, t.loss)]
+    return [partial(loop, op.theta, op.grad, op.slots, op.constants, *rates, op.n_decayed, t.clock, t.loss)]
 
 
 def average(op: ops.Average) -> list[Call]:

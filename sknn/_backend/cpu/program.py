@@ -119,13 +119,13 @@ def _activation_backward(op: ops.ActivationBackward) -> Row:
 
 def _loss_gradient(op: ops.LossGradient) -> Row:
     batch = op.z, op.y, op.weight, op.scale, op.clock
-    return Row(op.loss.kernel, (*batch, op.dz, op.losses, np.array([*op.loss.numbers(), 0.0])))
+    return Row(op.loss.kernel, (*batch, op.dz, op.losses, np.array([*op.loss.constants(), 0.0])))
 
 
 def _update(op: ops.Update) -> Row:
     t = op.tables
     second_rate = t.rate if t.second_rate is None else t.second_rate
-    numbers = op.hyper, t.rate, second_rate, op.alpha, t.scale, op.n_decayed, t.clock, t.loss
+    numbers = op.constants, t.rate, second_rate, op.alpha, t.scale, op.n_decayed, t.clock, t.loss
     return Row(op.optimizer.kernel, (op.theta, op.grad, op.slots, *numbers))
 
 

@@ -10,18 +10,18 @@ from numba.extending import register_jitable
 from . import elements
 from .compiling import kernel, named
 
-COMPILED_IN = "67322a8cc12155a7"  # stands for the content of imported files, see tests/backend/stamps.py
+COMPILED_IN = "47b8ca9f2927791d"  # stands for the content of imported files, see tests/backend/stamps.py
 
 # ---- optimisers: one pass over the flat buffer ------------------------------------------
 
 
 @register_jitable(forceinline=True)
-def update(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses, kind):
+def update(theta, grad, slots, constants, rate, second_rate, alpha, scale, n_decayed, clock, losses, kind):
     """Update each model by one step of the optimiser whose element has this type, L2 penalty included."""
     now = clock[0]
     for k in range(theta.shape[0]):
         decay = alpha[k] * scale[now, k]
-        element, rates = elements.element_of_row(kind, hyper, k), (rate[now, k], second_rate[now, k])
+        element, rates = elements.element_of_row(kind, constants, k), (rate[now, k], second_rate[now, k])
         squares = update_row(theta[k], grad[k], slots, k, decay, n_decayed, rates, element)
         losses[now, k] += 0.5 * decay * squares
 
@@ -41,8 +41,8 @@ def update_row(theta, grad, slots, k, decay, n_decayed, rates, element):
 def compiled(kind):
     """Return a kernel: the update for one type of element."""
 
-    def of_kind(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses):
-        update(theta, grad, slots, hyper, rate, second_rate, alpha, scale, n_decayed, clock, losses, kind)
+    def of_kind(theta, grad, slots, constants, rate, second_rate, alpha, scale, n_decayed, clock, losses):
+        update(theta, grad, slots, constants, rate, second_rate, alpha, scale, n_decayed, clock, losses, kind)
 
     return kernel(named(of_kind, f"update_{kind.__name__}"))
 

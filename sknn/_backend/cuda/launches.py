@@ -92,8 +92,8 @@ def two_floats(numbers: Sequence[float]) -> tuple[float, float]:
     """Return two numbers as floats, zero for those that are not there."""
     if len(numbers) > 2:
         raise ValueError(
-            f"numbers() of a block with an element must return at most 2 numbers; got {numbers}. Give the functions in "
-            "elements.h, and the kernels that call them, one more argument."
+            f"constants() of a block with an element must return at most 2 numbers; got {numbers}. Give the functions "
+            "in elements.h, and the kernels that call them, one more argument."
         )
     first, second = (*numbers, 0, 0)[:2]
     return float(first), float(second)
@@ -157,7 +157,7 @@ def bias_activation(backend: Device, op: ops.BiasActivation) -> list[Call] | Non
     kind = numbers_of("Activation").get(op.activation.kernel)
     if kind is None:
         return None
-    numbers = kind, *two_floats(op.activation.numbers())
+    numbers = kind, *two_floats(op.activation.constants())
     return [
         backend.launch(
             op.z.dtype, "bias_activation", *elements(n, len(op.z)), op.z, PerModel(op.b), *numbers, op.y, n, units
@@ -170,7 +170,7 @@ def activation_backward(backend: Device, op: ops.ActivationBackward) -> list[Cal
     kind = numbers_of("Activation").get(op.activation.kernel)
     if kind is None:
         return None
-    numbers = kind, *two_floats(op.activation.numbers())
+    numbers = kind, *two_floats(op.activation.constants())
     values = op.y if op.activation.in_place else op.z
     return sums_over_rows(backend, "activation_backward", op.dz.shape, op.dz, values, *numbers, op.db)
 
@@ -341,7 +341,7 @@ def loss_gradient(backend: Device, op: ops.LossGradient) -> list[Call] | None:
         return None
     n_models, n_rows, n_outputs = op.z.shape
     row_losses = backend.xp.empty((n_models, n_rows), backend.xp.float64)
-    name, numbers = LOSSES_OF_ROWS.get(op.loss.kernel), tuple(map(float, op.loss.numbers()))
+    name, numbers = LOSSES_OF_ROWS.get(op.loss.kernel), tuple(map(float, op.loss.constants()))
     if name is None:
         name, numbers = "elementwise_loss", (kind, *two_floats(numbers))
     batch = (
@@ -406,7 +406,7 @@ def update(backend: Device, op: ops.Update) -> list[Call] | None:
     grid = grid_stride(n, n_models)
     parts = backend.xp.empty(grid[0][::-1], backend.xp.float64)
     second_rate = t.rate if t.second_rate is None else t.second_rate
-    moved = kind, op.theta, op.grad, op.slots, len(op.slots), op.hyper, op.hyper.shape[1]
+    moved = kind, op.theta, op.grad, op.slots, len(op.slots), op.constants, op.constants.shape[1]
     by_step = t.rate, second_rate, op.alpha, t.scale, op.n_decayed, t.clock
     return [
         backend.launch(op.theta.dtype, "update", *grid, *moved, *by_step, parts, n),

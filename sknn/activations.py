@@ -3,8 +3,9 @@
 An activation is a frozen dataclass with the function (``forward``), its derivative (``backward``), its ``gain`` and,
 if it has a name, an entry in ``ACTIVATIONS``. ``backward`` gets the output ``y``; if ``in_place`` is False, it also
 gets the input ``z`` unchanged. At a kink, the derivative is that of the negative side, as in PyTorch. ``kernel`` is the
-key under which a backend looks for a fused implementation; without one, ``forward`` and ``backward`` are used. A class
-that defines one of them but no ``kernel`` gets a key of its own, so that its own definition runs.
+key under which a backend looks for a fused implementation; without one, ``forward`` and ``backward`` are used. A
+subclass that overrides one of them without naming a ``kernel`` gets a new key, so that its own functions run instead
+of the parent's fused kernel.
 
 ``gain`` is the factor by which initial weights must be larger than those of a linear layer so that signals keep their
 variance from layer to layer. It is the value of PyTorch's ``calculate_gain`` where PyTorch defines one, otherwise

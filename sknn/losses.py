@@ -32,8 +32,8 @@ class Loss(Block):
 
     A subclass, decorated with :func:`sknn.building_block`, defines ``value_and_gradient``, ``link`` and
     ``link_name`` (shown as ``out_activation_``). ``xp`` is the array module: NumPy or CuPy. ``kernel`` and
-    ``link_name`` are keys under which a backend looks for fused implementations. A class that defines one of the
-    functions but no key gets a key of its own.
+    ``link_name`` are keys under which a backend looks for fused implementations. A subclass that
+    overrides one of the functions without naming a key gets a new one, so that its own functions run.
     """
 
     _fused: ClassVar[dict[str, tuple[str, ...]]] = {"kernel": ("value_and_gradient", "link"), "link_name": ("link",)}

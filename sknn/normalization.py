@@ -40,7 +40,7 @@ class Norm(Block):
 
     stage: ClassVar[str]  # of a pass: "batch", "renorm" or "groups"; "weights" for a norm of the weights
     position: Any  # of the stage: "pre" or "post", before or behind the activation, or "weights"
-    bounded: ClassVar[str] = "weights"  # the kind of parameters whose lengths max_norm bounds
+    max_norm_kind: ClassVar[str] = "weights"  # the kind of parameters whose lengths max_norm bounds
     mixes_rows: ClassVar[bool] = False  # outputs of a row depend on the other rows of its batch
     follows_training: ClassVar[bool] = False  # and on the batches before
     follows_data: ClassVar[bool] = False  # parameters are adapted to training rows before the first step
@@ -88,7 +88,7 @@ class WeightNorm(Norm):
     _rules: ClassVar[dict] = {"data_dependent": boolean()}
     stage: ClassVar[str] = "weights"
     position = "weights"  # no field
-    bounded: ClassVar[str] = "gains"
+    max_norm_kind: ClassVar[str] = "gains"
 
     def parameter_shapes(self, units: int) -> Shapes:
         return {"gains": (1, units)}

@@ -36,7 +36,7 @@ class Optimizer(Block):
 
     A subclass, decorated with :func:`sknn.building_block`, defines ``n_slots``, ``constants`` and ``update``.
     ``xp`` is the array module: NumPy or CuPy. ``kernel`` is the key under which a backend looks for a fused
-    implementation; a class that defines ``update`` but no ``kernel`` gets a key of its own.
+    implementation; a subclass that overrides ``update`` without naming a ``kernel`` gets a new one.
     """
 
     _fused: ClassVar[dict[str, tuple[str, ...]]] = {"kernel": ("update",)}

@@ -273,7 +273,7 @@ def test_running_statistics_and_predictions_are_pytorchs(momentum, backend):
         module.bias.copy_(torch.tensor(own[0]["biases"][0, 0]))
     inputs = torch.tensor(data.X @ own[0]["weights"][0])
     for epoch in range(3):
-        trainer.epoch()
+        trainer.train_epoch()
         for batch, start in enumerate(range(0, 47, 10)):
             module.momentum = max(momentum, 1 / (5 * epoch + batch + 1))
             module(inputs[start : start + 10])
@@ -904,7 +904,7 @@ def test_early_stopping_serves_the_best_weights_with_their_statistics(norm):
     there = fitted(max_iter=best, **options)
     assert_same(model, there)
     np.testing.assert_array_equal(model.predict_proba(X), there.predict_proba(X))
-    assert np.abs(model._state.statistics - model._state.served[1]).max() > 1e-3
+    assert np.abs(model._state.statistics - model._state.prediction_model[1]).max() > 1e-3
 
 
 # ---- prediction and attributes ----------------------------------------------------------
@@ -972,7 +972,7 @@ def test_what_is_shown_is_what_predicts(name, load, early_stopping):
     """And what a loaded model shows are views of its state again, of which there is one copy."""
     model = load(fitted(norm=BatchNorm(position="post"), early_stopping=early_stopping))
     before, array = model.predict_proba(X), getattr(model, name)[0]
-    served = model._state.served[1 if name in SHOWN[4:] else 0]
+    served = model._state.prediction_model[1 if name in SHOWN[4:] else 0]
     assert np.shares_memory(array, served)
     array *= 1.5
     array += 0.1

@@ -30,7 +30,7 @@ def trained(scenario, models, n_epochs=4):
 def continued(problem, state, n_epochs):
     trainer = Trainer(problem, state)
     for _ in range(n_epochs):
-        trainer.epoch()
+        trainer.train_epoch()
     trainer.store()
     return trainer.state
 

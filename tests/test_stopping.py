@@ -222,6 +222,7 @@ def test_a_diverged_model_serves_finite_weights():
     model = quick(solver=SGD(), learning_rate_init=1e200, ema_decay=0.9)
     with pytest.raises(ValueError, match="diverged"):
         model.fit(X, y)
+    assert not model.stopped_  # no stopping rule was met
     assert all(np.isfinite(W).all() for W in model.coefs_)
 
 

@@ -110,11 +110,11 @@ def test_a_subset_of_a_stack_goes_on_alike(backend):
     network, data, options = scenario.network(), scenario.data(), scenario.options
     state = make_state(network, options, 47, [np.random.RandomState(k) for k in range(N_MODELS)])
     trainer = Trainer(Problem(backend, network, options, data.on(backend)), state)
-    trainer.epoch()
+    trainer.train_epoch()
     problem = Problem(backend, network, options.take([2, 0]), data.on(backend))
     part = Trainer(problem, state.take([2, 0]))
-    trainer.epoch()
-    part.epoch()
+    trainer.train_epoch()
+    part.train_epoch()
     assert_same_state(part.state, trainer.state.take([2, 0]))
 
 
@@ -183,7 +183,7 @@ def test_linear_regression_as_written_out(n_rows, batch_size, weighted, backend)
         layout.of_kind("weights", theta)[0][0].copy(), layout.of_kind("biases", theta)[0][0].copy(), 7, epochs=4
     )
     for _ in range(4):
-        trainer.epoch()
+        trainer.train_epoch()
     np.testing.assert_allclose(trainer.state.theta, pack([W], [b]), rtol=1e-11, atol=1e-13)
     np.testing.assert_allclose(np.ravel(trainer.state.loss_curve), curve, rtol=1e-11, atol=1e-14)
     assert trainer.state.samples_seen == 4 * n_rows
@@ -196,7 +196,7 @@ def test_a_batch_without_weight_moves_nothing(loss, optimizer, backend):
     data.sample_weight[:] = 0
     trainer = make_trainer(backend, make_options((optimizer,), alpha=5.0, batch_size=5), data, loss)
     before = trainer.state.theta.copy()
-    trainer.epoch()
+    trainer.train_epoch()
     np.testing.assert_array_equal(trainer.state.theta, before)
     np.testing.assert_array_equal(trainer.state.slots, 0)
     assert trainer.state.loss_curve[0] == 0 and not trainer.stopped.any()
@@ -236,7 +236,7 @@ def test_rates_follow_the_schedule(schedule, backend):
     trainer = make_trainer(backend, options, make_data())
     rates = []
     for _ in range(4):
-        trainer.epoch()
+        trainer.train_epoch()
         rates.append(trainer.state.learning_rate.copy())
     divisors = {
         Constant: np.ones((4, 1)),
@@ -257,7 +257,7 @@ def test_the_best_parameters_are_those_of_the_best_score(shared, backend):
     state = make_state(network, options, 47, streams, split=scenario.split())
     trainer, thetas = Trainer(Problem(backend, network, options, data.on(backend)), state), []
     for _ in range(15):
-        trainer.epoch()
+        trainer.train_epoch()
         thetas.append(state.theta.copy())
     scores = np.array(state.validation_scores)
     for k, best in enumerate(scores.argmax(axis=0)):
@@ -267,7 +267,7 @@ def test_the_best_parameters_are_those_of_the_best_score(shared, backend):
         z = plain_layers(network, state.best[k], data.X[rows])[-1][None]
         SoftmaxLogLoss().link(np, z)
         assert state.best_score[k] == pytest.approx(score(z[0], data.y[rows], None))
-    np.testing.assert_array_equal(state.served[0], state.best)
+    np.testing.assert_array_equal(state.prediction_model[0], state.best)
 
 
 # ---- exact solutions --------------------------------------------------------------------
@@ -299,7 +299,7 @@ def test_full_batches_find_the_exact_linear_model(loss, n_outputs, weighted, bac
     data = make_data(loss, weighted=weighted, n_outputs=n_outputs)
     trainer = make_trainer(backend, make_options((SGD(0.9),), 0.3, 2.0, 47), data, loss, ())
     for _ in range(1500):
-        trainer.epoch()
+        trainer.train_epoch()
     W, b = exact_solution(loss, data, 2.0)
     layout = trainer.problem.network.layout
     np.testing.assert_allclose(layout.of_kind("weights", trainer.state.theta)[0][0], W, atol=1e-7)
@@ -368,7 +368,7 @@ def big_trainer(loss="softmax_log_loss", weighted=True, dtype=np.float32, optimi
 @pytest.mark.parametrize("loss", ["softmax_log_loss", "binary_log_loss", "squared_error"])
 def test_a_step_allocates_nothing_big(loss, optimizer):
     trainer = big_trainer(loss, optimizer=optimizer)
-    trainer.epoch()
+    trainer.train_epoch()
     epoch = trainer._epoch_of_size()
     epoch.fill_tables(trainer.state)
     tracemalloc.start()
@@ -389,7 +389,7 @@ def test_one_plan_serves_every_step_of_every_epoch():
     buffers = [[id(value) for value in getattr(call, "args", ())] for plan in calls for call in plan]
     assert [times for _, times in plans] == [3, 1]
     for _ in range(3):
-        trainer.epoch()
+        trainer.train_epoch()
     assert trainer._epoch_of_size() is epoch and epoch._pieces[0] is plans
     assert [list(loop.calls) for loop, _ in plans] == calls
     assert [[id(value) for value in getattr(call, "args", ())] for plan in calls for call in plan] == buffers
@@ -401,11 +401,11 @@ def test_epochs_by_one_trainer_are_those_by_several_bit_for_bit(optimizer, backe
     options, data = make_options((optimizer,) * 2, [0.01, 0.03], schedule=InverseScaling()), make_data(weighted=True)
     whole, parts = (make_trainer(backend, options, data) for _ in range(2))
     for _ in range(6):
-        whole.epoch()
+        whole.train_epoch()
     for epochs in (1, 3, 2):
         parts = Trainer(parts.problem, parts.state)
         for _ in range(epochs):
-            parts.epoch()
+            parts.train_epoch()
     for name in ("theta", "slots", "loss_curve", "learning_rate", "order"):
         np.testing.assert_array_equal(getattr(parts.state, name), getattr(whole.state, name), err_msg=name)
 
@@ -416,7 +416,7 @@ def test_data_and_options_are_only_read(backend):
     for array in (data.X, data.y, data.sample_weight, options.alpha, options.learning_rate):
         array.flags.writeable = False
     trainer = make_trainer(backend, options, data)
-    trainer.epoch()
+    trainer.train_epoch()
     assert np.isfinite(trainer.state.theta).all()
 
 
@@ -426,7 +426,7 @@ def test_float32_is_trained_in_float32_and_like_float64(loss):
     for dtype in (np.float32, np.float64):
         trainer = make_trainer(BACKENDS["cpu"], make_options((Adam(),)), make_data(loss, dtype=dtype), loss)
         for _ in range(5):
-            trainer.epoch()
+            trainer.train_epoch()
         assert trainer.state.theta.dtype == trainer.state.slots.dtype == dtype
         curves.append(np.ravel(trainer.state.loss_curve))
     np.testing.assert_allclose(*curves, rtol=1e-4)
@@ -441,7 +441,7 @@ def test_a_diverging_model_keeps_finite_parameters(rate, backend):
     options = make_options((SGD(0.0),) * 2, [0.01, rate], 0.0)
     trainer = make_trainer(backend, options, make_data("squared_error"), "squared_error")
     while not trainer.stopped.any():
-        trainer.epoch()
+        trainer.train_epoch()
     np.testing.assert_array_equal(trainer.state.diverged, [False, True])
     np.testing.assert_array_equal(trainer.stopped, [False, True])
     assert np.isfinite(trainer.state.theta).all()
@@ -479,7 +479,7 @@ def test_each_epoch_permutes_the_order_of_the_last():
     trainer, stream = make_trainer(BACKENDS["cpu"], make_options(), make_data(), seed=3), np.random.RandomState(3)
     expected = np.arange(47)
     for _ in range(3):
-        trainer.epoch()
+        trainer.train_epoch()
         expected = expected[stream.permutation(47)]
         np.testing.assert_array_equal(trainer.state.order, [expected])
 
@@ -489,6 +489,6 @@ def test_a_network_learns(backend):
     data = make_data()
     trainer = make_trainer(backend, make_options((Adam(),), 0.05, 0.0), data, hidden=(20,))
     for _ in range(150):
-        trainer.epoch()
+        trainer.train_epoch()
     z = plain_layers(trainer.problem.network, trainer.state.theta[0], data.X)[-1]
     assert accuracy_score(data.y[:, 0], z.argmax(axis=1)) == 1

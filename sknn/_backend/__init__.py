@@ -17,7 +17,8 @@ BACKENDS = ("auto", "numpy", "cupy")
 
 def is_device_array(array: Any) -> bool:
     """Return whether ``array`` is a CuPy array; the module of its type tells, so CuPy is not imported."""
-    return type(array).__module__.partition(".")[0] == "cupy"
+    kind = type(array)
+    return kind is not np.ndarray and kind.__module__.partition(".")[0] == "cupy"
 
 
 def has_numba() -> bool:
@@ -32,7 +33,11 @@ def get_backend(name: str, X: Any = None, precision: str = "float32") -> Backend
     """
     if name == "auto":
         name = "cupy" if is_device_array(X) else "numpy"
-    return _cupy_backend(precision) if name == "cupy" else _numpy_backend()
+    if name == "numpy":
+        return _numpy_backend()
+    if name == "cupy":
+        return _cupy_backend(precision)
+    raise ValueError(f"backend must be one of {BACKENDS}; got {name!r}.")
 
 
 @functools.cache

@@ -51,7 +51,7 @@ def building_block(cls: type[T]) -> type[T]:
     >>> Square(), Square(0.5)
     (Square(), Square(scale=0.5))
     """
-    return dataclass(frozen=True, repr=False)(cls)
+    return dataclass(frozen=True, repr=False, eq=False)(cls)
 
 
 @building_block
@@ -73,6 +73,15 @@ class Block:
 
     def __post_init__(self) -> None:
         check_parameters(self, self._rules)
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+    def __eq__(self, other: object) -> bool:
+        return self._values() == other._values() if type(other) is type(self) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._values()))
 
     def __repr__(self) -> str:
         given = ((field.name, getattr(self, field.name), field.default) for field in fields(self))

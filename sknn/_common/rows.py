@@ -126,11 +126,11 @@ class Rows:
     # ---- results ------------------------------------------------------------------------
 
     @property
-    def home(self) -> ArrayModule:
+    def result_module(self) -> ArrayModule:
         """The array module of results for the rows: they lie together."""
         return self.backend.xp
 
-    def to_home(self, made: Array) -> Array:
+    def to_result_memory(self, made: Array) -> Array:
         """Return results of the backend for some rows, brought to where the rows lie."""
         return made
 
@@ -248,10 +248,10 @@ class StreamedRows(DenseRows):
     """Dense rows on the host for which a GPU has no room: they are brought to it in pieces."""
 
     @property
-    def home(self) -> ArrayModule:
+    def result_module(self) -> ArrayModule:
         return np
 
-    def to_home(self, made: Array) -> Array:
+    def to_result_memory(self, made: Array) -> Array:
         return self.backend.to_host(made)
 
     def feed(self, order: Array, lengths: Array) -> Feed:

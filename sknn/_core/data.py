@@ -16,7 +16,7 @@ from .network import Network
 from .options import Options
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Validation:
     """Rows that training is scored on after each epoch: those that the state numbers, or all.
 
@@ -37,7 +37,7 @@ class Validation:
         return len(self.y), *self.rows.checksums(), *own
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Data:
     """Rows to train on, targets ``(n, k)``, weights ``(n,)`` or None, and validation."""
 
@@ -47,7 +47,7 @@ class Data:
     validation: Validation | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """Everything that training needs besides its state."""
 

@@ -40,7 +40,7 @@ class StepSizes(NamedTuple):
         return [None if sizes is None else sizes[steps] for sizes in (self.rates, self.second_rates, self.shrinkage)]
 
 
-class Epoch:
+class EpochSteps:
     """The steps of an epoch, for batches of one size; ``state`` lies where the backend computes."""
 
     def __init__(self, problem: Problem, state: State, batch_size: int) -> None:

@@ -45,9 +45,9 @@ class Layer:
         return self.units if self.norm_position == "post" else self.width
 
     @property
-    def bounded(self) -> str:
+    def max_norm_kind(self) -> str:
         """The kind of parameters whose lengths max_norm bounds."""
-        return "weights" if self.norm is None else self.norm.bounded
+        return "weights" if self.norm is None else self.norm.max_norm_kind
 
     def parameter_shapes(self) -> Shapes:
         """Return the shapes of the parameters."""

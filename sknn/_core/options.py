@@ -13,7 +13,7 @@ from ..schedules import BatchSchedule, Constant, Schedule
 from .stacking import PER_MODEL, Models, stack_models, take_models
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Options:
     """Parameters of training, for a stack: optimisers, learning rates and regularisers have one entry a model.
 
@@ -47,7 +47,7 @@ class Options:
         return size.size_in(epoch) if isinstance(size, BatchSchedule) else size
 
     @property
-    def dropped(self) -> tuple[int, ...]:
+    def dropout_layers(self) -> tuple[int, ...]:
         """Numbers of the dropout streams that any model has: 0 for the input, i for the output of hidden layer i."""
         return () if self.dropout is None else tuple(np.flatnonzero(self.dropout.any(axis=0)).tolist())
 

@@ -156,7 +156,7 @@ class Pass:
         return z
 
     def _add_norm(self, i: int, layer: Layer, source: Signal) -> Signal:
-        context, out, norm = self._context, self._beside(source), layer.norm
+        context, out, norm = self._context, self._with_shared_gradient(source), layer.norm
         assert norm is not None
         kinds = FIXED_NORMS if context is None or context.frozen else TRAINED_NORMS
         self._norm_stages[i] = len(self.stages)
@@ -175,7 +175,7 @@ class Pass:
         return out
 
     def _add_post_norm(self, i: int, layer: Layer, source: Signal) -> Signal:
-        copied = self._beside(source)
+        copied = self._with_shared_gradient(source)
         self.stages.append(CopyStage(source, copied))
         out = self._add_norm(i, layer, copied)
         if "shifts" in self._model.parameters[i]:
@@ -190,12 +190,12 @@ class Pass:
         return self._add_prelu(i, layer, z) if stage == "prelu" else self._add_maxout(i, layer, z)
 
     def _add_elementwise(self, i: int, layer: Layer, z: Signal) -> Signal:
-        y = z if layer.activation.in_place else self._beside(z)
+        y = z if layer.activation.in_place else self._with_shared_gradient(z)
         self.stages.append(ActivationStage(z, *self._bias(i), layer.activation, y))
         return y
 
     def _add_prelu(self, i: int, layer: Layer, z: Signal) -> Signal:
-        y, slope = self._beside(z), self._model.parameters[i]["slopes"]
+        y, slope = self._with_shared_gradient(z), self._model.parameters[i]["slopes"]
         self.stages.append(PReLUStage(z, *self._bias(i), slope, self._gradients(i).get("slopes"), y))
         return y
 
@@ -209,7 +209,7 @@ class Pass:
         context = self._context
         if context is None or context.noise is None or stream not in context.dropped:
             return source
-        out = self._beside(source)
+        out = self._with_shared_gradient(source)
         self.stages.append(DropoutStage(self._model.backend, source, context.noise, stream, out))
         return out
 
@@ -225,7 +225,7 @@ class Pass:
         gradient = None if self._context is None else self._buffer(units)
         return Signal(self._buffer(units) if value is None else value, gradient)
 
-    def _beside(self, signal: Signal) -> Signal:
+    def _with_shared_gradient(self, signal: Signal) -> Signal:
         """Return a signal with values of its own and the same gradient buffer."""
         return signal._replace(value=self._buffer(signal.value.shape[-1]))
 
@@ -251,7 +251,7 @@ def raw_outputs(model: Model, rows: Rows) -> Array:
 def predictions(model: Model, rows: Rows) -> Array:
     """Return outputs behind the link, ``(models, n, outputs)``, where the rows lie: they may be large, too."""
     backend, loss = model.backend, model.network.loss
-    if rows.home is backend.xp:
+    if rows.result_module is backend.xp:
         outputs = raw_outputs(model, rows)
         backend.execute(Link(loss, outputs))
         return outputs
@@ -259,7 +259,7 @@ def predictions(model: Model, rows: Rows) -> Array:
     for _, chunk_pass in ChunkedPass(model, rows):
         outputs = chunk_pass.run()
         backend.execute(Link(loss, outputs))
-        parts.append(np.array(rows.to_home(outputs)))  # a copy, as buffers serve all chunks
+        parts.append(np.array(rows.to_result_memory(outputs)))  # a copy, as buffers serve all chunks
     return np.concatenate(parts, axis=1)
 
 

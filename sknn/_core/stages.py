@@ -28,7 +28,7 @@ class Signal(NamedTuple):
     gradient: Any = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BackwardContext:
     """The inputs, besides parameters, of a pass that also computes gradients.
 

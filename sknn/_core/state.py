@@ -15,7 +15,7 @@ from .options import Options
 from .stacking import PER_EPOCH, PER_MODEL, PER_MODEL_BEHIND_SLOTS, PER_STREAM, Models, stack_models, take_models
 
 
-@dataclass
+@dataclass(eq=False)
 class State:
     """Everything that training carries from epoch to epoch, for a stack; NumPy arrays, so that it pickles anywhere.
 
@@ -86,17 +86,17 @@ class State:
         return model[:, :n_parameters], model[:, n_parameters:]
 
     @property
-    def last(self) -> tuple[Array, Array]:
+    def last_model(self) -> tuple[Array, Array]:
         """Parameters and statistics after the last epoch, averaged over the steps if that is asked for."""
         return (self.theta, self.statistics) if self.average is None else self.split(self.average)
 
     @property
-    def served(self) -> tuple[Array, Array]:
+    def prediction_model(self) -> tuple[Array, Array]:
         """Parameters and statistics to predict with: the best where training watches validation rows, else the last."""
-        theta, statistics = self.last if self.best is None else self.split(self.best)
+        theta, statistics = self.last_model if self.best is None else self.split(self.best)
         return theta, statistics if self.exact is None else self.exact
 
-    def go_back(self, bad: Array) -> None:
+    def restore_finite(self, bad: Array) -> None:
         """Take models that have diverged back to the last parameters of finite losses."""
         self.theta[bad], self.statistics[bad] = (part[bad] for part in self.split(self.finite))
         if self.average is not None:
@@ -143,7 +143,7 @@ class State:
                 setattr(self, name, value.copy())
         self.theta, self.statistics = (part.astype(dtype, copy=False) for part in (self.theta, self.statistics))
         if options.freezes_norms:
-            self.recalibrate(self.served[1].astype(dtype))
+            self.recalibrate(self.prediction_model[1].astype(dtype))
             self.finite = None
         self.exact = None
         self.finite = (self.model() if self.finite is None else self.finite).astype(dtype)
@@ -166,14 +166,14 @@ class State:
         else:
             self.best = self.best.astype(dtype, copy=False)
 
-    def adopt(self, theta: Array) -> None:
+    def continue_from(self, theta: Array) -> None:
         """Go on from ``theta`` if it differs from the parameters that this state has served."""
-        if np.array_equal(theta, self.served[0], equal_nan=True):
+        if np.array_equal(theta, self.prediction_model[0], equal_nan=True):
             return
         self.theta = theta.astype(self.theta.dtype)
         self.finite = self.best = self.average = None
 
-    def begin_at(self, theta: Array) -> None:
+    def set_initial(self, theta: Array) -> None:
         """Start from other parameters, before the first epoch."""
         self.theta = theta
         self.finite = self.model()

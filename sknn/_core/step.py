@@ -38,7 +38,7 @@ class StepPlanner:
 
     def _dropout_noise(self) -> DropoutNoise | None:
         backend, options = self._problem.backend, self._problem.options
-        if not options.dropped:
+        if not options.dropout_layers:
             return None
         rates, keys = backend.asarray(options.dropout, np.float64), backend.asarray(self._state.keys)
         return DropoutNoise(rates, keys, self._tables.clock)
@@ -47,15 +47,15 @@ class StepPlanner:
         """Return the operations of one training step on ``n_rows`` rows."""
         problem, tables, noise = self._problem, self._tables, self._noise
         network, options = problem.network, problem.options
-        rows, dropped = problem.data.rows, noise if 0 in options.dropped else None
+        rows, dropped = problem.data.rows, noise if 0 in options.dropout_layers else None
         batch = rows.training_batch(self._feed, n_rows, tables.clock, dropped)
         targets, weight, draw_targets = self._draw_targets(n_rows)
         gradients = network.layout.views(self._grad)
-        context = BackwardContext(gradients, weight, noise, options.dropped, options.freezes_norms)
+        context = BackwardContext(gradients, weight, noise, options.dropout_layers, options.freezes_norms)
         model = Model.of_flat(problem.backend, network, self._state.theta, self._state.statistics)
         batch_pass = Pass(model, batch, n_rows, context)
         z, dz = batch_pass.outputs
-        loss = ops.LossGradient(network.loss, z, targets, weight, tables.scale, tables.clock, dz=dz, losses=tables.loss)
+        loss = ops.LossGradient(network.loss, z, targets, weight, tables.scale, tables.clock, dz, tables.loss)
         return Plan(
             [
                 *batch.fetch(),
@@ -75,14 +75,14 @@ class StepPlanner:
 
     def _draw_targets(self, n_rows: int) -> tuple[Array, Array, list[Operation]]:
         """Return buffers for a batch's targets and weights ``(streams, n_rows)``, and the operations that fill them."""
-        targets, draw_targets = self._drawn(self._y, n_rows)
+        targets, draw_targets = self._gathered(self._y, n_rows)
         if self._weight is None:
             ones = self._problem.backend.xp.ones(targets.shape[:2], self._state.theta.dtype)
             return targets, ones, [draw_targets]
-        weight, draw_weight = self._drawn(self._weight, n_rows)
+        weight, draw_weight = self._gathered(self._weight, n_rows)
         return targets, weight[..., 0], [draw_targets, draw_weight]
 
-    def _drawn(self, table: Array, n_rows: int) -> tuple[Array, Operation]:
+    def _gathered(self, table: Array, n_rows: int) -> tuple[Array, Operation]:
         """Return a buffer for a batch of rows of ``table`` and the operation that fills it."""
         order, clock = self._tables.order, self._tables.clock
         out = self._problem.backend.xp.empty((len(order), n_rows, table.shape[1]), table.dtype)
@@ -115,7 +115,7 @@ class StepPlanner:
             return []
         limit = self._problem.backend.asarray(max_norm, self._state.theta.dtype)
         hidden = zip(self._problem.network.layers[:-1], parameters[:-1], strict=True)
-        return [ops.LimitNorms(own[layer.bounded], limit) for layer, own in hidden]
+        return [ops.LimitNorms(own[layer.max_norm_kind], limit) for layer, own in hidden]
 
     def _average(self) -> list[Operation]:
         """Return the operations that move the average of parameters and statistics on."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._backend.typing import Array
 from .data import Problem
-from .epoch import Epoch
+from .epoch import EpochSteps
 from .passes import Model
 from .scoring import Scoring
 from .state import State
@@ -25,7 +25,7 @@ class Trainer:
         self.message = ""
         self._start = problem.backend.asarray(state.model())  # a copy of the models as the epoch began
         state.move(problem.backend.asarray)
-        self._epoch: Any = None  # an Epoch
+        self._steps: Any = None  # an EpochSteps
         self._scores: Scoring | None = None
 
     def store(self) -> None:
@@ -34,7 +34,7 @@ class Trainer:
 
     # ---- one epoch ----------------------------------------------------------------------
 
-    def epoch(self) -> None:
+    def train_epoch(self) -> None:
         """Train for one epoch, record it, and mark the models that stop.
 
         Interrupted by Ctrl-C, it leaves the state of an epoch that has ended, or of one that some steps were made of.
@@ -44,29 +44,29 @@ class Trainer:
         lengths = [len(curve) for curve in curves]
         try:
             self._run()
-            self._record(self._epoch.loss())
+            self._record(self._steps.loss())
         finally:
             if state.epochs == n_epochs:
                 for curve, length in zip(curves, lengths, strict=True):
                     del curve[length:]
 
     def _run(self) -> None:
-        state, epoch = self.state, self._epoch_of_size()
+        state, steps = self.state, self._steps_of_epoch()
         state.write_model(self._start)
         self._shuffle()
-        epoch.fill_tables(state)
+        steps.fill_tables(state)
         try:
-            epoch.run()
+            steps.run()
         finally:
-            state.steps += epoch.n_steps_done
+            state.steps += steps.n_steps_done
 
-    def _epoch_of_size(self) -> Epoch:
+    def _steps_of_epoch(self) -> EpochSteps:
         """Return the steps of batches of the size that this epoch has."""
         size = self.problem.options.batch_size_in(self.state.epochs)
-        if self._epoch is None or size != self._epoch.batch_size:
-            self._epoch = None  # so that its buffers are free
-            self._epoch = Epoch(self.problem, self.state, size)
-        return self._epoch
+        if self._steps is None or size != self._steps.batch_size:
+            self._steps = None  # so that its buffers are free
+            self._steps = EpochSteps(self.problem, self.state, size)
+        return self._steps
 
     def _shuffle(self) -> None:
         state = self.state
@@ -81,7 +81,7 @@ class Trainer:
         state, options = self.state, self.problem.options
         self._find_divergence(loss)
         state.loss_curve.append(loss)
-        model = state.last
+        model = state.last_model
         if self.problem.data.validation is not None:
             model = self._with_exact_statistics(*model)
             if self._scores is None:
@@ -89,7 +89,7 @@ class Trainer:
             scores, losses = self._scores.measure(*model)
             state.validation_scores.append(scores)
             state.validation_losses.append(losses)
-        seen = state.samples_seen + int(self._epoch.lengths.sum())
+        seen = state.samples_seen + int(self._steps.lengths.sum())
         new = {"epochs": state.epochs + 1, "samples_seen": seen, **self._improvement(model)}
         new["learning_rate"] = options.schedule.after_epoch(state.learning_rate, state.base_rate, seen).copy()
         self._stop_on_plateau(new)
@@ -112,11 +112,11 @@ class Trainer:
             state.finite, self._start = self._start, state.finite
             return
         state.finite[~bad] = self._start[~bad]
-        state.go_back(bad)
+        state.restore_finite(bad)
         state.diverged |= bad
         self.stopped |= bad
 
-    # ---- early stopping -----------------------------------------------------------------
+    # ---- stopping by score or loss ------------------------------------------------------
 
     def _improvement(self, model: tuple[Array, Array]) -> dict[str, Any]:
         """Return changes of the state by the last score or loss: the best so far, and epochs without improvement."""
@@ -171,7 +171,7 @@ def train_stack(problem: Problem, state: State, max_iter: int) -> list[State]:
     left = np.arange(len(state.theta))
     trainer = Trainer(problem, state)
     for _ in range(max_iter):
-        trainer.epoch()
+        trainer.train_epoch()
         if not trainer.stopped.any():
             continue
         trainer.store()

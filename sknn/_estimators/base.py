@@ -96,7 +96,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
             check_for_lbfgs(self)
             backend = self._get_backend(call.X)
             with backend.explained_memory_errors():
-                fit = Preparation(self, backend, call).fit()
+                fit = Preparation(self, backend, call).prepare()
                 self._publish_shape(fit)
                 self._try_monitor(fit)
                 training.run(self, fit, self._publish_training)
@@ -150,11 +150,11 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         checked = check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr", ensure_min_samples=2)
         weight = check_sample_weight(sample_weight, checked.shape[0], dtype)
         with backend.explained_memory_errors():
-            model = Model.of_flat(backend, self._network, theta, state.served[1])
+            model = Model.of_flat(backend, self._network, theta, state.prediction_model[1])
             statistics = population_statistics(model, Sample(rows_of(backend, checked), weight))
-        state.adopt(theta)
+        state.continue_from(theta)
         state.recalibrate(statistics)
-        self.__dict__.update(fitted_attributes(self._network, *state.served))
+        self.__dict__.update(fitted_attributes(self._network, *state.prediction_model))
         return self
 
     # ---- fitted attributes --------------------------------------------------------------
@@ -172,7 +172,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
     def _publish_training(self, fit: Fit) -> None:
         state, options = fit.state, fit.problem.options
         self._state = state
-        self.__dict__.update(fitted_attributes(fit.problem.network, *state.served))
+        self.__dict__.update(fitted_attributes(fit.problem.network, *state.prediction_model))
         self.n_iter_ = fit.n_iter
         self.stopped_ = fit.met_rule
         self.t_ = state.samples_seen
@@ -200,7 +200,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         """Keep the parameters once: coefs_ and intercepts_ are views of the state, unless they were replaced."""
         attributes = super().__getstate__()
         is_fitted = "_state" in attributes and "coefs_" in attributes
-        if is_fitted and are_equal(self, fitted_attributes(self._network, *self._state.served)):
+        if is_fitted and are_equal(self, fitted_attributes(self._network, *self._state.prediction_model)):
             attributes = {name: value for name, value in attributes.items() if name not in ATTRIBUTES.values()}
         return to_plain(attributes)
 
@@ -208,7 +208,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         super().__setstate__(attributes)
         self.__dict__.update(from_plain(self.__dict__))
         if "_state" in attributes and "coefs_" not in attributes:
-            self.__dict__.update(fitted_attributes(self._network, *self._state.served))
+            self.__dict__.update(fitted_attributes(self._network, *self._state.prediction_model))
 
     # ---- prediction ---------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from .tasks import Call
 N_PROBED = 1024  # rows, evenly spread, that weights are adapted to before the first step
 
 
-@dataclass
+@dataclass(eq=False)
 class Fit:
     """One call of fit, checked: the problem to train on, the state to start from, and how far it went."""
 
@@ -51,7 +51,7 @@ class Fit:
         return self.state.epochs - self.first_epoch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Preparation:
     """The checks that make a `Fit` of an estimator and the arguments of a call."""
 
@@ -65,7 +65,7 @@ class Preparation:
         estimator = self.estimator
         return not (hasattr(estimator, "coefs_") and (self.call.progress.is_incremental or estimator.warm_start))
 
-    def fit(self) -> Fit:
+    def prepare(self) -> Fit:
         """Return the fit, after all checks."""
         estimator, call, task = self.estimator, self.call, self.estimator._task
         X, y = self._check_X_y(call.X, call.y, reset=self.is_fresh, dtype=self._allowed_dtypes())
@@ -150,7 +150,7 @@ class Preparation:
                 f"{[np.shape(array) for array in self.estimator.intercepts_]}. Restore the shapes, or set "
                 "warm_start=False to start again."
             )
-        state.adopt(theta)
+        state.continue_from(theta)
         state.continue_with(options, dtype)
         return state
 
@@ -270,7 +270,7 @@ def _adapt_to_data(problem: Problem, state: State) -> None:
     n_probed = min(len(numbers), N_PROBED)
     probe = numbers[np.arange(n_probed) * len(numbers) // n_probed]
     sample = Sample(data.rows[probe], None if data.sample_weight is None else data.sample_weight[probe])
-    state.begin_at(adapt_to_data(problem, state, sample))
+    state.set_initial(adapt_to_data(problem, state, sample))
 
 
 def times_class_weights(

@@ -94,8 +94,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     epsilon : float, default=1e-8
         Constant added to the denominator of "adam", "adamw", "amsgrad" and "nadam" to avoid division by zero.
     n_iter_no_change : int or infinity, default=10
-        Maximum number of consecutive epochs without improvement. Training stops after one more such epoch, or the
-        schedule lowers the learning rate ("adaptive", "reduce_on_plateau").
+        Number of consecutive epochs without improvement that are allowed. After one more, training stops, or the
+        schedules "adaptive" and "reduce_on_plateau" lower the learning rate.
     max_fun : int, default=15000
         Maximum number of evaluations of the loss by "lbfgs".
     init : str, Initializer, or a sequence of these, default="auto"
@@ -148,8 +148,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     dtype : {"float32", "float64"} or None, default=None
         Float type of the computation; None uses the float type of X (float64 for X of integers).
     backend : {"auto", "numpy", "cupy"} or None, default=None
-        Library that computes: "numpy" on the CPU, "cupy" on a GPU, "auto" CuPy for CuPy arrays and NumPy for all other
-        X. None uses the setting of ``config_context``, ``set_config`` or the environment variable ``SKNN_BACKEND``.
+        Library that computes: "numpy" on the CPU, "cupy" on a GPU. "auto" uses CuPy if X is a CuPy array, and NumPy
+        otherwise. None uses the setting of ``config_context``, ``set_config`` or the environment variable
+        ``SKNN_BACKEND``.
         Rows that do not fit into GPU memory stay on the host and are copied to the GPU in pieces.
     precision : {"float32", "tf32", "bfloat16"}, default="float32"
         Precision of float32 matrix products on a GPU. "float32" uses full precision; "tf32" and "bfloat16" use tensor

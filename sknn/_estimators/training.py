@@ -44,7 +44,7 @@ def run(estimator: Any, fit: Fit, publish: Callable[[Fit], None]) -> None:
     network, backend = fit.problem.network, fit.problem.backend
 
     def attributes() -> dict[str, Any]:
-        return fitted_attributes(network, *(np.array(backend.to_host(part)) for part in fit.state.last))
+        return fitted_attributes(network, *(np.array(backend.to_host(part)) for part in fit.state.last_model))
 
     fit.has_begun = True
     tasks = FitTasks(estimator, fit.callback_data, fit.max_iter, attributes)
@@ -66,10 +66,11 @@ def _train_epochs(estimator: Any, fit: Fit, tasks: FitTasks) -> None:
     try:
         for _ in range(fit.max_iter):
             tasks.begin()
-            trainer.epoch()
+            trainer.train_epoch()
             _print_progress(estimator, fit, trainer.message)
-            fit.met_rule = bool(trainer.stopped[0])
-            if tasks.end() or fit.met_rule:
+            has_stopped = bool(trainer.stopped[0])
+            fit.met_rule = has_stopped and not fit.state.diverged[0]
+            if tasks.end() or has_stopped:
                 return
     finally:
         trainer.store()
@@ -118,7 +119,7 @@ def _find_exact_statistics(estimator: Any, fit: Fit) -> None:
     # the best model so far has exact statistics already: it was scored with them
     if not (problem.options.exact_norms or by_lbfgs) or state.best is not None or state.diverged[0]:
         return
-    model = Model.of_flat(problem.backend, problem.network, *state.served)
+    model = Model.of_flat(problem.backend, problem.network, *state.prediction_model)
     sample = Sample(problem.data.rows, problem.data.sample_weight, None if is_lbfgs else state.order)
     state.exact = population_statistics(model, sample)
 

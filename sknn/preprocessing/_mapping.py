@@ -57,8 +57,8 @@ def map_rows(rows: Rows, steps: Sequence[Step], dtype: np.dtype, in_place: bool)
     in_place = in_place and X.dtype == dtype
     if in_place:
         refuse_infinity(rows)  # before anything is written
-    out = X if in_place else rows.home.empty_like(X, dtype=dtype, order="K" if X.ndim == 2 else "C")
-    is_native = precision_of(X, dtype) == dtype and rows.home is backend.xp
+    out = X if in_place else rows.result_module.empty_like(X, dtype=dtype, order="K" if X.ndim == 2 else "C")
+    is_native = precision_of(X, dtype) == dtype and rows.result_module is backend.xp
 
     def work(piece: slice) -> None:
         source, target = backend.asarray(X[piece]), out[piece]
@@ -72,7 +72,7 @@ def map_rows(rows: Rows, steps: Sequence[Step], dtype: np.dtype, in_place: bool)
         for step in steps:
             step(flat)
         if not is_direct:
-            target[...] = rows.to_home(block)
+            target[...] = rows.to_result_memory(block)
 
     backend.map_pieces(work, rows.pieces(backend.block_elements))
     return out
@@ -93,7 +93,7 @@ def map_products(rows: Rows, dtype: Any, mean: Array, weights: Array, shift: Arr
     ``mean``, ``weights`` and ``shift`` have the precision in which X is worked on.
     """
     backend, xp = rows.backend, rows.backend.xp
-    out = rows.home.empty((rows.X.shape[0], weights.shape[1]), dtype)
+    out = rows.result_module.empty((rows.X.shape[0], weights.shape[1]), dtype)
 
     def work(block: Array, piece: slice) -> None:
         centered = xp.empty(block.shape, weights.dtype)
@@ -105,7 +105,7 @@ def map_products(rows: Rows, dtype: Any, mean: Array, weights: Array, shift: Arr
                 made += shift
             if not np.isfinite(float(made.sum(dtype=np.float64))):
                 refuse_unknown(backend, block)
-        out[piece] = rows.to_home(made)
+        out[piece] = rows.to_result_memory(made)
 
     size = max(PRODUCT_ELEMENTS, backend.product_elements)
     n_made = weights.shape[1]

@@ -39,8 +39,9 @@ class ZeroCenterer(MomentScaler):
         Float type of the output of ``transform``. None keeps float32 and float64, and converts other types to float64.
         With "float32", integer images are converted without an intermediate float64 copy.
     backend : {"auto", "numpy", "cupy"} or None, default=None
-        Library that computes: "numpy" on the CPU, "cupy" on a GPU, "auto" CuPy for CuPy arrays and NumPy for all other
-        X. None uses the setting of ``config_context``, ``set_config`` or the environment variable ``SKNN_BACKEND``.
+        Library that computes: "numpy" on the CPU, "cupy" on a GPU. "auto" uses CuPy if X is a CuPy array, and NumPy
+        otherwise. None uses the setting of ``config_context``, ``set_config`` or the environment variable
+        ``SKNN_BACKEND``.
 
     Attributes
     ----------

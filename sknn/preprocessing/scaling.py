@@ -69,8 +69,9 @@ class StandardScaler(MomentScaler):
     dtype : {"float32", "float64"} or None, default=None
         Float type of the output of ``transform``. None keeps float32 and float64, and converts other types to float64.
     backend : {"auto", "numpy", "cupy"} or None, default=None
-        Library that computes: "numpy" on the CPU, "cupy" on a GPU, "auto" CuPy for CuPy arrays and NumPy for all other
-        X. None uses the setting of ``config_context``, ``set_config`` or the environment variable ``SKNN_BACKEND``.
+        Library that computes: "numpy" on the CPU, "cupy" on a GPU. "auto" uses CuPy if X is a CuPy array, and NumPy
+        otherwise. None uses the setting of ``config_context``, ``set_config`` or the environment variable
+        ``SKNN_BACKEND``.
 
     Attributes
     ----------
@@ -261,8 +262,9 @@ class MinMaxScaler(Scaler):
         Float type of the output of ``transform``. None keeps float32 and float64, and converts other types to float64.
         With "float32", integer images are converted without an intermediate float64 copy.
     backend : {"auto", "numpy", "cupy"} or None, default=None
-        Library that computes: "numpy" on the CPU, "cupy" on a GPU, "auto" CuPy for CuPy arrays and NumPy for all other
-        X. None uses the setting of ``config_context``, ``set_config`` or the environment variable ``SKNN_BACKEND``.
+        Library that computes: "numpy" on the CPU, "cupy" on a GPU. "auto" uses CuPy if X is a CuPy array, and NumPy
+        otherwise. None uses the setting of ``config_context``, ``set_config`` or the environment variable
+        ``SKNN_BACKEND``.
 
     Attributes
     ----------
@@ -273,7 +275,7 @@ class MinMaxScaler(Scaler):
     data_range_ : ndarray of the shape of ``data_min_``
         ``data_max_ - data_min_``.
     scale_ : ndarray of the shape of ``data_min_``
-        ``(end - start) / data_range_``, with 1 in place of a ``data_range_`` that is zero up to rounding.
+        ``(end - start) / data_range_``. If ``data_range_`` is zero, or only a rounding error, 1 is used instead of it.
     min_ : ndarray of the shape of ``data_min_``
         ``start - data_min_ * scale_``.
     n_samples_seen_ : int
@@ -427,8 +429,9 @@ class InstanceNormalizer(Scaler):
     dtype : {"float32", "float64"} or None, default=None
         Float type of the output of ``transform``. None keeps float32 and float64, and converts other types to float64.
     backend : {"auto", "numpy", "cupy"} or None, default=None
-        Library that computes: "numpy" on the CPU, "cupy" on a GPU, "auto" CuPy for CuPy arrays and NumPy for all other
-        X. None uses the setting of ``config_context``, ``set_config`` or the environment variable ``SKNN_BACKEND``.
+        Library that computes: "numpy" on the CPU, "cupy" on a GPU. "auto" uses CuPy if X is a CuPy array, and NumPy
+        otherwise. None uses the setting of ``config_context``, ``set_config`` or the environment variable
+        ``SKNN_BACKEND``.
 
     Attributes
     ----------

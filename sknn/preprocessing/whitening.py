@@ -194,8 +194,9 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
     dtype : {"float32", "float64"} or None, default=None
         Float type of the output of ``transform``. None keeps float32 and float64, and converts other types to float64.
     backend : {"auto", "numpy", "cupy"} or None, default=None
-        Library that computes: "numpy" on the CPU, "cupy" on a GPU, "auto" CuPy for CuPy arrays and NumPy for all other
-        X. None uses the setting of ``config_context``, ``set_config`` or the environment variable ``SKNN_BACKEND``.
+        Library that computes: "numpy" on the CPU, "cupy" on a GPU. "auto" uses CuPy if X is a CuPy array, and NumPy
+        otherwise. None uses the setting of ``config_context``, ``set_config`` or the environment variable
+        ``SKNN_BACKEND``.
 
     Attributes
     ----------
@@ -562,8 +563,9 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
     dtype : {"float32", "float64"} or None, default=None
         Float type of the output of ``transform``. None keeps float32 and float64, and converts other types to float64.
     backend : {"auto", "numpy", "cupy"} or None, default=None
-        Library that computes: "numpy" on the CPU, "cupy" on a GPU, "auto" CuPy for CuPy arrays and NumPy for all other
-        X. None uses the setting of ``config_context``, ``set_config`` or the environment variable ``SKNN_BACKEND``.
+        Library that computes: "numpy" on the CPU, "cupy" on a GPU. "auto" uses CuPy if X is a CuPy array, and NumPy
+        otherwise. None uses the setting of ``config_context``, ``set_config`` or the environment variable
+        ``SKNN_BACKEND``.
 
     Attributes
     ----------

@@ -45,7 +45,7 @@ def test_more_fields_than_a_loop_takes_are_refused():
         c: float
 
     with pytest.raises(TypeError, match=r"at most 2 fields; Wide has \('a', 'b', 'c'\)"):
-        loops.compiled(loops.activation_backward, Wide)
+        loops.compile_for(loops.activation_backward, Wide)
 
 
 # ---- blocks of one's own ----------------------------------------------------------------
@@ -152,11 +152,11 @@ def fused(monkeypatch):
         (loops.bias_activation, elements.FROM_INPUT),
     ):
         for name in table.keys() - loops.FORWARD.keys():
-            kernels += [loops.compiled(loop, table[name]), loops.compiled(loops.activation_backward, table[name])]
+            kernels += [loops.compile_for(loop, table[name]), loops.compile_for(loops.activation_backward, table[name])]
             monkeypatch.setitem(loops.FORWARD, name, kernels[-2])
             monkeypatch.setitem(loops.BACKWARD, name, kernels[-1])
     for name in elements.OPTIMIZERS.keys() - updates.UPDATES.keys():
-        kernels.append(updates.compiled(elements.OPTIMIZERS[name]))
+        kernels.append(updates.compile_for(elements.OPTIMIZERS[name]))
         monkeypatch.setitem(updates.UPDATES, name, kernels[-1])
     return kernels
 

@@ -15,6 +15,7 @@ from sknn._backend.cpu import interpreter, program
 from sknn._backend.cpu.program import Program
 from sknn._backend.operations import MatMul
 from sknn._common import rows as rows_module
+from sknn.activations import ACTIVATIONS
 from tests.support.designs import all_pairs
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -211,6 +212,12 @@ def test_long_runs_let_ctrl_c_through(monkeypatch):
     backend = cpu.Backend()
     backend.compile([square(a)]).run(2500)
     assert runs == [1000, 1000, 500]
+
+
+def test_activations_with_a_code_work_in_place_and_have_no_constants():
+    """A program gives an activation neither z nor numbers."""
+    names = [name.removeprefix("bias ") for name in interpreter.CODES if name.startswith("bias ")]
+    assert names and all(ACTIVATIONS[name].in_place and not ACTIVATIONS[name].constants() for name in names)
 
 
 def test_every_code_has_a_number_of_its_own():

@@ -1,7 +1,5 @@
 """An example of every operation of a plan, with operands of some float type for a stack of some models."""
 
-from dataclasses import replace
-
 import numpy as np
 import scipy.sparse
 
@@ -133,7 +131,7 @@ def example(operation, dtype=np.float64, n_models=3):
 
 def copied(operation):
     """Return an operation on copies of its operands."""
-    return replace(operation, **{name: _copy(value) for name, value in operation.operands()})
+    return type(operation)(*(_copy(value) for _, value in operation.operands()))
 
 
 def arrays_of(operation):

@@ -30,7 +30,7 @@ def page():
 
 def cells(operation):
     """Return the cells of an operation."""
-    operands = ", ".join(operation.__dataclass_fields__)
+    operands = ", ".join(operation.operand_names)
     meaning = inspect.getdoc(operation).splitlines()[0].replace("|", "\\|")
     return operation.__name__, operands, meaning, *("yes" if operation in fused else "" for fused in FUSED.values())
 

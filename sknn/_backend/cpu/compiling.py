@@ -15,7 +15,7 @@ from typing import Any
 import numba
 
 
-def kept_on_disk(**options: Any) -> Callable[[Any], Any]:
+def compile_with_disk_cache(**options: Any) -> Callable[[Any], Any]:
     """Return a decorator that compiles a function, and keeps the result on disk if a folder can be written to."""
 
     def decorate(function: Any) -> Any:
@@ -41,8 +41,9 @@ def _warn_of_no_place() -> None:
     )
 
 
-kernel = kept_on_disk(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
-exact_kernel = kept_on_disk(nogil=True, error_model="numpy", fastmath=False)  # also where its caller has fastmath
+kernel = compile_with_disk_cache(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
+# also where its caller has fastmath
+exact_kernel = compile_with_disk_cache(nogil=True, error_model="numpy", fastmath=False)
 
 
 def named(function: Any, name: str) -> Any:

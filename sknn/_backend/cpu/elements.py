@@ -1,4 +1,6 @@
-"""Elements: the formulas of activations and optimisers for one number; elements.h has the same for CUDA.
+"""Elements: the formulas of activations and optimisers for one number.
+
+`cuda/kernels/elements.h` has them for the GPU, and those of losses, which are loops here (`loops.py`).
 
 An element is a named tuple. Its fields are the numbers of the building block, and its methods are the formulas, the
 same as in `sknn/activations.py` and `sknn/optimizers.py`, which name the sources. Loops take an element, or its type,

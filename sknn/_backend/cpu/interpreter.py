@@ -89,19 +89,19 @@ def execute(table, like, times):
             row = table[number]
             code = row[0]
             if code < PRODUCT:
-                draw(row, code, like, whole)
+                gather_or_advance(row, code, like, whole)
             elif code < BIAS:
                 multiply(row, code, like)
             elif code < SOFTMAX:
                 activate(row, code, like)
             elif code < ADAM:
-                lose(row, code, like, whole, exact)
+                loss_gradient(row, code, like, whole, exact)
             else:
                 update(row, code, like, whole, exact)
 
 
 @numba.njit(inline="always")
-def draw(row, code, like, whole):
+def gather_or_advance(row, code, like, whole):
     if code == GATHER:
         loops.gather(matrix(row, 1, like), matrix(row, 2, whole), vector(row, 3, whole), cube(row, 4, like))
     elif code == GATHER_CODES:
@@ -151,7 +151,7 @@ def activate(row, code, like):
 
 
 @numba.njit(inline="always")
-def lose(row, code, like, whole, exact):
+def loss_gradient(row, code, like, whole, exact):
     z, weight, scale, clock = cube(row, 1, like), matrix(row, 3, like), matrix(row, 4, like), vector(row, 5, whole)
     dz, losses, numbers = cube(row, 6, like), matrix(row, 7, exact), vector(row, 8, exact)
     if code == SOFTMAX:

@@ -167,7 +167,7 @@ def activation_backward(dz, kept, db, element):
 
 
 @functools.cache
-def compiled(loop, kind):
+def compile_for(loop, kind):
     """Return a kernel: the loop for one type of element. Its last arguments are the numbers of the element.
 
     From Python a call with an element takes a microsecond longer, and one with a tuple of numbers a tenth of that:
@@ -192,10 +192,10 @@ def compiled(loop, kind):
 
 
 FORWARD = {
-    **{name: compiled(bias_activation_in_place, kind) for name, kind in elements.FROM_OUTPUT.items()},
-    **{name: compiled(bias_activation, kind) for name, kind in elements.FROM_INPUT.items()},
+    **{name: compile_for(bias_activation_in_place, kind) for name, kind in elements.FROM_OUTPUT.items()},
+    **{name: compile_for(bias_activation, kind) for name, kind in elements.FROM_INPUT.items()},
 }
-BACKWARD = {name: compiled(activation_backward, kind) for name, kind in elements.ACTIVATIONS.items()}
+BACKWARD = {name: compile_for(activation_backward, kind) for name, kind in elements.ACTIVATIONS.items()}
 
 
 @kernel

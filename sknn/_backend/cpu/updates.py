@@ -38,7 +38,7 @@ def update_row(theta, grad, slots, k, decay, n_decayed, rates, element):
     return squares
 
 
-def compiled(kind):
+def compile_for(kind):
     """Return a kernel: the update for one type of element."""
 
     def of_kind(theta, grad, slots, constants, rate, second_rate, alpha, scale, n_decayed, clock, losses):
@@ -47,7 +47,7 @@ def compiled(kind):
     return kernel(named(of_kind, f"update_{kind.__name__}"))
 
 
-UPDATES = {name: compiled(kind) for name, kind in elements.OPTIMIZERS.items()}
+UPDATES = {name: compile_for(kind) for name, kind in elements.OPTIMIZERS.items()}
 
 
 # ---- regularisation ----------------------------------------------------------------------

@@ -296,7 +296,7 @@ def test_a_lack_leaves_a_fitted_model_as_it_was(cupy):
 
 
 def test_a_lack_later_on_keeps_what_was_trained(cupy):
-    epoch, done = Trainer.epoch, []
+    epoch, done = Trainer.train_epoch, []
 
     def lacking(self):
         if len(done) == 2:
@@ -304,7 +304,7 @@ def test_a_lack_later_on_keeps_what_was_trained(cupy):
         done.append(epoch(self))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "epoch", lacking)
+        patch.setattr(Trainer, "train_epoch", lacking)
         model = fresh().set_params(max_iter=5)
         with pytest.raises(MemoryError, match="allocating 5 bytes"):
             model.fit(X, y)
@@ -333,7 +333,7 @@ def test_libraries_may_lack_memory_too(cupy, error, explained, monkeypatch):
         raise error
 
     model = fresh(warm_start=True).fit(X, y)
-    monkeypatch.setattr(Trainer, "epoch", epoch)
+    monkeypatch.setattr(Trainer, "train_epoch", epoch)
     with pytest.raises(explained):
         model.fit(X, y)
     if explained is MemoryError:
@@ -344,7 +344,7 @@ def test_a_lack_on_the_host_is_none_of_the_gpu(cupy, monkeypatch):
     def epoch(self):
         raise MemoryError("Unable to allocate 8 TiB")
 
-    monkeypatch.setattr(Trainer, "epoch", epoch)
+    monkeypatch.setattr(Trainer, "train_epoch", epoch)
     with pytest.raises(MemoryError, match="^Unable to allocate 8 TiB$"):
         fresh().fit(X, y)
 

@@ -380,14 +380,14 @@ def test_divergence_in_a_later_call_leaves_the_model_before_it():
 
 
 def test_an_interrupted_model_is_usable(monkeypatch):
-    epoch = Trainer.epoch
+    epoch = Trainer.train_epoch
 
     def interrupted(self):
         if len(self.state.loss_curve) == 3:
             raise KeyboardInterrupt
         epoch(self)
 
-    monkeypatch.setattr(Trainer, "epoch", interrupted)
+    monkeypatch.setattr(Trainer, "train_epoch", interrupted)
     with pytest.warns(UserWarning, match="Training interrupted by user"):
         model = quick(max_iter=50).fit(X, y)
     assert model.n_iter_ == 3

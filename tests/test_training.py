@@ -369,7 +369,7 @@ def big_trainer(loss="softmax_log_loss", weighted=True, dtype=np.float32, optimi
 def test_a_step_allocates_nothing_big(loss, optimizer):
     trainer = big_trainer(loss, optimizer=optimizer)
     trainer.train_epoch()
-    epoch = trainer._epoch_of_size()
+    epoch = trainer._steps_of_epoch()
     epoch.fill_tables(trainer.state)
     tracemalloc.start()
     try:
@@ -383,14 +383,14 @@ def test_a_step_allocates_nothing_big(loss, optimizer):
 
 def test_one_plan_serves_every_step_of_every_epoch():
     trainer = big_trainer()
-    epoch = trainer._epoch_of_size()
+    epoch = trainer._steps_of_epoch()
     (plans,) = epoch._pieces
     calls = [list(loop.calls) for loop, _ in plans]
     buffers = [[id(value) for value in getattr(call, "args", ())] for plan in calls for call in plan]
     assert [times for _, times in plans] == [3, 1]
     for _ in range(3):
         trainer.train_epoch()
-    assert trainer._epoch_of_size() is epoch and epoch._pieces[0] is plans
+    assert trainer._steps_of_epoch() is epoch and epoch._pieces[0] is plans
     assert [list(loop.calls) for loop, _ in plans] == calls
     assert [[id(value) for value in getattr(call, "args", ())] for plan in calls for call in plan] == buffers
 

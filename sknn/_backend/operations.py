@@ -173,9 +173,6 @@ class Operation:
 
     operand_names: ClassVar[tuple[str, ...]]
 
-    def __init__(self, *operands: Any) -> None:
-        vars(self).update(zip(self.operand_names, operands, strict=True))
-
     def define(self, xp: ArrayModule) -> None:
         """Run the operation in plain array code."""
         raise NotImplementedError
@@ -228,9 +225,14 @@ T = TypeVar("T", bound=type)
 def operation(cls: T) -> T:
     """Make a class the record of an operation; two are the same only if they are one.
 
-    It does less than ``dataclass``, which would take half of the time that `import sknn` takes without its packages.
+    ``__init__`` sets the operands, as that of a dataclass does. ``dataclass`` itself would take as long for all
+    operations as the rest of sknn takes to import.
     """
-    cls.operand_names = tuple(cls.__annotations__)  # type: ignore[attr-defined]
+    names = tuple(cls.__annotations__)
+    source = f"def __init__(self, {', '.join(names)}):\n" + "".join(f"    self.{name} = {name}\n" for name in names)
+    made: dict[str, Any] = {}
+    exec(source, made)
+    cls.operand_names, cls.__init__ = names, made["__init__"]  # type: ignore[attr-defined, misc]
     return cls
 
 

@@ -49,11 +49,15 @@ def model_of(estimator: Any, network: Network, backend: Backend) -> Model:
     """Return the model that the attributes hold, which may be the user's."""
     parameters: LayerViews = [{} for _ in estimator.coefs_]
     statistics: LayerViews = [{} for _ in estimator.coefs_]
+    attributes, bring = vars(estimator), backend.xp.asarray
     for kind, name in ATTRIBUTES.items():
+        arrays = attributes.get(name)
+        if arrays is None:
+            continue
         layers = statistics if kind in RUNNING else parameters
-        for layer, array in zip(layers, vars(estimator).get(name, ()), strict=False):
+        for layer, array in zip(layers, arrays, strict=False):
             if array is not None:
-                array = backend.asarray(array)
+                array = bring(array)
                 layer[kind] = array[None] if array.ndim == 2 else array[None, None]
     return Model(backend, network, parameters, statistics)
 

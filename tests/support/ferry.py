@@ -1,7 +1,5 @@
 """A wrapper that calls a backend of a device with NumPy arrays, and copies them and the results."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from sknn._backend.operations import Operation
@@ -16,8 +14,8 @@ class Ferried:
     def execute(self, *plan):
         for operation in plan:
             pairs = []
-            operands = {name: self._brought(value, pairs) for name, value in operation.operands()}
-            self._backend.execute(replace(operation, **operands))
+            operands = [self._brought(value, pairs) for _, value in operation.operands()]
+            self._backend.execute(type(operation)(*operands))
             self._bring_back(pairs)
 
     def __getattr__(self, name):

@@ -151,7 +151,7 @@ def sknn_steps(steps, device):
     backend = get_backend("cupy" if device == "cuda" else "numpy", precision=steps.precision)
     problem = Problem(backend, network, options, Data(rows_of(backend, X), y[:, None]))
     trainer = Trainer(problem, state)
-    times = event_times(device, trainer.epoch, steps.epochs)
+    times = event_times(device, trainer.train_epoch, steps.epochs)
     return result_of(steps, times, trainer.state.loss_curve[-1].mean())
 
 

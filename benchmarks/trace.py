@@ -35,7 +35,7 @@ The functions of the package that receive a dense NumPy X of {rows} x {features}
 - Functions count once, in the order in which they first received X. Changes of file are those between one function and
   the next. Chains are the different stacks of functions of the package through which X reached a function; the
   deepest is the number of functions in the longest of them.
-- Every call was made once before it was traced, so that nothing is compiled. CompiledPlan functions are not seen.
+- Every call was made once before it was traced, so that nothing is compiled. Compiled functions are not seen.
 
 {lists}"""
 

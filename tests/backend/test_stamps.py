@@ -1,4 +1,4 @@
-"""CompiledPlan kernels on disk are those of the sources."""
+"""Compiled kernels on disk are those of the sources."""
 
 import ast
 

@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, files
 from typing import NamedTuple
 
 
-class CompiledPlan(NamedTuple):
+class Compiled(NamedTuple):
     """The result of a compilation: whether it succeeded, the log of the compiler, and the program as text."""
 
     succeeded: bool
@@ -34,7 +34,7 @@ def compiled(source, *options):
         texts = [_text(nvrtc, program, what) for what in ("ProgramLog", "PTX")]
     finally:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    return CompiledPlan(status == 0, *texts)
+    return Compiled(status == 0, *texts)
 
 
 def _text(nvrtc, program, what):

@@ -101,7 +101,7 @@ def test_underscores_tell_what_is_private():
 
 
 def test_modules_import_one_another_without_a_circle():
-    # a package's __init__ imports what it exports, and its modules may import the package
+    # a package's __init__ imports its public names, and its modules may import the package
     graph = {module_name(path): inner_imports(path) for path in SOURCES}
     for module, imported in graph.items():
         imported.difference_update({name for name in imported if module.startswith(f"{name}.")})

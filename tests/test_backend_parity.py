@@ -100,7 +100,7 @@ CASES = [
 SOME_FAST = [case if i % 9 == 0 else pytest.param(case, marks=pytest.mark.slow) for i, case in enumerate(CASES)]
 
 
-# ---- what is compared ---------------------------------------------------------------------
+# ---- models and their outputs -------------------------------------------------------------
 
 
 class HostPickler(pickle.Pickler):

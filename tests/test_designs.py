@@ -1,4 +1,4 @@
-"""Designs in place of full cross products: nothing is missing of what they promise."""
+"""Designs in place of full cross products: every value and every promised pair occurs."""
 
 import itertools
 import math

@@ -225,8 +225,8 @@ T = TypeVar("T", bound=type)
 def operation(cls: T) -> T:
     """Make a class the record of an operation; two are the same only if they are one.
 
-    ``__init__`` sets the operands, as that of a dataclass does. ``dataclass`` itself would take as long for all
-    operations as the rest of sknn takes to import.
+    ``__init__`` sets the operands, as that of a dataclass does. ``dataclass`` itself takes three times as long, which
+    for all operations would add 4 ms to the import of sknn.
     """
     names = tuple(cls.__annotations__)
     source = f"def __init__(self, {', '.join(names)}):\n" + "".join(f"    self.{name} = {name}\n" for name in names)

@@ -81,7 +81,7 @@ def sizes(compared):
     return compared[1]
 
 
-# ---- what is compared -------------------------------------------------------------------
+# ---- comparison with the definition -----------------------------------------------------
 
 
 def test_every_loss_and_optimizer_is_compared():
@@ -248,7 +248,7 @@ def test_activation_backward(activation, dtype, n_models, frozen, poison, sizes,
         activation.forward(np, z.copy(), y)
     z, y = readable(frozen, z, y)
     dz = poisoned(normal(z.shape, dtype, seed=2), poison)
-    db = np.full((n_models, 1, sizes.units), 7, dtype)  # what was there before must not count
+    db = np.full((n_models, 1, sizes.units), 7, dtype)  # old values must be overwritten, not added to
 
     def call(backend, dz, db):
         backend.execute(ops.ActivationBackward(dz, z, y, activation, db))

@@ -96,9 +96,7 @@ class StepPlanner:
         if options.clip_norm is not None:
             plan.append(ops.ClipNorm(grad, bring(options.clip_norm)))
         if options.l1 is not None:
-            plan.append(
-                ops.AddL1(theta, grad, bring(options.l1), tables.scale, n_decayed, tables.clock, losses=tables.loss)
-            )
+            plan.append(ops.AddL1(theta, grad, bring(options.l1), tables.scale, n_decayed, tables.clock, tables.loss))
         if tables.shrinkage is not None:
             plan.append(ops.Shrink(theta, n_decayed, tables.shrinkage, tables.clock))
         return plan

@@ -205,7 +205,7 @@ def test_every_field_refuses_what_it_cannot_be(cls, field):
         (GroupNorm(4), "GroupNorm(groups=4)"),
         (GroupNorm(4, 0.1), "GroupNorm(groups=4, eps=0.1)"),
         (PReLU(shared=True), "PReLU(shared=True)"),
-        (NAdam(0.8, momentum_decay=0), "NAdam(beta_1=0.8, momentum_decay=0)"),
+        (NAdam(0.8, momentum_decay=0), "NAdam(beta_1=0.8, momentum_decay=0.0)"),
         (Cosine(None), "Cosine()"),
         (WarmUp(then=Cosine(3)), "WarmUp(then=Cosine(period=3))"),
     ],

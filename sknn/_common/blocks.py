@@ -11,9 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
-import numpy as np
-
-from .rules import Rule, check_parameters, require
+from .rules import Rule, check_parameters, require, shown
 
 T = TypeVar("T")
 B = TypeVar("B", bound="Block")
@@ -72,7 +70,8 @@ class Block:
                 setattr(cls, key, f"{cls.__module__}.{cls.__qualname__}")
 
     def __post_init__(self) -> None:
-        check_parameters(self, self._rules)
+        for name, value in check_parameters(self, self._rules).items():
+            object.__setattr__(self, name, value)
 
     def _values(self) -> tuple[Any, ...]:
         return tuple(getattr(self, field.name) for field in fields(self))
@@ -106,20 +105,20 @@ def resolve(value: str | T, table: Mapping[str, T]) -> T:
 
 
 def resolve_layers(name: str, value: Any, table: Mapping[str, T], n_layers: int) -> tuple[T, ...]:
-    """Return a building block for each of ``n_layers`` from one for all of them or a sequence."""
-    if not isinstance(value, list | tuple | np.ndarray):
+    """Return a building block for each of ``n_layers`` from one for all of them or a tuple."""
+    if not isinstance(value, tuple):
         return (resolve(value, table),) * n_layers
     if len(value) != n_layers:
         raise ValueError(
             f"{name} must be one value for all or one value for each of the {n_layers} hidden layers; got "
-            f"{len(value)}: {value!r}."
+            f"{len(value)}: {shown(value)}."
         )
     return tuple(resolve(item, table) for item in value)
 
 
-def last_of(value: T | list[T] | tuple[T, ...], default: T) -> T:
-    """Return the last of a sequence of building blocks, ``default`` for an empty one, or the one block there is."""
-    if not isinstance(value, list | tuple):
+def last_of(value: T | tuple[T, ...], default: T) -> T:
+    """Return the last of a tuple of building blocks, ``default`` for an empty one, or the one block there is."""
+    if not isinstance(value, tuple):
         return value
     return value[-1] if value else default
 

@@ -19,6 +19,7 @@ from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 from .._backend import BACKENDS
+from .rules import shown
 
 ENVIRONMENT_VARIABLE = "SKNN_BACKEND"
 Origin: TypeAlias = tuple[int, bytes]
@@ -68,7 +69,7 @@ def check_backend_name(name: Any, source: str = "backend") -> None:
     """Raise ValueError unless ``name`` is a backend."""
     if not (isinstance(name, str) and name in BACKENDS):
         allowed = ", ".join(repr(backend) for backend in BACKENDS)
-        raise ValueError(f"{source} must be one of {allowed}; got {name!r}.")
+        raise ValueError(f"{source} must be one of {allowed}; got {shown(name)}.")
 
 
 def set_config(*, backend: str | None = None) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from .._backend import get_backend
 from .config import Scope, arrived_scope, carried_setting, check_backend_name, configured_backend, current_scope
 from .pickles import stamped, without_stamps
+from .rules import plain_value
 
 if TYPE_CHECKING:
     from .._backend.protocol import Backend
@@ -22,11 +23,11 @@ class BackendMixin:
     _carried_scope: Scope | None = None
 
     def _get_backend(self, X: Any) -> Backend:
-        name = getattr(self, "backend", None)
+        name = plain_value(getattr(self, "backend", None))
         if name is None:
             name = configured_backend(self._carried_scope)
         check_backend_name(name)
-        return get_backend(name, X, getattr(self, "precision", "float32"))
+        return get_backend(name, X, plain_value(getattr(self, "precision", "float32")))
 
     def __sklearn_clone__(self) -> Self:
         clone: Self = super().__sklearn_clone__()  # type: ignore[misc]

@@ -1,95 +1,181 @@
-"""Rules of constructor parameters, and the check of an estimator or a building block by its rules.
+"""Rules of constructor parameters: which values are allowed, and their plain Python values.
 
-A rule is a pair (test, text). Estimators and building blocks keep their rules in one table: ``check_parameters`` runs
-in fit, and when a block is made.
+Estimators and building blocks keep their rules in one table, ``_rules``. ``check_parameters`` reads all parameters by
+it, in fit and when a block is made. Search libraries hand over NumPy scalars, arrays of no dimension, columns of frames
+and the like: a rule returns the plain Python value of each, so that no other module has to know these types.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+import re
+import reprlib
+from collections.abc import Callable, Mapping, Set
 from numbers import Integral, Real
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 import numpy as np
 
+REFUSED: Any = object()
+"""What a rule returns for a value that is not allowed."""
+
+PLAIN = (bool, int, float, str, type(None))
+MOST_CHARACTERS = 80  # of a value in an error
+
 
 class Rule(NamedTuple):
-    """Allowed values of a parameter: a predicate, and the same in words."""
+    """Allowed values of a parameter: a function, and the same in words.
 
-    holds: Callable[[Any], bool]
+    ``plain(value)`` returns the plain Python value of an allowed value, and ``REFUSED`` for all others.
+    """
+
+    plain: Callable[[Any], Any]
     allowed: str
 
 
-def is_real(value: Any) -> TypeGuard[float]:
-    """Return whether a value is a real number, of Python or NumPy."""
-    return isinstance(value, Real)
+# ---- plain values -----------------------------------------------------------------------
 
 
-def is_integer(value: Any) -> TypeGuard[int]:
-    """Return whether a value is an integer of Python or NumPy; True and False are integers too."""
-    return isinstance(value, Integral)
+def plain_value(value: Any) -> Any:
+    """Return the plain Python value of a scalar of NumPy, or of an array of no dimension; all else as it is."""
+    if type(value) in PLAIN:
+        return value
+    if _has_no_dimension(value):
+        value = value.item()
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, Integral) and not isinstance(value, np.generic | bool):
+        return int(value)
+    if isinstance(value, Real) and not isinstance(value, np.integer | bool):  # a long double has no Python type
+        return _as_float(value)
+    return value
+
+
+def is_named(value: Any, *names: str) -> bool:
+    """Return whether a parameter, checked or not, is one of some names."""
+    value = plain_value(value)
+    return isinstance(value, str) and value in names
+
+
+def _has_no_dimension(value: Any) -> bool:
+    """Return whether a value is an array or a NumPy scalar that holds one known number or string."""
+    if getattr(value, "ndim", None) != 0 or not hasattr(value, "item"):
+        return False
+    is_masked = isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value)
+    is_time = getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M")  # whose items are integers
+    return not (is_masked or is_time)
+
+
+def _as_float(value: Any) -> Any:
+    """Return a real number as a float; itself, if it is too large for one."""
+    try:
+        with np.errstate(over="ignore"):
+            return float(value)
+    except OverflowError:
+        return value
+
+
+def _number(value: Any) -> float:
+    """Return the float of a real number, NaN for all other values and for integers that are too large."""
+    if type(value) is not float:
+        value = plain_value(value)
+        value = _as_float(value) if isinstance(value, int | float) else np.nan
+    return value if isinstance(value, float) else np.nan
+
+
+def _integer(value: Any) -> int | None:
+    """Return a plain integer of 64 bits, or None for all other values, True and False among them."""
+    value = plain_value(value)
+    return value if type(value) is int and -(2**63) <= value < 2**63 else None
+
+
+def items_of(value: Any) -> list[Any] | None:
+    """Return the items of a list, tuple, range, one-dimensional array or column of a frame, or None for all else."""
+    kind = type(value)
+    if kind in PLAIN or isinstance(value, str | bytes | bytearray | Mapping | Set):
+        return None
+    is_sequence = hasattr(kind, "__len__") and hasattr(kind, "__iter__") and getattr(value, "ndim", 1) == 1
+    return list(value) if is_sequence else None
+
+
+# ---- rules ------------------------------------------------------------------------------
 
 
 def real(low: float, high: float = np.inf, closed: str = "left") -> Rule:
     """A number in an interval, closed at "left", "right", "both" or "neither" end."""
     left, right = closed in ("left", "both"), closed in ("right", "both")
 
-    def holds(value: Any) -> bool:
-        if not is_real(value):
-            return False
-        above = value >= low if left else value > low
-        return above and (value <= high if right else value < high)
+    def plain(value: Any) -> Any:
+        number = _number(value)
+        is_above = number >= low if left else number > low
+        is_below = number <= high if right else number < high
+        return number if is_above and is_below else REFUSED
 
     if high == np.inf:
-        return Rule(holds, f"a number {'>=' if left else '>'} {low}")
-    return Rule(holds, f"a number in {'[' if left else '('}{low}, {high}{']' if right else ')'}")
+        return Rule(plain, f"a number {'>=' if left else '>'} {low}")
+    return Rule(plain, f"a number in {'[' if left else '('}{low}, {high}{']' if right else ')'}")
 
 
 def finite() -> Rule:
     """A number that is neither infinite nor NaN."""
-    return Rule(lambda value: is_real(value) and -np.inf < value < np.inf, "a finite number")
-
-
-def integer(low: int) -> Rule:
-    """An integer from ``low`` on."""
-
-    def holds(value: Any) -> bool:
-        return is_integer(value) and not isinstance(value, bool | np.bool_) and value >= low
-
-    return Rule(holds, f"an integer >= {low}")
-
-
-def boolean() -> Rule:
-    """True or False."""
-    return Rule(lambda value: isinstance(value, bool | np.bool_), "True or False")
-
-
-def one_of(*values: str | None) -> Rule:
-    """One of some strings, or None where that is among them."""
-    return Rule(
-        lambda value: (value is None or isinstance(value, str)) and value in values,
-        "one of " + ", ".join(repr(value) for value in values),
-    )
+    return real(-np.inf, closed="neither")._replace(allowed="a finite number")
 
 
 def infinity() -> Rule:
     """Infinity: no limit."""
-    return Rule(lambda value: is_real(value) and value == np.inf, "infinity")
+    return real(np.inf, np.inf, closed="both")._replace(allowed="infinity")
+
+
+def integer(low: int) -> Rule:
+    """An integer from ``low`` on, of 64 bits."""
+
+    def plain(value: Any) -> Any:
+        number = _integer(value)
+        return REFUSED if number is None or number < low else number
+
+    return Rule(plain, f"an integer >= {low}")
+
+
+def boolean() -> Rule:
+    """True or False."""
+
+    def plain(value: Any) -> Any:
+        value = plain_value(value)
+        return value if isinstance(value, bool) else REFUSED
+
+    return Rule(plain, "True or False")
+
+
+def one_of(*values: str | None) -> Rule:
+    """One of some strings, or None where that is among them."""
+
+    def plain(value: Any) -> Any:
+        value = plain_value(value)
+        return value if isinstance(value, str | None) and value in values else REFUSED
+
+    return Rule(plain, "one of " + ", ".join(repr(value) for value in values))
 
 
 def instance(cls: type) -> Rule:
     """An instance of a class."""
-    return Rule(lambda value: isinstance(value, cls), f"an instance of {cls.__name__}")
+    return Rule(lambda value: _instance(value, cls), f"an instance of {cls.__name__}")
+
+
+def _instance(value: Any, cls: type) -> Any:
+    value = plain_value(value)
+    return value if isinstance(value, cls) else REFUSED
 
 
 def scorer(*names: str) -> Rule:
     """One of some names, the name of a scikit-learn scorer, or a scorer itself."""
 
-    def holds(value: Any) -> bool:
-        return callable(value) or (isinstance(value, str) and (value in names or value in _scorer_names()))
+    def plain(value: Any) -> Any:
+        value = plain_value(value)
+        is_name = isinstance(value, str) and (value in names or value in _scorer_names())
+        return value if is_name or callable(value) else REFUSED
 
     named = ", ".join(map(repr, names))
-    return Rule(holds, f"{named}, one of sklearn.metrics.get_scorer_names() or a callable scorer(estimator, X, y)")
+    return Rule(plain, f"{named}, one of sklearn.metrics.get_scorer_names() or a callable scorer(estimator, X, y)")
 
 
 def _scorer_names() -> list[str]:
@@ -101,76 +187,108 @@ def _scorer_names() -> list[str]:
 def random_state() -> Rule:
     """A seed, a stream of random numbers, or None."""
 
-    def holds(value: Any) -> bool:
-        is_seed = is_integer(value) and 0 <= value < 2**32
-        return value is None or value is np.random or is_seed or isinstance(value, np.random.RandomState)
+    def plain(value: Any) -> Any:
+        value = plain_value(value)
+        if value is None or value is np.random or isinstance(value, np.random.RandomState):
+            return value
+        return int(value) if isinstance(value, int) and 0 <= value < 2**32 else REFUSED
 
-    return Rule(holds, "an integer in [0, 2**32), a numpy.random.RandomState or None")
+    return Rule(plain, "an integer in [0, 2**32), a numpy.random.RandomState or None")
 
 
 def layer_sizes() -> Rule:
     """Widths of layers: a positive integer or a sequence of them."""
+    width = integer(1)
 
-    def holds(value: Any) -> bool:
-        sizes = list(value) if isinstance(value, list | tuple | range | np.ndarray) and np.ndim(value) else [value]
-        return all(is_integer(size) and not isinstance(size, bool) and size >= 1 for size in sizes)
+    def plain(value: Any) -> Any:
+        items = items_of(value)
+        return _each(width, [value] if items is None else items)
 
-    return Rule(holds, "a positive integer or a sequence of positive integers")
+    return Rule(plain, "a positive integer or a sequence of positive integers")
+
+
+def _each(rule: Rule, items: list[Any]) -> Any:
+    """Return the plain values of all items as a tuple, or REFUSED if one of them is not allowed."""
+    plain = tuple(rule.plain(item) for item in items)
+    return REFUSED if any(item is REFUSED for item in plain) else plain
 
 
 def float_type() -> Rule:
-    """float32 or float64, by name or as NumPy's type, or None."""
+    """float32 or float64, by name or as NumPy's type, or None; its name is the plain value."""
 
-    def holds(value: Any) -> bool:
+    def plain(value: Any) -> Any:
+        value = plain_value(value)
         if value is None:
-            return True
+            return None
+        if not isinstance(value, str | type | np.dtype):
+            return REFUSED
         try:
-            return np.dtype(value) in (np.float32, np.float64)
-        except TypeError:
-            return False
+            dtype = np.dtype(value)
+        except (TypeError, ValueError, SyntaxError):
+            return REFUSED
+        return dtype.name if dtype in (np.float32, np.float64) else REFUSED
 
-    return Rule(holds, "one of None, 'float32', 'float64'")
+    return Rule(plain, "one of None, 'float32', 'float64'")
 
 
 def interval(low: float = -np.inf, high: float = np.inf) -> Rule:
     """A pair of finite numbers, from ``low`` to ``high``, of which the second is greater."""
+    end = finite()
 
-    def holds(value: Any) -> bool:
-        is_pair = isinstance(value, tuple | list | np.ndarray) and np.shape(value) == (2,)
-        is_pair = is_pair and all(is_real(end) for end in value)
-        return is_pair and low <= value[0] < value[1] <= high and np.isfinite(value[0]) and np.isfinite(value[1])
+    def plain(value: Any) -> Any:
+        items = items_of(value)
+        ends = REFUSED if items is None or len(items) != 2 else _each(end, items)
+        return ends if ends is not REFUSED and low <= ends[0] < ends[1] <= high else REFUSED
 
     within = "" if low == -np.inf else f" in [{low}, {high}]"
-    return Rule(holds, f"a pair of finite numbers (low, high){within} with low < high")
+    return Rule(plain, f"a pair of finite numbers (low, high){within} with low < high")
 
 
 def image_shape() -> Rule:
     """The shape of an image as it is stored."""
+    length = integer(1)
 
-    def holds(value: Any) -> bool:
-        is_shape = isinstance(value, tuple | list | np.ndarray) and np.shape(value) in ((2,), (3,))
-        return is_shape and all(is_integer(n) and not isinstance(n, bool) and n >= 1 for n in value)
+    def plain(value: Any) -> Any:
+        items = items_of(value)
+        return REFUSED if items is None or len(items) not in (2, 3) else _each(length, items)
 
-    return Rule(holds, "(height, width), (height, width, channels) or (channels, height, width)")
+    return Rule(plain, "(height, width), (height, width, channels) or (channels, height, width)")
 
 
 def class_weights() -> Rule:
     """A weight for each class."""
+    weight = real(0)
 
-    def holds(value: Any) -> bool:
-        return isinstance(value, dict) and all(is_real(w) and 0 <= w < np.inf for w in value.values())
+    def plain(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return REFUSED
+        weights = {plain_value(label): weight.plain(item) for label, item in value.items()}
+        are_labels = all(isinstance(label, str | int | float) for label in weights)
+        return weights if are_labels and not any(item is REFUSED for item in weights.values()) else REFUSED
 
-    return Rule(holds, "a dict of non-negative weights by class")
+    return Rule(plain, "a dict of non-negative weights by class")
 
 
 def nothing() -> Rule:
     """None."""
-    return Rule(lambda value: value is None, "None")
+
+    def plain(value: Any) -> Any:
+        return None if plain_value(value) is None else REFUSED
+
+    return Rule(plain, "None")
 
 
 def either(*rules: Rule) -> Rule:
     """Whatever one of the rules allows."""
-    return Rule(lambda value: any(rule.holds(value) for rule in rules), " or ".join(rule.allowed for rule in rules))
+
+    def plain(value: Any) -> Any:
+        for rule in rules:
+            found = rule.plain(value)
+            if found is not REFUSED:
+                return found
+        return REFUSED
+
+    return Rule(plain, " or ".join(rule.allowed for rule in rules))
 
 
 def block(table: Mapping[str, Any], base: type, such_as: str = "") -> Rule:
@@ -180,22 +298,66 @@ def block(table: Mapping[str, Any], base: type, such_as: str = "") -> Rule:
 
 
 def per_layer(rule: Rule) -> Rule:
-    """A value that the rule allows, for all layers, or a sequence of one for each."""
+    """A value that the rule allows, for all layers, or a sequence of one for each, whose plain value is a tuple."""
 
-    def holds(value: Any) -> bool:
-        return isinstance(value, list | tuple | np.ndarray) and all(rule.holds(item) for item in value)
+    def plain(value: Any) -> Any:
+        items = items_of(value)
+        return REFUSED if items is None else _each(rule, items)
 
-    return either(rule, Rule(holds, "a sequence of these, one for each hidden layer"))
+    return either(rule, Rule(plain, "a sequence of these, one for each hidden layer"))
+
+
+# ---- checks -----------------------------------------------------------------------------
+
+
+class ShortRepr(reprlib.Repr):
+    """Representations of bounded length, of any value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 4
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = self.maxarray = 10
+        self.maxstring = self.maxother = MOST_CHARACTERS
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Return an integer, which Python refuses to print beyond some thousand digits."""
+        if -(2**63) <= x < 2**63:
+            return repr(x)
+        return f"an integer of {int(math.log10(abs(x))) + 1} digits, which does not fit into 64 bits"
+
+
+SHORT = ShortRepr()
+
+
+def shown(value: Any) -> str:
+    """Return a value as errors show it: its representation, on one line and of bounded length."""
+    try:
+        text = re.sub(r"\s*\n\s*", " ", SHORT.repr(value))
+    except Exception:  # whatever it is, the error is about the parameter
+        text = object.__repr__(value)
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    half = (MOST_CHARACTERS - 3) // 2
+    return f"{text[:half]}...{text[-half:]}"
 
 
 def require(holds: bool, name: str, allowed: str, value: Any) -> None:
     """Raise ValueError if a parameter or field has a value that is not allowed."""
     if not holds:
-        raise ValueError(f"{name} must be {allowed}; got {value!r}.")
+        raise ValueError(f"{name} must be {allowed}; got {shown(value)}.")
 
 
-def check_parameters(owner: Any, rules: Mapping[str, Rule]) -> None:
-    """Raise ValueError for the first parameter of an estimator, or field of a block, that breaks its rule."""
+def check_parameters(owner: Any, rules: Mapping[str, Rule]) -> dict[str, Any]:
+    """Return the plain values of the parameters of an estimator, or of the fields of a block, by name.
+
+    Raises
+    ------
+    ValueError
+        For the first that breaks its rule.
+    """
+    plain = {}
     for name, rule in rules.items():
         value = getattr(owner, name)
-        require(rule.holds(value), name, rule.allowed, value)
+        plain[name] = rule.plain(value)
+        require(plain[name] is not REFUSED, name, rule.allowed, value)
+    return plain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,7 +17,7 @@ from .._common.blocks import NestedBlocksMixin
 from .._common.callbacks import CallbackSupportMixin, with_callbacks
 from .._common.estimator import BackendMixin, unchanged_on_error
 from .._common.rows import Rows, rows_of
-from .._common.rules import check_parameters
+from .._common.rules import check_parameters, is_named, shown
 from .._common.validation import MatrixLike, check_sample_weight, check_X
 from .._core.options import Options
 from .._core.passes import Model, predictions
@@ -92,14 +93,14 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
             return is_at_start or (isinstance(error, MemoryError) and fit is not None and fit.n_iter == 0)
 
         with unchanged_on_error(self, has_not_trained):
-            check_parameters(self, self._rules)
-            check_for_lbfgs(self)
+            parameters = SimpleNamespace(**check_parameters(self, self._rules))
+            check_for_lbfgs(parameters)
             backend = self._get_backend(call.X)
             with backend.explained_memory_errors():
-                fit = Preparation(self, backend, call).prepare()
+                fit = Preparation(self, parameters, backend, call).prepare()
                 self._publish_shape(fit)
                 self._try_monitor(fit)
-                training.run(self, fit, self._publish_training)
+                training.run(self, parameters, fit, self._publish_training)
         return self
 
     def _try_monitor(self, fit: Fit) -> None:
@@ -114,7 +115,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
                 float(validation.score_model(state.theta, state.statistics, rows))
             except (TypeError, ValueError, AttributeError) as error:
                 raise ValueError(
-                    f"monitor={self.monitor!r} cannot score the validation rows: {error} (Set monitor to 'score', "
+                    f"monitor={shown(self.monitor)} cannot score the validation rows: {error} (Set monitor to 'score', "
                     "'loss' or another scorer.)"
                 ) from error
 
@@ -229,7 +230,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
 
 def has_partial_fit(estimator: Any) -> bool:
     """Return True, or raise AttributeError for a solver that needs all rows at once."""
-    if estimator.solver == "lbfgs":
+    if is_named(estimator.solver, "lbfgs"):
         raise AttributeError(
             "partial_fit is only available for mini-batch solvers, such as 'adam'; got solver='lbfgs'."
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from .._backend.protocol import Backend
 from .._backend.typing import Array
 from .._common.callbacks import callback_data
 from .._common.rows import Rows, rows_of
+from .._common.rules import shown
 from .._common.validation import FLOATS, check_sample_weight, check_X_y
 from .._common.warnings import warn
 from .._core.data import Data, Problem, Validation, split_rows
@@ -53,9 +53,10 @@ class Fit:
 
 @dataclass(frozen=True, eq=False)
 class Preparation:
-    """The checks that make a `Fit` of an estimator and the arguments of a call."""
+    """The checks that make a `Fit` of an estimator, the plain values of its parameters, and the arguments of a call."""
 
     estimator: Any
+    parameters: Any
     backend: Backend
     call: Call
 
@@ -63,29 +64,30 @@ class Preparation:
     def is_fresh(self) -> bool:
         """Whether training starts anew instead of continuing from an earlier call."""
         estimator = self.estimator
-        return not (hasattr(estimator, "coefs_") and (self.call.progress.is_incremental or estimator.warm_start))
+        return not (hasattr(estimator, "coefs_") and (self.call.progress.is_incremental or self.parameters.warm_start))
 
     def prepare(self) -> Fit:
         """Return the fit, after all checks."""
-        estimator, call, task = self.estimator, self.call, self.estimator._task
+        estimator, parameters, call = self.estimator, self.parameters, self.call
+        task = estimator._task
         X, y = self._check_X_y(call.X, call.y, reset=self.is_fresh, dtype=self._allowed_dtypes())
         dtype = np.dtype(str(X.dtype))
         self._check_precision(dtype)
         known, progress = None if self.is_fresh else estimator._targets, call.progress
-        targets = task.find_targets(estimator, y, known, progress)
+        targets = task.find_targets(parameters, y, known, progress)
         targets.check(y, "y")
         encoded = targets.encode(y, dtype)
         weight = check_sample_weight(call.sample_weight, len(encoded), dtype)
-        class_weights = task.class_weights(estimator, targets, encoded, weight, progress)
+        class_weights = task.class_weights(parameters, targets, encoded, weight, progress)
         weight = times_class_weights(weight, class_weights, targets, encoded)
-        network = build_network(estimator, X.shape[1], targets.n_outputs, task.loss(estimator, targets))
+        network = build_network(parameters, X.shape[1], targets.n_outputs, task.loss(parameters, targets))
         self._check_frozen(network)
-        options = build_options(estimator, network, is_incremental=call.progress.is_incremental)
+        options = build_options(parameters, network, is_incremental=call.progress.is_incremental)
         validation = self._given_validation(network, targets, class_weights, dtype)
         data = Data(rows_of(self.backend, X).by_row(), encoded, weight, validation)
         state = self._initial_state(network, options, dtype)
         self._warn_of_ended_schedule(options, state)
-        if estimator.solver == "lbfgs":
+        if parameters.solver == "lbfgs":
             data = replace(data, validation=None)
             self._check_batches_mix_rows(network, len(encoded), len(encoded))
         else:
@@ -96,13 +98,13 @@ class Preparation:
         if call.progress.is_incremental:
             return Fit(problem, state, targets, 1, None, state.epochs)
         told = callback_data(call.X, call.y, call.sample_weight)
-        return Fit(problem, state, targets, estimator.max_iter, told, state.epochs)
+        return Fit(problem, state, targets, parameters.max_iter, told, state.epochs)
 
     # ---- X and y ------------------------------------------------------------------------
 
     def _allowed_dtypes(self) -> Sequence[Any]:
-        if self.estimator.dtype is not None:
-            return [np.dtype(self.estimator.dtype)]
+        if self.parameters.dtype is not None:
+            return [np.dtype(self.parameters.dtype)]
         return FLOATS if self.is_fresh else [self.estimator._state.theta.dtype]
 
     def _check_X_y(self, X: Any, y: Any, *, reset: bool, dtype: Sequence[Any]) -> tuple[Any, Array]:
@@ -115,7 +117,7 @@ class Preparation:
         return X, y
 
     def _check_precision(self, dtype: np.dtype) -> None:
-        precision = self.estimator.precision
+        precision = self.parameters.precision
         if precision not in self.backend.precisions:
             raise ValueError(
                 f"precision must be 'float32' for computation with NumPy; got {precision!r}, which needs the "
@@ -130,7 +132,7 @@ class Preparation:
     # ---- the network and its state ------------------------------------------------------
 
     def _check_frozen(self, network: Network) -> None:
-        if self.is_fresh and self.estimator.freeze_norm and network.statistics_layout.size:
+        if self.is_fresh and self.parameters.freeze_norm and network.statistics_layout.size:
             raise ValueError(
                 "freeze_norm must be False in a first fit, which has no running statistics yet; got True. Fit with "
                 "freeze_norm=False first, then continue with freeze_norm=True and warm_start=True or partial_fit."
@@ -138,7 +140,7 @@ class Preparation:
 
     def _initial_state(self, network: Network, options: Options, dtype: np.dtype) -> State:
         if self.is_fresh:
-            stream = check_random_state(self.estimator.random_state)
+            stream = check_random_state(self.parameters.random_state)
             theta, statistics = network.initial_parameters(stream, dtype), network.initial_statistics(1, dtype)
             return State.start(theta, [stream], options, statistics)
         self._check_same_shapes(network)
@@ -173,7 +175,7 @@ class Preparation:
         share = options.schedule.factors(np.array([options.n_epochs + 1]), 1, options.n_epochs)[0]
         if state.epochs >= options.n_epochs and share < 0.01:
             warn(
-                f"learning_rate={self.estimator.learning_rate!r} ended after max_iter={self.estimator.max_iter} "
+                f"learning_rate={self.parameters.learning_rate!r} ended after max_iter={self.parameters.max_iter} "
                 f"epochs: in the following epochs, the learning rate is {share:.2g} times learning_rate_init. Set "
                 "max_iter to the total number of epochs."
             )
@@ -205,12 +207,12 @@ class Preparation:
         self, network: Network, rows: Rows, y: Array, sample_weight: Array | None
     ) -> Callable[..., float] | None:
         """Return a function that scores the parameters of a model by the scorer to monitor, or None without one."""
-        estimator = self.estimator
-        if estimator.monitor in ("score", "loss"):
+        estimator, monitor = self.estimator, self.parameters.monitor
+        if monitor in ("score", "loss"):
             return None
         from sklearn.metrics import check_scoring  # which takes as long to import as all of sknn
 
-        scorer = check_scoring(estimator, estimator.monitor)
+        scorer = check_scoring(estimator, monitor)
         weighs = sample_weight is not None and "sample_weight" in inspect.signature(scorer).parameters
 
         def score_model(theta: Array, statistics: Array, chosen: Any) -> float:
@@ -224,37 +226,37 @@ class Preparation:
 
     def _split(self, network: Network, state: State, data: Data, targets: Targets, y: Array) -> Data:
         """Number the training rows in the state; return the data with validation rows, if any are asked for."""
-        estimator, n_rows, validation = self.estimator, len(data.y), data.validation
-        splits = estimator.early_stopping and validation is None
+        parameters, n_rows, validation = self.parameters, len(data.y), data.validation
+        splits = parameters.early_stopping and validation is None
         self._number_rows(network, state, n_rows, targets.strata(data.y), splits)
         if splits:
             _check_split_weights(data.sample_weight, state)
             scorer = self._model_scorer(network, data.rows, y, data.sample_weight)
             validation = Validation(data.rows, data.y, targets.score, data.sample_weight, scorer)
         if validation is not None:
-            monitor = estimator.monitor if isinstance(estimator.monitor, str) else repr(estimator.monitor)
+            monitor = parameters.monitor if isinstance(parameters.monitor, str) else repr(parameters.monitor)
             state.mark_validation((splits, len(validation.y) if splits else validation.fingerprint(), monitor))
         return replace(data, validation=validation)
 
     def _number_rows(self, network: Network, state: State, n_rows: int, strata: Array | None, splits: bool) -> None:
-        fraction, size = self.estimator.validation_fraction, batch_size(self.estimator)
+        fraction, size = self.parameters.validation_fraction, batch_size(self.parameters)
         split = (lambda stream: split_rows(stream, n_rows, fraction, strata)) if splits else None
         state.number_rows(n_rows, split, fraction if splits else None)
         n_train = state.order.shape[1]
         smallest = size.size_in(0) if isinstance(size, BatchSchedule) else size
         self._check_batches_mix_rows(network, n_train, smallest)
-        if isinstance(self.estimator.batch_size, Integral) and size > n_train:
+        if isinstance(self.parameters.batch_size, int) and size > n_train:
             warn(
                 f"Got `batch_size` larger than the number of training rows, {size} > {n_train}. "
                 f"It is going to be clipped to {n_train}."
             )
 
     def _check_batches_mix_rows(self, network: Network, n_train: int, smallest: int) -> None:
-        estimator = self.estimator
-        if network.mixes_rows and not estimator.freeze_norm and min(n_train, smallest) < 2:
+        parameters = self.parameters
+        if network.mixes_rows and not parameters.freeze_norm and min(n_train, smallest) < 2:
             raise ValueError(
-                f"norm={estimator.norm!r} must have training batches of 2 rows or more, because it uses the mean of "
-                f"each batch; got batch_size={estimator.batch_size!r} and n_samples={n_train}. Use norm='layer', "
+                f"norm={shown(parameters.norm)} must have training batches of 2 rows or more, because it uses the mean "
+                f"of each batch; got batch_size={parameters.batch_size!r} and n_samples={n_train}. Use norm='layer', "
                 "which works on single rows."
             )
 

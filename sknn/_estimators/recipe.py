@@ -1,4 +1,4 @@
-"""Recipe: from an estimator's parameters to a network, and to the options of its training."""
+"""Recipe: from an estimator's parameters, as plain values, to a network, and to the options of its training."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from .._common.rules import (
     random_state,
     real,
     scorer,
+    shown,
 )
 from .._core.network import Network
 from .._core.options import Options
@@ -88,15 +89,15 @@ TABLES: dict[str, Mapping[str, Any]] = {
 # ---- the network ------------------------------------------------------------------------
 
 
-def build_network(estimator: Any, n_features: int, n_outputs: int, loss: Loss) -> Network:
+def build_network(parameters: Any, n_features: int, n_outputs: int, loss: Loss) -> Network:
     """Return the network that the parameters of an estimator describe."""
-    sizes = np.atleast_1d(estimator.hidden_layer_sizes).tolist()
+    sizes = parameters.hidden_layer_sizes
     network = Network(
-        widths=(n_features, *map(int, sizes), n_outputs),
-        activations=resolve_layers("activation", estimator.activation, ACTIVATIONS, len(sizes)),
-        initializers=_initializers(estimator, len(sizes)),
+        widths=(n_features, *sizes, n_outputs),
+        activations=resolve_layers("activation", parameters.activation, ACTIVATIONS, len(sizes)),
+        initializers=_initializers(parameters, len(sizes)),
         loss=loss,
-        norms=resolve_layers("norm", estimator.norm, NORMS, len(sizes)),
+        norms=resolve_layers("norm", parameters.norm, NORMS, len(sizes)),
     )
     for layer in network.layers:
         if layer.norm is not None:
@@ -104,95 +105,95 @@ def build_network(estimator: Any, n_features: int, n_outputs: int, loss: Loss) -
     return network
 
 
-def _initializers(estimator: Any, n_hidden: int) -> tuple[Initializer, ...]:
+def _initializers(parameters: Any, n_hidden: int) -> tuple[Initializer, ...]:
     """Return one for each layer; the output layer's is the last one, and "auto" is scikit-learn's there too."""
-    output = resolve(last_of(estimator.init, "auto"), INITIALIZERS)
+    output = resolve(last_of(parameters.init, "auto"), INITIALIZERS)
     if output == Auto():
-        output = Auto(resolve(last_of(estimator.activation, "identity"), ACTIVATIONS).glorot_factor)
-    return (*resolve_layers("init", estimator.init, INITIALIZERS, n_hidden), output)
+        output = Auto(resolve(last_of(parameters.activation, "identity"), ACTIVATIONS).glorot_factor)
+    return (*resolve_layers("init", parameters.init, INITIALIZERS, n_hidden), output)
 
 
 # ---- the options of training ------------------------------------------------------------
 
 
-def build_options(estimator: Any, network: Network, *, is_incremental: bool) -> Options:
+def build_options(parameters: Any, network: Network, *, is_incremental: bool) -> Options:
     """Return the options of training that the parameters of an estimator describe, for a stack of one."""
-    optimizer = _optimizer(estimator)
-    decouples_decay = estimator.decoupled_decay
+    optimizer = _optimizer(parameters)
+    decouples_decay = parameters.decoupled_decay
     return Options(
         optimizers=(optimizer,),
-        learning_rate=np.array([float(estimator.learning_rate_init)]),
-        alpha=np.array([float(estimator.alpha)]),
-        batch_size=batch_size(estimator),
-        schedule=_schedule(estimator, optimizer),
-        n_epochs=estimator.max_iter,
-        shuffle=estimator.shuffle,
-        tol=estimator.tol,
-        n_iter_no_change=estimator.n_iter_no_change,
-        early_stopping=estimator.early_stopping and estimator.solver != "lbfgs",
-        decouples_decay=optimizer.decouples_decay if decouples_decay is None else bool(decouples_decay),
-        l1=np.array([float(estimator.l1)]) if estimator.l1 else None,
-        clip_norm=_of_one_model(estimator.clip_norm),
-        max_norm=_of_one_model(estimator.max_norm),
-        dropout=_dropout(estimator),
-        freezes_norms=estimator.freeze_norm,
-        exact_norms=network.has_exact_norms and not is_incremental and not estimator.freeze_norm,
-        ema_decay=_of_one_model(estimator.ema_decay),
-        monitors_loss=estimator.monitor == "loss",
+        learning_rate=np.array([parameters.learning_rate_init]),
+        alpha=np.array([parameters.alpha]),
+        batch_size=batch_size(parameters),
+        schedule=_schedule(parameters, optimizer),
+        n_epochs=parameters.max_iter,
+        shuffle=parameters.shuffle,
+        tol=parameters.tol,
+        n_iter_no_change=parameters.n_iter_no_change,
+        early_stopping=parameters.early_stopping and parameters.solver != "lbfgs",
+        decouples_decay=optimizer.decouples_decay if decouples_decay is None else decouples_decay,
+        l1=np.array([parameters.l1]) if parameters.l1 else None,
+        clip_norm=_of_one_model(parameters.clip_norm),
+        max_norm=_of_one_model(parameters.max_norm),
+        dropout=_dropout(parameters),
+        freezes_norms=parameters.freeze_norm,
+        exact_norms=network.has_exact_norms and not is_incremental and not parameters.freeze_norm,
+        ema_decay=_of_one_model(parameters.ema_decay),
+        monitors_loss=parameters.monitor == "loss",
     )
 
 
 def _of_one_model(value: float | None) -> np.ndarray | None:
-    return None if value is None else np.array([float(value)])
+    return None if value is None else np.array([value])
 
 
-def _dropout(estimator: Any) -> np.ndarray | None:
-    n_hidden = len(np.atleast_1d(estimator.hidden_layer_sizes))
-    rates = estimator.input_dropout, *resolve_layers("dropout", estimator.dropout, {}, n_hidden)
+def _dropout(parameters: Any) -> np.ndarray | None:
+    n_hidden = len(parameters.hidden_layer_sizes)
+    rates = parameters.input_dropout, *resolve_layers("dropout", parameters.dropout, {}, n_hidden)
     return np.array([rates], float) if any(rates) else None
 
 
-def batch_size(estimator: Any) -> int | BatchSchedule:
+def batch_size(parameters: Any) -> int | BatchSchedule:
     """Return the batch size of an estimator, or its schedule."""
-    return AUTO_BATCH_SIZE if estimator.batch_size == "auto" else estimator.batch_size
+    return AUTO_BATCH_SIZE if parameters.batch_size == "auto" else parameters.batch_size
 
 
-def _optimizer(estimator: Any) -> Optimizer:
-    if not isinstance(estimator.solver, str):
-        return estimator.solver
-    named: Any = OPTIMIZERS.get(estimator.solver, FullBatch)
-    return with_parameters_of(estimator, named, named.shared)
+def _optimizer(parameters: Any) -> Optimizer:
+    if not isinstance(parameters.solver, str):
+        return parameters.solver
+    named: Any = OPTIMIZERS.get(parameters.solver, FullBatch)
+    return with_parameters_of(parameters, named, named.shared)
 
 
-def _schedule(estimator: Any, optimizer: Optimizer) -> Schedule:
-    if not isinstance(estimator.learning_rate, str):
-        return estimator.learning_rate
-    if estimator.learning_rate in SCIKIT_LEARNS and not isinstance(optimizer, SGD):
+def _schedule(parameters: Any, optimizer: Optimizer) -> Schedule:
+    if not isinstance(parameters.learning_rate, str):
+        return parameters.learning_rate
+    if parameters.learning_rate in SCIKIT_LEARNS and not isinstance(optimizer, SGD):
         return Constant()
-    named: Any = SCHEDULES[estimator.learning_rate]
-    return with_parameters_of(estimator, named, named.shared)
+    named: Any = SCHEDULES[parameters.learning_rate]
+    return with_parameters_of(parameters, named, named.shared)
 
 
-def check_for_lbfgs(estimator: Any) -> None:
+def check_for_lbfgs(parameters: Any) -> None:
     """Raise ValueError for a parameter that needs mini-batches, beside solver "lbfgs"."""
     given = {
-        "l1": estimator.l1,
-        "clip_norm": estimator.clip_norm,
-        "max_norm": estimator.max_norm,
-        "decoupled_decay": estimator.decoupled_decay,
-        "dropout": np.any(estimator.dropout) and estimator.dropout,
-        "norm": _follows_training(estimator.norm) and estimator.norm,
-        "input_dropout": estimator.input_dropout,
-        "ema_decay": estimator.ema_decay,
+        "l1": parameters.l1,
+        "clip_norm": parameters.clip_norm,
+        "max_norm": parameters.max_norm,
+        "decoupled_decay": parameters.decoupled_decay,
+        "dropout": np.any(parameters.dropout) and parameters.dropout,
+        "norm": _follows_training(parameters.norm) and parameters.norm,
+        "input_dropout": parameters.input_dropout,
+        "ema_decay": parameters.ema_decay,
     }
     wrong = [name for name, value in given.items() if value]
-    if estimator.solver == "lbfgs" and wrong:
+    if parameters.solver == "lbfgs" and wrong:
         raise ValueError(
             f"{wrong[0]} must not be set for solver 'lbfgs', which does not train by mini-batches; got "
-            f"{given[wrong[0]]!r}. Use another solver, for example 'adam'."
+            f"{shown(given[wrong[0]])}. Use another solver, for example 'adam'."
         )
 
 
 def _follows_training(norm: Any) -> bool:
-    norms = norm if isinstance(norm, list | tuple) else [norm]
+    norms = norm if isinstance(norm, tuple) else [norm]
     return any(norm is not None and resolve(norm, NORMS).follows_training for norm in norms)

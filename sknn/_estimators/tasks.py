@@ -10,6 +10,7 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from .._backend.typing import Array
 from .._common.blocks import resolve
+from .._common.rules import shown
 from ..losses import REGRESSION_LOSSES, Loss, SigmoidSquaredError
 from .targets import Labels, Numbers, Targets, classification_targets
 
@@ -37,14 +38,14 @@ class Task(Protocol):
 
     y_numeric: bool
 
-    def find_targets(self, estimator: Any, y: Array, known: Targets | None, progress: Progress) -> Targets:
+    def find_targets(self, parameters: Any, y: Array, known: Targets | None, progress: Progress) -> Targets:
         """Return the kind of targets that y holds; ``known`` are those of earlier training that goes on."""
 
-    def loss(self, estimator: Any, targets: Targets) -> Loss:
-        """Return the loss that the parameters of an estimator ask for."""
+    def loss(self, parameters: Any, targets: Targets) -> Loss:
+        """Return the loss that the parameters ask for."""
 
     def class_weights(
-        self, estimator: Any, targets: Targets, y: Array, weight: Array | None, progress: Progress
+        self, parameters: Any, targets: Targets, y: Array, weight: Array | None, progress: Progress
     ) -> Array | None:
         """Return the weight of each class of encoded targets y, or None; ``weight`` are the weights of rows."""
 
@@ -54,7 +55,7 @@ class Classification:
 
     y_numeric = False
 
-    def find_targets(self, estimator: Any, y: Array, known: Targets | None, progress: Progress) -> Targets:
+    def find_targets(self, parameters: Any, y: Array, known: Targets | None, progress: Progress) -> Targets:
         if known is not None:
             return self._known_targets(y, known, progress)
         if progress.is_incremental and progress.classes is None and not type_of_target(y).startswith("multilabel"):
@@ -62,7 +63,7 @@ class Classification:
                 "classes must be passed on the first call to partial_fit: all labels of all calls; got None. "
                 "Pass classes=np.unique(all_labels)."
             )
-        return classification_targets(y, progress.classes, one_hot=estimator.loss == "squared_error")
+        return classification_targets(y, progress.classes, one_hot=parameters.loss == "squared_error")
 
     def _known_targets(self, y: Array, known: Any, progress: Progress) -> Targets:
         found, classes = classification_targets(y), progress.classes
@@ -87,38 +88,38 @@ class Classification:
             )
         return known
 
-    def loss(self, estimator: Any, targets: Targets) -> Loss:
-        if estimator.loss == "log_loss":
-            if tuple(estimator.target_range) != (0, 1):
+    def loss(self, parameters: Any, targets: Targets) -> Loss:
+        if parameters.loss == "log_loss":
+            if parameters.target_range != (0, 1):
                 raise ValueError(
-                    f"target_range must be (0, 1) for loss='log_loss'; got {estimator.target_range}. "
+                    f"target_range must be (0, 1) for loss='log_loss'; got {parameters.target_range}. "
                     "Use label_smoothing."
                 )
             loss: Any = targets.loss
-            return replace(loss, label_smoothing=float(estimator.label_smoothing))
-        if estimator.label_smoothing:
+            return replace(loss, label_smoothing=parameters.label_smoothing)
+        if parameters.label_smoothing:
             raise ValueError(
-                f"label_smoothing must be 0 for loss='squared_error'; got {estimator.label_smoothing}. "
+                f"label_smoothing must be 0 for loss='squared_error'; got {parameters.label_smoothing}. "
                 "Use target_range."
             )
-        return SigmoidSquaredError(*map(float, estimator.target_range))
+        return SigmoidSquaredError(*parameters.target_range)
 
     def class_weights(
-        self, estimator: Any, targets: Targets, y: Array, weight: Array | None, progress: Progress
+        self, parameters: Any, targets: Targets, y: Array, weight: Array | None, progress: Progress
     ) -> Array | None:
-        if estimator.class_weight is None:
+        if parameters.class_weight is None:
             return None
         if not isinstance(targets, Labels):
             raise ValueError(
-                f"class_weight must be None for multilabel y; got {estimator.class_weight!r}. Pass sample_weight "
+                f"class_weight must be None for multilabel y; got {shown(parameters.class_weight)}. Pass sample_weight "
                 "instead."
             )
-        if progress.is_incremental and estimator.class_weight == "balanced":
+        if progress.is_incremental and parameters.class_weight == "balanced":
             raise ValueError(
                 "class_weight must be a dict or None for partial_fit, which does not see all rows; got 'balanced'. "
                 "Compute the weights from all of y with sklearn.utils.class_weight.compute_class_weight."
             )
-        return targets.class_weights(estimator.class_weight, y, weight)
+        return targets.class_weights(parameters.class_weight, y, weight)
 
 
 class Regression:
@@ -126,13 +127,13 @@ class Regression:
 
     y_numeric = True
 
-    def find_targets(self, estimator: Any, y: Array, known: Targets | None, progress: Progress) -> Targets:
-        return Numbers(1 if y.ndim == 1 else y.shape[1], resolve(estimator.loss, REGRESSION_LOSSES))
+    def find_targets(self, parameters: Any, y: Array, known: Targets | None, progress: Progress) -> Targets:
+        return Numbers(1 if y.ndim == 1 else y.shape[1], resolve(parameters.loss, REGRESSION_LOSSES))
 
-    def loss(self, estimator: Any, targets: Targets) -> Loss:
+    def loss(self, parameters: Any, targets: Targets) -> Loss:
         return targets.loss
 
     def class_weights(
-        self, estimator: Any, targets: Targets, y: Array, weight: Array | None, progress: Progress
+        self, parameters: Any, targets: Targets, y: Array, weight: Array | None, progress: Progress
     ) -> Array | None:
         return None

@@ -33,8 +33,10 @@ DIVERGED = (
 )
 
 
-def run(estimator: Any, fit: Fit, publish: Callable[[Fit], None]) -> None:
+def run(estimator: Any, parameters: Any, fit: Fit, publish: Callable[[Fit], None]) -> None:
     """Train, and publish the fitted attributes, also of a training that was interrupted or diverged.
+
+    ``parameters`` are those of the estimator, as plain values.
 
     Raises
     ------
@@ -48,26 +50,26 @@ def run(estimator: Any, fit: Fit, publish: Callable[[Fit], None]) -> None:
 
     fit.has_begun = True
     tasks = FitTasks(estimator, fit.callback_data, fit.max_iter, attributes)
-    train = _train_lbfgs if estimator.solver == "lbfgs" else _train_epochs
+    train = _train_lbfgs if parameters.solver == "lbfgs" else _train_epochs
     try:
-        train(estimator, fit, tasks)
+        train(parameters, fit, tasks)
     except KeyboardInterrupt:
         warn("Training interrupted by user.")
     finally:
-        _find_exact_statistics(estimator, fit)
+        _find_exact_statistics(parameters, fit)
         publish(fit)
     tasks.finish()
     if fit.state.diverged[0]:
         raise ValueError(DIVERGED.format(len(fit.state.loss_curve)))
 
 
-def _train_epochs(estimator: Any, fit: Fit, tasks: FitTasks) -> None:
+def _train_epochs(parameters: Any, fit: Fit, tasks: FitTasks) -> None:
     trainer = Trainer(fit.problem, fit.state)
     try:
         for _ in range(fit.max_iter):
             tasks.begin()
             trainer.train_epoch()
-            _print_progress(estimator, fit, trainer.message)
+            _print_progress(parameters, fit, trainer.message)
             has_stopped = bool(trainer.stopped[0])
             fit.met_rule = has_stopped and not fit.state.diverged[0]
             if tasks.end() or has_stopped:
@@ -78,15 +80,15 @@ def _train_epochs(estimator: Any, fit: Fit, tasks: FitTasks) -> None:
         warn(NOT_CONVERGED.format(fit.max_iter), ConvergenceWarning)
 
 
-def _train_lbfgs(estimator: Any, fit: Fit, tasks: FitTasks) -> None:
+def _train_lbfgs(parameters: Any, fit: Fit, tasks: FitTasks) -> None:
     state = fit.state
 
-    def after_iteration(loss: float, parameters: Array) -> bool:
+    def after_iteration(loss: float, theta: Array) -> bool:
         tasks.begin()
-        state.theta[0] = parameters
+        state.theta[0] = theta
         state.loss_curve.append(np.array([loss]))
         state.epochs += 1
-        _print_progress(estimator, fit)
+        _print_progress(parameters, fit)
         fit.stopped_by_callback = tasks.end()
         return fit.stopped_by_callback
 
@@ -95,8 +97,8 @@ def _train_lbfgs(estimator: Any, fit: Fit, tasks: FitTasks) -> None:
         objective,
         state.theta,
         max_iter=fit.max_iter,
-        max_fun=estimator.max_fun,
-        tol=estimator.tol,
+        max_fun=parameters.max_fun,
+        tol=parameters.tol,
         after_iteration=after_iteration,
     )
     loss, _ = objective(result.x)
@@ -111,11 +113,11 @@ def _train_lbfgs(estimator: Any, fit: Fit, tasks: FitTasks) -> None:
         warn(LBFGS_NOT_CONVERGED.format(fit.n_iter, result.message), ConvergenceWarning)
 
 
-def _find_exact_statistics(estimator: Any, fit: Fit) -> None:
+def _find_exact_statistics(parameters: Any, fit: Fit) -> None:
     """Give the state statistics of all training rows, where norms predict by them."""
     problem, state = fit.problem, fit.state
-    is_lbfgs = estimator.solver == "lbfgs"
-    by_lbfgs = is_lbfgs and problem.network.statistics_layout.size and not estimator.freeze_norm
+    is_lbfgs = parameters.solver == "lbfgs"
+    by_lbfgs = is_lbfgs and problem.network.statistics_layout.size and not parameters.freeze_norm
     # the best model so far has exact statistics already: it was scored with them
     if not (problem.options.exact_norms or by_lbfgs) or state.best is not None or state.diverged[0]:
         return
@@ -124,13 +126,13 @@ def _find_exact_statistics(estimator: Any, fit: Fit) -> None:
     state.exact = population_statistics(model, sample)
 
 
-def _print_progress(estimator: Any, fit: Fit, message: str = "") -> None:
-    if not estimator.verbose:
+def _print_progress(parameters: Any, fit: Fit, message: str = "") -> None:
+    if not parameters.verbose:
         return
     state, problem = fit.state, fit.problem
     print(f"Iteration {fit.n_iter}, loss = {state.loss_curve[-1][0]:.8f}")
     if problem.data.validation is not None:
-        measure = "score" if estimator.monitor in ("score", "loss") else estimator.monitor
+        measure = "score" if parameters.monitor in ("score", "loss") else parameters.monitor
         print(f"Validation {measure}: {state.validation_scores[-1][0]:f}")
         if problem.options.monitors_loss:
             print(f"Validation loss: {state.validation_losses[-1][0]:.8f}")

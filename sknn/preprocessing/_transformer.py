@@ -23,14 +23,26 @@ from .._common.callbacks import CallbackSupportMixin, FitTasks, callback_data, w
 from .._common.estimator import BackendMixin, unchanged_on_error
 from .._common.moments import Moments, merge, moments_from_statistics
 from .._common.rows import Rows, SparseRows, rows_of
-from .._common.rules import Rule, boolean, check_parameters, either, float_type, image_shape, nothing, one_of
+from .._common.rules import (
+    REFUSED,
+    Rule,
+    boolean,
+    check_parameters,
+    either,
+    float_type,
+    image_shape,
+    is_named,
+    nothing,
+    one_of,
+    require,
+    shown,
+)
 from .._common.validation import Matrix, MatrixLike, check_rows, check_sample_weight
 from ._images import CHANNELS, PER, FeatureGroups, check_image_shape, feature_groups
 from ._mapping import AcceptSparse, Step, float_type_of, map_rows, precision_of, refuse_infinity
 from ._moments import column_moments
 
 Statistic: TypeAlias = Array | float
-Learn: TypeAlias = Callable[[Rows, Array | None, bool], None]
 MakeSteps: TypeAlias = Callable[[Rows, FeatureGroups, np.dtype], list[Step]]
 
 
@@ -95,14 +107,29 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
         tasks.finish()
         return self
 
-    def _take_in(self, X: MatrixLike, sample_weight: ArrayLike | None, reset: bool, learn: Learn | None = None) -> Self:
+    def _take_in(self, X: MatrixLike, sample_weight: ArrayLike | None, reset: bool, learn: str = "_learn") -> Self:
         with unchanged_on_error(self):
-            check_parameters(self, self._rules)
-            backend = self._get_backend(X)
+            plain = self._plain()
+            backend = plain._get_backend(X)
             with backend.explained_memory_errors():
-                rows = rows_of(backend, self._check(self, X, reset=reset, **self._fit_options()))
-                (learn or self._learn)(rows, check_sample_weight(sample_weight, rows.n_rows, np.float64), reset)
+                rows = rows_of(backend, plain._check(plain, X, reset=reset, **plain._fit_options()))
+                weight = check_sample_weight(sample_weight, rows.n_rows, np.float64)
+                getattr(plain, learn)(rows, weight, reset)
+            self._adopt(plain)
         return self
+
+    def _plain(self) -> Self:
+        """Return a copy whose parameters are checked, and plain Python values; it shares all other attributes."""
+        plain = object.__new__(type(self))
+        plain.__dict__ |= self.__dict__
+        plain.__dict__ |= check_parameters(self, self._rules)
+        return plain
+
+    def _adopt(self, plain: Self) -> None:
+        """Take the attributes of a plain copy, but for parameters, which stay as they were given."""
+        for name in self.__dict__.keys() - plain.__dict__.keys():
+            del self.__dict__[name]
+        self.__dict__ |= {name: value for name, value in plain.__dict__.items() if name not in self._rules}
 
     def _fit_options(self) -> dict[str, Any]:
         """Return how to check rows to learn from."""
@@ -182,9 +209,8 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = (
-            ["float64", "float32"] if self.dtype is None else [np.dtype(self.dtype).name]
-        )
+        dtype = self._rules["dtype"].plain(self.dtype)  # not checked yet
+        tags.transformer_tags.preserves_dtype = [dtype] if isinstance(dtype, str) else ["float64", "float32"]
         return tags
 
 
@@ -192,7 +218,7 @@ def is_invertible(scaler: Any) -> bool:
     """Return True, or raise AttributeError if the statistics that ``transform`` used are not kept."""
     if scaler._forgets_statistics():
         raise AttributeError(
-            f"inverse_transform is not available for {type(scaler).__name__}(per={scaler.per!r}), which does not "
+            f"inverse_transform is not available for {type(scaler).__name__}(per={shown(scaler.per)}), which does not "
             "keep the statistics of the samples. Use another value of per."
         )
     return True
@@ -228,7 +254,7 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
         X_new : ndarray of the shape of X
             Transformed X, in the float type of X or ``dtype``, on the device of X.
         """
-        return self._transform(X, self.copy)
+        return self._transform(X)
 
     @available_if(is_invertible)
     def inverse_transform(self, X: MatrixLike) -> Any:
@@ -244,24 +270,32 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
         X_original : ndarray of the shape of X
             Original values, in the float type of X or ``dtype``, on the device of X.
         """
-        return self._inverse_transform(X, self.copy)
+        return self._inverse_transform(X)
 
-    def _transform(self, X: MatrixLike, copy: bool) -> Matrix:
-        checked = self._check_transformed(X, in_place=not copy)
-        self._refuse_container(checked)
-        return self._map(checked, copy, self._forward)
+    def _transform(self, X: MatrixLike, copy: bool | None = None) -> Matrix:
+        plain = self._plain(copy)
+        checked = plain._check_transformed(X, in_place=not plain.copy)
+        plain._refuse_container(checked)
+        return plain._map(checked, plain._forward)
 
-    def _inverse_transform(self, X: MatrixLike, copy: bool) -> Matrix:
-        checked = self._check_restored(X, lambda: getattr(self, "n_features_in_", None), in_place=not copy)
-        return self._map(checked, copy, self._backward)
+    def _inverse_transform(self, X: MatrixLike, copy: bool | None = None) -> Matrix:
+        plain = self._plain(copy)
+        checked = plain._check_restored(X, lambda: getattr(self, "n_features_in_", None), in_place=not plain.copy)
+        return plain._map(checked, plain._backward)
 
-    def _map(self, checked: Matrix, copy: bool, make_steps: MakeSteps) -> Any:
-        check_parameters(self, self._rules)  # which may have changed since fit, if that was called
+    def _plain(self, copy: bool | None = None) -> Self:
+        plain = super()._plain()
+        if copy is not None:
+            plain.copy = boolean().plain(copy)
+            require(plain.copy is not REFUSED, "copy", "True, False or None", copy)
+        return plain
+
+    def _map(self, checked: Matrix, make_steps: MakeSteps) -> Any:
         backend, dtype = self._get_backend(checked), float_type_of(checked, self.dtype)
         with backend.explained_memory_errors():
             rows = rows_of(backend, checked, np.dtype(dtype).itemsize * prod(checked.shape))
             steps = make_steps(rows, self._groups(rows), precision_of(checked, dtype))
-            return rows.as_input(map_rows(rows, steps, dtype, in_place=not copy))
+            return rows.as_input(map_rows(rows, steps, dtype, in_place=not self.copy))
 
     def _groups(self, rows: Rows, reset: bool = False) -> FeatureGroups:
         """Return which features of the rows share statistics, after a look at their shape."""
@@ -285,10 +319,10 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
         return {"per": self.per, "channels": self.channels}
 
     def _takes_images(self) -> bool:
-        return self.per != "feature"
+        return not is_named(self.per, "feature")
 
     def _forgets_statistics(self) -> bool:
-        return self.per == "sample"
+        return is_named(self.per, "sample")
 
     def _is_stateless(self) -> bool:
         return self._forgets_statistics()

@@ -13,7 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from .._backend.typing import Array, ArrayModule
 from .._common.moments import Moments
 from .._common.rows import Rows
-from .._common.rules import Rule, boolean, either, interval, nothing, one_of, real
+from .._common.rules import Rule, boolean, either, interval, is_named, nothing, one_of, plain_value, real
 from .._common.validation import MatrixLike
 from ._images import FeatureGroups, feature_groups
 from ._mapping import Step, refuse_infinity
@@ -159,7 +159,7 @@ class StandardScaler(MomentScaler):
         X_scaled : {ndarray, sparse matrix} of the shape of X
             Standardized X, in the float type of X or ``dtype``, on the device of X.
         """
-        return self._transform(X, self.copy if copy is None else copy)
+        return self._transform(X, copy)
 
     @available_if(is_invertible)
     def inverse_transform(self, X: MatrixLike, copy: bool | None = None) -> Any:
@@ -177,7 +177,7 @@ class StandardScaler(MomentScaler):
         X_original : {ndarray, sparse matrix} of the shape of X
             Original values, in the float type of X or ``dtype``, on the device of X.
         """
-        return self._inverse_transform(X, self.copy if copy is None else copy)
+        return self._inverse_transform(X, copy)
 
     def _learn_groups(self, rows: Rows, groups: FeatureGroups, weight: Array | None, reset: bool) -> None:
         self._refuse_to_center_sparse(rows, "center")
@@ -223,7 +223,7 @@ class StandardScaler(MomentScaler):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = not self.with_mean and self.per != "sample"
+        tags.input_tags.sparse = plain_value(self.with_mean) is False and not is_named(self.per, "sample")
         return tags
 
 
@@ -362,7 +362,7 @@ class MinMaxScaler(Scaler):
         self._publish(low.reshape(groups.shape), high.reshape(groups.shape))
 
     def _publish(self, low: Array, high: Array) -> None:
-        start, end = self._range = tuple(self.feature_range)
+        start, end = self._range = self.feature_range
         self.data_min_, self.data_max_, self.data_range_ = low, high, high - low
         self.scale_ = (end - start) / _width(np, self.data_range_)
         self.min_ = start - low * self.scale_

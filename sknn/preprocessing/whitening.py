@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._backend.typing import Array
 from .._common.rows import Rows, SparseRows, rows_of
-from .._common.rules import Rule, boolean, check_parameters, either, integer, nothing, one_of, random_state, real
+from .._common.rules import Rule, boolean, either, integer, is_named, nothing, one_of, random_state, real, shown
 from .._common.validation import Matrix, MatrixLike
 from ._covariance import Scatter, Spectrum, blas_threads, merge, principal_axes, row_scatter, scatter_of_axes
 from ._decomposition import exact_axes, lanczos_axes, minka_rank, randomized_axes
@@ -29,9 +29,9 @@ FEW = ("arpack", "randomized")  # solvers that find the first components only
 def can_go_on(transformer: Any) -> bool:
     """Return True, or raise AttributeError if fit would keep nothing that further rows could be added to."""
     solver = getattr(transformer, "svd_solver", None)
-    if solver in FEW:
+    if is_named(solver, *FEW):
         raise AttributeError(
-            f"partial_fit is not available for svd_solver={solver!r}, which computes the first components only. "
+            f"partial_fit is not available for svd_solver={shown(solver)}, which computes the first components only. "
             "Use svd_solver='covariance_eigh'."
         )
     return True
@@ -67,7 +67,7 @@ class AxesTransformer(RowTransformer):
             If a parameter or the data is invalid, or if ``fit`` computed the first components only; the transformer is
             then unchanged.
         """
-        return self._take_in(X, None, reset=not self._has_learned(), learn=self._learn_more)
+        return self._take_in(X, None, reset=not self._has_learned(), learn="_learn_more")
 
     def _learn_more(self, rows: Rows, weight: Array | None, reset: bool) -> None:
         with blas_threads(rows):
@@ -116,7 +116,6 @@ class AxesTransformer(RowTransformer):
         precision: DTypeLike | None = None,
     ) -> Any:
         """Return ``(X - mean) weights + shift``, worked out in ``precision``, by default that of X and ``dtype``."""
-        check_parameters(self, self._rules)
         backend = self._get_backend(checked)
         dtype = float_type_of(checked, dtype or self.dtype)
         precision = np.dtype(precision or precision_of(checked, dtype))
@@ -409,9 +408,10 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         X_new : ndarray of shape (n_samples, n_components_)
             In the float type of X or ``dtype``, on the device of X.
         """
-        checked = self._check_transformed(X)
-        self._refuse_container(checked)
-        return self._map(checked, self.mean_, self.components_.T / self._scales())
+        plain = self._plain()
+        checked = plain._check_transformed(X)
+        plain._refuse_container(checked)
+        return plain._map(checked, self.mean_, self.components_.T / plain._scales())
 
     def inverse_transform(self, X: MatrixLike) -> Any:
         """Map projected rows back to feature space; the part along discarded components is lost.
@@ -426,9 +426,10 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         X_original : ndarray of shape (n_samples, n_features)
             In the float type of X or ``dtype``, on the device of X.
         """
-        checked = self._check_restored(X, lambda: self.n_components_, "components")
-        scales = without_infinity(self._scales())
-        return self._map(checked, np.zeros(self.n_components_), self.components_ * scales[:, None], self.mean_)
+        plain = self._plain()
+        checked = plain._check_restored(X, lambda: self.n_components_, "components")
+        scales = without_infinity(plain._scales())
+        return plain._map(checked, np.zeros(self.n_components_), self.components_ * scales[:, None], self.mean_)
 
     def _scales(self) -> Array:
         return self._deviations(self.eps) if self.whiten else np.ones(self.n_components_)
@@ -491,8 +492,9 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         log_likelihood : ndarray of shape (n_samples,)
             Log-likelihoods in float64, on the device of X.
         """
-        checked = self._check_transformed(X)
-        whitened = self._map(checked, self.mean_, self._precision_root(), dtype="float64")
+        plain = self._plain()
+        checked = plain._check_transformed(X)
+        whitened = plain._map(checked, self.mean_, self._precision_root(), dtype="float64")
         variances, noise = self._positive_variances()
         n_left_out = self.n_features_in_ - self.n_components_
         log_determinant = np.log(variances).sum() + n_left_out * np.log(noise)
@@ -518,7 +520,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = self.svd_solver in SPARSE_SOLVERS
+        tags.input_tags.sparse = is_named(self.svd_solver, *SPARSE_SOLVERS)
         return tags
 
 
@@ -663,9 +665,10 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
         X_new : ndarray of shape (n_samples, n_features)
             In the float type of X or ``dtype``, on the device of X.
         """
-        checked = self._check_transformed(X)
-        self._refuse_container(checked)
-        return self._map(checked, self.mean_, self.whitening_, precision=np.float64)
+        plain = self._plain()
+        checked = plain._check_transformed(X)
+        plain._refuse_container(checked)
+        return plain._map(checked, self.mean_, self.whitening_, precision=np.float64)
 
     def inverse_transform(self, X: MatrixLike) -> Any:
         """Compute the inverse of ``transform``; the part along discarded axes is lost.
@@ -680,6 +683,7 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
         X_original : ndarray of shape (n_samples, n_features)
             In the float type of X or ``dtype``, on the device of X.
         """
-        checked = self._check_restored(X, lambda: self.n_features_in_)
+        plain = self._plain()
+        checked = plain._check_restored(X, lambda: self.n_features_in_)
         coloring = self._symmetric(without_infinity(self._deviations(self._eps)))
-        return self._map(checked, np.zeros(self.n_features_in_), coloring, self.mean_, precision=np.float64)
+        return plain._map(checked, np.zeros(self.n_features_in_), coloring, self.mean_, precision=np.float64)

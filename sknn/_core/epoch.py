@@ -125,11 +125,9 @@ class EpochSteps:
 
     def run(self) -> None:
         """Run the epoch's steps."""
-        # overflow on the way to divergence is seen and reported at the end of the epoch
-        with np.errstate(over="ignore", invalid="ignore"):
-            for piece in self._feed:
-                for step, times in self._pieces[piece]:
-                    step.run(times)
+        for piece in self._feed:
+            for step, times in self._pieces[piece]:
+                step.run(times)
 
     @property
     def n_steps_done(self) -> int:

@@ -24,7 +24,8 @@ class Objective:
         self._grad = backend.xp.empty_like(self._theta)
         self._factor = network.loss.objective_factor(network.widths[-1])
         self._data_loss, self._penalty = (backend.xp.zeros((1, 1), np.float64) for _ in range(2))
-        self._loop = backend.loop(self._plan(problem, state.statistics))
+        with np.errstate(over="ignore"):  # of penalties that float32 cannot hold
+            self._loop = backend.loop(self._plan(problem, state.statistics))
         self.loss = np.inf
 
     def _plan(self, problem: Problem, statistics: Array) -> Plan:

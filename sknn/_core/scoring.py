@@ -49,9 +49,9 @@ class Scoring:
     def measure(self, theta: Array, statistics: Array) -> tuple[Array, Array]:
         """Return the score and the loss of each model, penalties apart."""
         backend, loss = self._backend, self._network.loss
-        outputs = self._pass_of(theta, statistics).outputs()
         batch = self._y, self._row_weight, self._scale, self._clock
         with np.errstate(over="ignore", invalid="ignore"):
+            outputs = self._pass_of(theta, statistics).outputs()
             backend.execute(LossGradient(loss, outputs, *batch, self._gradient, self._losses))
         losses = backend.to_host(self._losses)[0].copy()
         score_model = self._validation.score_model

@@ -96,9 +96,15 @@ class State:
         theta, statistics = self.last_model if self.best is None else self.split(self.best)
         return theta, statistics if self.exact is None else self.exact
 
+    @property
+    def has_best(self) -> Array:
+        """Whether each model has the parameters of an epoch whose score on validation rows is finite."""
+        return np.isfinite(self.best_score) & (self.best is not None)
+
     def restore_finite(self, bad: Array) -> None:
-        """Take models that have diverged back to the last parameters of finite losses."""
+        """Take models that have diverged back to the last parameters of finite losses, with an empty optimiser."""
         self.theta[bad], self.statistics[bad] = (part[bad] for part in self.split(self.finite))
+        self.slots[:, bad] = 0  # they would make the next steps diverge too
         if self.average is not None:
             self.average[bad] = self.finite[bad]
 
@@ -142,6 +148,7 @@ class State:
             if isinstance(value, np.ndarray) and not value.flags.writeable:  # loaded as a memory map
                 setattr(self, name, value.copy())
         self.theta, self.statistics = (part.astype(dtype, copy=False) for part in (self.theta, self.statistics))
+        self.diverged = np.zeros(len(self.theta), bool)
         if options.freezes_norms:
             self.recalibrate(self.prediction_model[1].astype(dtype))
             self.finite = None

@@ -43,7 +43,9 @@ class Trainer:
         curves = state.loss_curve, state.validation_scores, state.validation_losses
         lengths = [len(curve) for curve in curves]
         try:
-            self._run()
+            # overflow on the way to divergence is seen and reported at the end of the epoch
+            with np.errstate(over="ignore", invalid="ignore"):
+                self._run()
             self._record(self._steps.loss())
         finally:
             if state.epochs == n_epochs:
@@ -79,7 +81,7 @@ class Trainer:
 
     def _record(self, loss: Array) -> None:
         state, options = self.state, self.problem.options
-        self._find_divergence(loss)
+        diverged = self._find_divergence(loss)
         state.loss_curve.append(loss)
         model = state.last_model
         if self.problem.data.validation is not None:
@@ -87,7 +89,8 @@ class Trainer:
             if self._scores is None:
                 self._scores = Scoring(self.problem, state)
             scores, losses = self._scores.measure(*model)
-            state.validation_scores.append(scores)
+            losses = np.where(diverged, np.nan, losses)
+            state.validation_scores.append(np.where(np.isfinite(losses), scores, np.nan))
             state.validation_losses.append(losses)
         seen = state.samples_seen + int(self._steps.lengths.sum())
         new = {"epochs": state.epochs + 1, "samples_seen": seen, **self._improvement(model)}
@@ -104,17 +107,21 @@ class Trainer:
         sample = Sample(data.rows, data.sample_weight, self.state.order)
         return theta, problem.backend.asarray(population_statistics(model, sample))
 
-    def _find_divergence(self, loss: Array) -> None:
-        """Stop models whose loss or parameters are not finite, with the last parameters of finite losses."""
+    def _find_divergence(self, loss: Array) -> Array:
+        """Stop models whose loss or parameters are not finite, with the last parameters of finite losses.
+
+        Return which models these are.
+        """
         state = self.state
         bad = ~(np.isfinite(loss) & self.problem.backend.to_host(state.is_finite()))
         if not bad.any():
             state.finite, self._start = self._start, state.finite
-            return
+            return bad
         state.finite[~bad] = self._start[~bad]
         state.restore_finite(bad)
         state.diverged |= bad
         self.stopped |= bad
+        return bad
 
     # ---- stopping by score or loss ------------------------------------------------------
 

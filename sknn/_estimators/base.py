@@ -73,15 +73,16 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         Raises
         ------
         ValueError
-            If a parameter or the data is invalid; the estimator is then unchanged. Also if training diverges; the
-            estimator then has the last finite weights.
+            If a parameter or the data is invalid; the estimator is then unchanged. Also if training diverges
+            before any epoch was validated by early stopping; the estimator then has the last finite weights.
         MemoryError
             If memory on the GPU runs out.
 
         Warns
         -----
         ConvergenceWarning
-            If training ends at ``max_iter`` before the stopping rule is met.
+            If training ends at ``max_iter`` before the stopping rule is met, or diverges with ``early_stopping``, which
+            keeps the best weights.
         """
         return self._fit(Call(X, y, sample_weight, X_val, y_val))
 

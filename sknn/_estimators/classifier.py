@@ -199,7 +199,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     best_validation_loss_ : float or None
         Validation loss of the same epoch; None without early stopping.
     stopped_ : bool
-        Whether the last call ended because the stopping rule was met, and not because ``max_iter`` was reached.
+        Whether the last call ended because the stopping rule was met or early stopping ended a divergence, and not
+        because ``max_iter`` was reached.
     n_iter_ : int
         Number of epochs (iterations for "lbfgs") of the last call.
     t_ : int
@@ -366,8 +367,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Raises
         ------
         ValueError
-            If a parameter or the data is invalid; the estimator is then unchanged. Also if training diverges; the
-            estimator then has the last finite weights.
+            If a parameter or the data is invalid; the estimator is then unchanged. Also if training diverges
+            before any epoch was validated by early stopping; the estimator then has the last finite weights.
         """
         return self._fit(Call(X, y, sample_weight, X_val, y_val, Progress(True, to_numpy(classes))))
 

@@ -16,6 +16,7 @@ from .._core.passes import Model
 from .._core.statistics import Sample, population_statistics
 from .._core.trainer import Trainer
 from .attributes import fitted_attributes
+from .diagnosis import divergence
 from .preparation import Fit
 
 NOT_CONVERGED = (
@@ -25,11 +26,6 @@ NOT_CONVERGED = (
 LBFGS_NOT_CONVERGED = (
     "lbfgs failed to converge after {} iteration(s): {} Increase max_iter or max_fun, or scale X (for "
     "example with StandardScaler)."
-)
-DIVERGED = (
-    "Training diverged at epoch {}: the solver produced a non-finite loss or non-finite parameter "
-    "weights. Lower learning_rate_init, set clip_norm, or scale X (for example with StandardScaler) and, "
-    "for regression, y. The estimator keeps the weights of the last finite epoch."
 )
 
 
@@ -41,7 +37,7 @@ def run(estimator: Any, parameters: Any, fit: Fit, publish: Callable[[Fit], None
     Raises
     ------
     ValueError
-        If training diverged.
+        If training diverged, and no epoch was validated before.
     """
     network, backend = fit.problem.network, fit.problem.backend
 
@@ -60,7 +56,15 @@ def run(estimator: Any, parameters: Any, fit: Fit, publish: Callable[[Fit], None
         publish(fit)
     tasks.finish()
     if fit.state.diverged[0]:
-        raise ValueError(DIVERGED.format(len(fit.state.loss_curve)))
+        _tell_of_divergence(estimator, fit)
+
+
+def _tell_of_divergence(estimator: Any, fit: Fit) -> None:
+    """Raise ValueError, or warn where early stopping has a best epoch to go back to."""
+    message = divergence(estimator, fit)
+    if not fit.state.has_best[0]:
+        raise ValueError(f"{message} The estimator keeps the weights of the last finite epoch.")
+    warn(f"{message} Early stopping keeps the weights of the best epoch.", ConvergenceWarning)
 
 
 def _train_epochs(parameters: Any, fit: Fit, tasks: FitTasks) -> None:
@@ -71,7 +75,7 @@ def _train_epochs(parameters: Any, fit: Fit, tasks: FitTasks) -> None:
             trainer.train_epoch()
             _print_progress(parameters, fit, trainer.message)
             has_stopped = bool(trainer.stopped[0])
-            fit.met_rule = has_stopped and not fit.state.diverged[0]
+            fit.met_rule = bool(has_stopped and (fit.state.has_best[0] or not fit.state.diverged[0]))
             if tasks.end() or has_stopped:
                 return
     finally:

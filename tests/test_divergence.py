@@ -1,0 +1,141 @@
+"""Training that diverges: what is kept, what is said, and what may follow."""
+
+import re
+
+import numpy as np
+import pytest
+import scipy.sparse
+from sklearn.exceptions import ConvergenceWarning
+
+from sknn import MLPClassifier, MLPRegressor, building_block
+from sknn.optimizers import OPTIMIZERS, SGD
+from sknn.schedules import Schedule
+from tests.support.backends import BACKENDS
+from tests.support.scenarios import Scenario, make_options, train
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((60, 4))
+TARGETS = {MLPClassifier: (X[:, 0] > 0).astype(int), MLPRegressor: X @ [1.0, 2, 3, 4]}
+# scikit-learn's message, in two sentences
+NON_FINITE = "Solver produced non-finite parameter weights."
+LARGE = "The input data may contain large values and need to be preprocessed."
+each_estimator = pytest.mark.parametrize("estimator", TARGETS)
+
+
+@building_block
+class Jump(Schedule):
+    """A learning rate that jumps after four epochs."""
+
+    def factors(self, steps, steps_per_epoch, n_steps):
+        return np.where((steps - 1) // steps_per_epoch < 4, 1.0, 1e303)
+
+
+def diverging(estimator, **parameters):
+    """Return a model that diverges in the fifth epoch."""
+    numbers = {"hidden_layer_sizes": (5,), "random_state": 0, "batch_size": 10}
+    numbers |= {"max_iter": 12, "learning_rate": Jump()}
+    return estimator(**numbers | parameters)
+
+
+@each_estimator
+@pytest.mark.parametrize("solver", OPTIMIZERS)
+@pytest.mark.parametrize("monitor", ["score", "loss"])
+def test_early_stopping_keeps_the_best_epoch(monitor, solver, estimator):
+    y = TARGETS[estimator]
+    numbers = {"early_stopping": True, "solver": solver, "monitor": monitor}
+    with pytest.warns(ConvergenceWarning, match=r"diverged at epoch 5\..*keeps the weights of the best epoch"):
+        model = diverging(estimator, **numbers).fit(X, y)
+    assert model.stopped_ and model.n_iter_ == 5
+    assert np.isnan(model.validation_scores_[-1]) and np.isnan(model.validation_loss_curve_[-1])
+    watched = -np.array(model.validation_loss_curve_) if monitor == "loss" else np.array(model.validation_scores_)
+    best = int(np.argmax(watched[:4]))
+    with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
+        expected = diverging(estimator, **numbers, max_iter=best + 1).fit(X, y)
+    for mine, other in zip(model.coefs_, expected.coefs_, strict=True):
+        np.testing.assert_array_equal(mine, other)
+    assert model.best_validation_score_ == expected.best_validation_score_
+
+
+@each_estimator
+def test_partial_fit_keeps_the_best_epoch_and_goes_on(estimator):
+    y = TARGETS[estimator]
+    first = {"classes": [0, 1]} if estimator is MLPClassifier else {}
+    model = diverging(estimator, early_stopping=True, solver="sgd", learning_rate="constant").partial_fit(X, y, **first)
+    best = model.coefs_[0].copy()
+    model.set_params(learning_rate_init=1e303)
+    with pytest.warns(ConvergenceWarning, match="keeps the weights of the best epoch"):
+        model.partial_fit(X, y)
+    assert model.stopped_
+    np.testing.assert_array_equal(model.coefs_[0], best)
+    model.set_params(learning_rate_init=0.001).partial_fit(X, y)
+    assert not model.stopped_ and np.isfinite(model.validation_scores_[-1])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@each_estimator
+def test_training_may_go_on_after_a_divergence(estimator):
+    """It is said once, not for ever; the weights are those at the start of the last epoch of finite losses."""
+    y = TARGETS[estimator]
+    model, other = (diverging(estimator, warm_start=True, max_iter=n).fit(X, y) for n in (4, 3))
+    model.set_params(learning_rate="constant", learning_rate_init=1e303)
+    with pytest.raises(ValueError, match="diverged at epoch"):
+        model.fit(X, y)
+    np.testing.assert_array_equal(model.coefs_[0], other.coefs_[0])
+    model.set_params(learning_rate_init=0.001).fit(X, y)
+    assert np.isfinite(model.loss_) and model.n_iter_ == 4
+
+
+def test_without_a_validated_epoch_the_call_is_refused():
+    model = diverging(MLPRegressor, early_stopping=True, learning_rate_init=1e303, learning_rate="constant")
+    with pytest.raises(ValueError, match="keeps the weights of the last finite epoch"):
+        model.fit(X, TARGETS[MLPRegressor])
+
+
+@pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
+def test_a_stack_keeps_the_best_epoch_of_each_model(backend):
+    options = make_options((SGD(0.0),) * 3, [1000.0, 0.01, 200.0], 0.0, early_stopping=True, n_iter_no_change=np.inf)
+    scenario = Scenario(options, epochs=30, loss="squared_error", hidden=(), validation=True)
+    for k, state in enumerate(train(scenario, backend, True, [0, 1, 2])):
+        scores = np.ravel(state.validation_scores)
+        assert state.diverged.item() == np.isnan(scores[-1]) == (k != 1)
+        assert np.isfinite(scores[:-1]).all() and state.best_score == np.nanmax(scores)
+        shorter = Scenario(
+            options, epochs=int(np.nanargmax(scores)) + 1, loss="squared_error", hidden=(), validation=True
+        )
+        (best,) = train(shorter, backend, True, [k])
+        np.testing.assert_allclose(state.prediction_model[0], best.theta, rtol=1e-8)
+
+
+# ---- the message ------------------------------------------------------------------------
+
+DIVERGING = {  # parameters, scale of X, scale of y: the message begins with, and names
+    "alpha": ({"alpha": 1e308}, 1, 1, f"{NON_FINITE} Training", ["alpha"]),
+    "l1": ({"l1": 1e308}, 1, 1, f"{NON_FINITE} Training", ["l1"]),
+    "rate": ({"learning_rate_init": 1e303}, 1, 1, f"{NON_FINITE} Training", ["learn"]),
+    "X": ({}, 1e306, 1, f"{NON_FINITE} {LARGE}", ["X"]),
+    "y": ({}, 1, 1e200, f"{NON_FINITE} {LARGE}", ["y"]),
+    "X and y": ({}, 1e200, 1e250, f"{NON_FINITE} {LARGE}", ["X", "y"]),
+}
+
+
+@pytest.mark.parametrize("case", DIVERGING)
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+def test_the_message_names_what_is_out_of_proportion(form, solver, case):
+    parameters, scale_X, scale_y, begin, names = DIVERGING[case]
+    if solver == "lbfgs" and case in ("l1", "rate"):
+        return
+    rows = (X * scale_X).astype(np.float32 if scale_X == scale_y else np.float64)  # where 1e308 is infinite
+    rows = rows if form == "dense" else scipy.sparse.csr_matrix(rows)
+    model = MLPRegressor(hidden_layer_sizes=(5,), solver=solver, random_state=0, **parameters)
+    with pytest.raises(ValueError, match=f"^{re.escape(begin)}") as error:
+        model.fit(rows, TARGETS[MLPRegressor] * scale_y)
+    named = re.findall(r"(\w+) is large, ", str(error.value))
+    assert len(named) == len(names) and all(map(str.startswith, named, names))
+
+
+def test_scikit_learns_sentence_begins_where_nothing_is_out_of_proportion():
+    rows = X * 100
+    model = MLPRegressor(hidden_layer_sizes=(5,), solver="sgd", learning_rate_init=0.1, random_state=0)
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{NON_FINITE} {LARGE}')} Training diverged at epoch"):
+        model.fit(rows, TARGETS[MLPRegressor] * 100)

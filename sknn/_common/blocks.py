@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
-from .rules import Rule, check_parameters, require, shown
+from .rules import Rule, check_parameters, plain_value, require, shown
 
 T = TypeVar("T")
 B = TypeVar("B", bound="Block")
@@ -132,43 +132,84 @@ def with_parameters_of(estimator: Any, block: type[B], names: Iterable[str] | No
 class NestedBlocksMixin:
     """Makes fields of building blocks parameters of their estimator: ``norm__momentum`` is that of its ``norm``.
 
-    ``_tables`` has the blocks that a parameter may name, by the parameter's name.
+    ``_tables`` has the blocks that a parameter may name, by the parameter's name. Where a table holds classes, the
+    fields in ``shared`` are parameters of the estimator itself, and not repeated.
     """
 
     _tables: ClassVar[Mapping[str, Mapping[str, Any]]]
+    _own_parameters: ClassVar[tuple[str, ...]]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name; if ``deep``, also fields of building blocks, such as ``norm__momentum``."""
-        params: dict[str, Any] = super().get_params(deep=deep)  # type: ignore[misc]
         if not deep:
-            return params
-        blocks = {name: value for name, value in params.items() if isinstance(value, Block)}
-        for name, value in blocks.items():
-            params |= {f"{name}__{item.name}": getattr(value, item.name) for item in fields(value)}
+            return {name: getattr(self, name) for name in self._parameter_names()}
+        params: dict[str, Any] = super().get_params(deep=True)  # type: ignore[misc]
+        for name in self._tables:
+            params |= {f"{name}__{item}": value for item, value in self._fields(name).items()}
         return params
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters by name; ``norm__momentum=0.2`` replaces ``norm`` by a copy with this momentum."""
-        before = self.get_params(deep=False)
-        own = {name: value for name, value in params.items() if "__" not in name}
+        own: dict[str, Any] = {}
+        nested: dict[str, dict[str, Any]] = {}
+        for key, value in params.items():
+            name, _, item = key.partition("__")
+            if item and name in self._tables:
+                nested.setdefault(name, {})[item] = value
+            else:
+                own[key] = value
+        before = dict(vars(self))
         try:
-            super().set_params(**own)  # type: ignore[misc]
-            for name in [name for name in params if name not in own]:
-                block, _, item = name.partition("__")
-                self._set_field(block, item, params[name])
-        except ValueError:
+            if own.keys() <= set(self._parameter_names()):
+                for name, value in own.items():
+                    setattr(self, name, value)
+            else:
+                super().set_params(**own)  # type: ignore[misc]
+            for name, values in nested.items():
+                self._set_fields(name, values)
+        except BaseException:
             vars(self).update(before)
             raise
         return self
 
-    def _set_field(self, name: str, item: str, value: Any) -> None:
-        given = getattr(self, name, None)
-        block: Any = self._tables.get(name, {}).get(given) if isinstance(given, str) else given
-        block = with_parameters_of(self, block, block.shared) if isinstance(block, type) else block  # type: ignore[attr-defined]
-        if not isinstance(block, Block):
+    def _parameter_names(self) -> tuple[str, ...]:
+        """Return the names of the estimator's own parameters; the signature is read once for each class."""
+        cls = type(self)
+        if "_own_parameters" not in vars(cls):
+            cls._own_parameters = tuple(super().get_params(deep=False))  # type: ignore[misc]
+        return cls._own_parameters
+
+    def _named(self, name: str) -> Any:
+        """Return the building block that a parameter holds or names, or its class; None for all else."""
+        given = plain_value(getattr(self, name, None))
+        if isinstance(given, str):
+            return self._tables[name].get(given)
+        return given if isinstance(given, Block) else None
+
+    def _fields(self, name: str) -> dict[str, Any]:
+        """Return the fields of the building block that a parameter holds or names, by name."""
+        block = self._named(name)
+        is_class = isinstance(block, type)
+        if is_class:
+            return {item.name: item.default for item in fields(block) if item.name not in block.shared}
+        return {} if block is None else {item.name: getattr(block, item.name) for item in fields(block)}
+
+    def _set_fields(self, name: str, values: dict[str, Any]) -> None:
+        """Replace a building block by a copy with these values, unless it has them already; a name then stays."""
+        named = self._named(name)
+        if named is None:
             raise ValueError(
-                f"{name}__{item} needs {name} to be a single building block with fields; got {name}={given!r}."
+                f"{name}__{next(iter(values))} needs {name} to be a single building block with fields; got "
+                f"{name}={shown(getattr(self, name))}."
             )
-        known = [field.name for field in fields(block)]
-        require(item in known, f"the field of {name} in {name}__{item}", f"one of {known} for {block}", item)
-        setattr(self, name, replace(block, **{item: value}))
+        known = [field.name for field in fields(named)]
+        for item in values:
+            require(item in known, f"the field of {name} in {name}__{item}", f"one of {known} for {named}", item)
+        block, is_class = named, isinstance(named, type)
+        if is_class:
+            if not values.keys() & set(named.shared) and named(**values) == named():
+                return
+            block = with_parameters_of(self, named, named.shared)
+        changed = replace(block, **values)
+        if changed != block:
+            setattr(self, name, changed)

@@ -89,10 +89,29 @@ def test_partial_fit():
         MLPClassifier(class_weight="balanced").partial_fit(X, y, classes=NAMES)
 
 
+@pytest.mark.parametrize("labels", [NAMES, np.arange(3), np.array([0.0, 1.0, 2.0])], ids=["str", "int", "float"])
+def test_a_fold_may_lack_a_class_that_has_a_weight(labels):
+    """As scikit-learn's compute_class_weight: unknown keys are taken where all classes of y have a weight."""
+    X, y = data()
+    y, weights = labels[np.searchsorted(NAMES, y)], dict(zip(labels.tolist(), [1.0, 2.0, 3.0], strict=True))
+    fold = y != labels[2]
+    X, y = X[fold], y[fold]
+    expected = compute_class_weight(weights, classes=np.unique(y), y=y)
+    weight = expected[np.searchsorted(np.unique(y), y)]
+    assert_same_model(fitted(X, y, class_weight=weights), fitted(X, y, weight))
+    first = MLPClassifier((6,), random_state=0, class_weight=weights).partial_fit(X, y, classes=labels[:2])
+    second = MLPClassifier((6,), random_state=0).partial_fit(X, y, weight, classes=labels[:2])
+    assert_same_model(first, second)
+    with pytest.raises(ValueError):  # here too
+        compute_class_weight({labels[2]: 3.0}, classes=np.unique(y), y=y)
+    with pytest.raises(ValueError, match="are not in class_weight"):
+        fitted(X, y, class_weight={labels.tolist()[2]: 3.0})
+
+
 BAD = {
     "name": ("even", "class_weight must be one of None, 'balanced' or a dict"),
     "negative": ({"ant": -1}, "class_weight must be .* non-negative"),
-    "unknown": ({"dog": 2}, r"class_weight must have classes of y as keys, .*'ant'.*; got \['dog'\]"),
+    "unknown": ({"dog": 2, "ant": 1}, r"^The classes, \['bee', 'cat'\], are not in class_weight, .*; got \['dog'\]"),
     "nothing left": ({"ant": 0, "bee": 0, "cat": 0}, "must not be zero for every row"),
 }
 

@@ -54,6 +54,26 @@ def test_outputs_stay_within_what_they_are_drawn_to():
     assert np.abs(np.sort(outputs, axis=1) - [0.2, 0.2, 0.7]).mean() < 0.05
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [10.0, 90.0, 1e3, 1e30])
+@pytest.mark.parametrize("target_range", [(0, 1), (0.01, 0.99)], ids=str)
+def test_probabilities_sum_to_one_at_both_ends(target_range, size, dtype):
+    """Outputs of raw outputs -size and size, which round to 0 and 1: rows of all kinds of ends."""
+    model = fitted("three", target_range=target_range, activation="identity", dtype=dtype)
+    model.coefs_ = [np.eye(4, 6, dtype=dtype), np.eye(6, 3, dtype=dtype)]
+    model.intercepts_ = [np.zeros(6, dtype), np.zeros(3, dtype)]
+    ends = np.array(np.meshgrid(*[[-size, size]] * 3)).reshape(3, -1).T
+    probability = model.predict_proba(np.c_[ends, np.zeros(8)].astype(dtype))
+    np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=1e-6)
+    are_alike = (ends == ends[:, :1]).all(axis=1)
+    np.testing.assert_allclose(probability[are_alike], 1 / 3, rtol=1e-6)
+    outputs = expit(ends[~are_alike])
+    expected = outputs / outputs.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probability[~are_alike], expected, rtol=1e-5, atol=1e-30)
+    labels = model.predict(np.c_[ends, np.zeros(8)].astype(dtype))
+    np.testing.assert_array_equal(labels, model.classes_[probability.argmax(axis=1)])
+
+
 def test_validation_and_weights():
     weighted = fitted("three", class_weight={"bee": 3.0}, early_stopping=True, max_iter=20)
     assert len(weighted.validation_scores_) == weighted.n_iter_

@@ -459,11 +459,6 @@ def test_a_split_takes_every_row_once(labels):
         np.testing.assert_array_equal(np.bincount(labels[validation_rows]), [2, 2, 2, 2])
 
 
-def test_a_split_of_too_few_rows_is_refused():
-    with pytest.raises(ValueError, match="validation_fraction=0.1 of 9 rows leaves 1"):
-        split_rows(np.random.RandomState(0), 9, 0.1)
-
-
 def test_rows_are_numbered_anew_for_another_number_of_rows_only():
     network, options = make_network((N_FEATURES, N_OUTPUTS)), make_options()
     state = make_state(network, options, 47, [np.random.RandomState(0)])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -14,6 +16,8 @@ from .._backend.typing import Array
 from .._common.rows import Rows
 from .network import Network
 from .options import Options
+
+LEAST_VALIDATION_ROWS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,23 +64,61 @@ class Problem:
 def split_rows(
     stream: np.random.RandomState, n_rows: int, fraction: float, labels: Array | None = None
 ) -> tuple[Array, Array]:
-    """Draw the numbers of the training and of the validation rows, stratified by ``labels`` if given."""
-    if labels is not None:
-        _check_classes_can_be_split(labels)
-    rows = np.arange(n_rows)
-    train, validation = train_test_split(rows, test_size=fraction, random_state=stream, stratify=labels)
-    if len(validation) < 2:
+    """Draw the numbers of the training and of the validation rows, stratified by ``labels`` as far as it goes.
+
+    The rows are those that scikit-learn's split draws, wherever it accepts the data.
+    """
+    counts = np.array([n_rows]) if labels is None else np.unique(labels, return_counts=True)[1]
+    n_validation = ceil(fraction * n_rows)
+    if n_rows > 2 * LEAST_VALIDATION_ROWS:
+        n_validation = max(n_validation, LEAST_VALIDATION_ROWS)
+    if not LEAST_VALIDATION_ROWS <= n_validation < n_rows:
+        reason = _refusal(counts, n_validation == n_rows > LEAST_VALIDATION_ROWS)
         raise ValueError(
-            f"validation_fraction={fraction} of {n_rows} rows leaves {len(validation)} row(s) for validation, but "
-            "at least 2 are needed. Increase 'validation_fraction' or the size of your dataset."
+            f"{reason} early_stopping needs at least {LEAST_VALIDATION_ROWS} validation rows and rows to train on; got "
+            f"{n_validation} of n_samples={n_rows} row(s) for validation_fraction={fraction}. Or pass your own "
+            "validation set as X_val and y_val."
         )
+    if counts.min() < 2 or len(counts) > min(n_validation, n_rows - n_validation):
+        return _split_by_remainders(stream, n_validation, labels)
+    train, validation = train_test_split(
+        np.arange(n_rows), test_size=n_validation, random_state=stream, stratify=labels
+    )
     return train, validation
 
 
-def _check_classes_can_be_split(labels: Array) -> None:
-    _, counts = np.unique(labels, return_counts=True)
-    if counts.min() < 2:
-        raise ValueError(
-            "early_stopping splits the rows by class, so y must have at least 2 rows of each class; the rarest "
-            f"has {counts.min()}. Merge or drop that class, or pass your own validation set as X_val and y_val."
-        )
+def _refusal(counts: Array, takes_all: bool) -> str:
+    """Return why rows cannot be split, which begins as scikit-learn's message does."""
+    if takes_all:
+        return "The validation set leaves no rows to train on. Decrease 'validation_fraction'."
+    reason = "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+    rare = np.flatnonzero(counts < 2).tolist()
+    if len(counts) == 1 or not rare:
+        return reason
+    names, order = (
+        (rare, "numbers of the sorted classes, from 0 on")
+        if len(counts) > 2
+        else ([str(bool(code)) for code in rare], "False is the first of the sorted classes, True the second")
+    )
+    return (
+        "The least populated classes in y have only 1 member, which is too few. Classes with too few members are: "
+        f"{names} ({order}). {reason}"
+    )
+
+
+def _split_by_remainders(stream: np.random.RandomState, n_validation: int, labels: Any) -> tuple[Array, Array]:
+    """Draw rows where classes are too many or too small for equal shares: the largest remainders are rounded up.
+
+    The last row of a class is left for training as long as there are others.
+    """
+    rows = stream.permutation(len(labels))
+    _, codes, counts = np.unique(labels[rows], return_inverse=True, return_counts=True)
+    by_class = np.argsort(codes, kind="stable")
+    place = np.empty(len(rows), int)  # of each row among those of its class
+    place[by_class] = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    # a class of share q gets its rows of places below q, then the next where 1 minus the remainder is smallest
+    share = counts[codes] * n_validation / len(rows)
+    need = np.where(place == counts[codes] - 1, np.inf, place + 1 - share)
+    is_validation = np.zeros(len(rows), bool)
+    is_validation[np.argsort(need, kind="stable")[:n_validation]] = True
+    return rows[~is_validation], rows[is_validation]

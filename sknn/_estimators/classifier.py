@@ -86,8 +86,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Whether to monitor a validation set, to stop training when ``monitor`` does not improve by at least ``tol`` for
         more than ``n_iter_no_change`` consecutive epochs, and to keep the best weights. Not used by "lbfgs".
     validation_fraction : float, default=0.1
-        Fraction of the training rows set aside for early stopping, stratified by class except for multilabel y. Not
-        used if ``X_val`` is passed to ``fit``.
+        Fraction of the training rows set aside for early stopping, at least 2 rows, stratified by class as far as it
+        goes, except for multilabel y. Not used if ``X_val`` is passed to ``fit``.
     beta_1, beta_2 : float, default=0.9, 0.999
         Decay rates of the first and second moment estimates of "adam", "adamw", "amsgrad" and "nadam", in [0, 1).
     epsilon : float, default=1e-8
@@ -147,13 +147,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     loss : {"log_loss", "squared_error"}, default="log_loss"
         Loss function. "log_loss" is the cross-entropy. "squared_error" is half the squared error summed over logistic
         outputs, with one output per class for more than two classes; ``predict_proba`` then divides the outputs by
-        their sum.
+        their sum; outputs that are all 0 become equal probabilities.
     target_range : tuple of float (low, high), default=(0.0, 1.0)
         Targets of "squared_error" for the false and the true class, in [0, 1], with low < high. The logistic function
         can reach (0.01, 0.99), but not (0, 1).
     class_weight : dict, "balanced" or None, default=None
         Factors by which ``sample_weight`` is multiplied for the rows of each class, in training and in validation
-        scores. A dict maps classes to weights; classes that it does not contain have weight 1. "balanced" uses ``sum of
+        scores. A dict maps classes to weights; classes that it does not contain have weight 1. It may contain classes
+        that y lacks if it contains all classes of y. "balanced" uses ``sum of
         weights / (n_classes * sum of the weights of the class)``. None means equal weights. Not available for
         multilabel y; ``partial_fit`` does not accept "balanced".
     label_smoothing : float, default=0.0
@@ -406,9 +407,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         rows, probability = self._outputs(X)
         xp = rows.result_module
         if self.loss == "squared_error" and isinstance(self._targets, Labels) and self.n_outputs_ > 1:
-            probability /= xp.maximum(probability.sum(axis=1, keepdims=True), 1e-30)
+            probability[~probability.any(axis=1)] = 1  # all outputs vanish: no class is more probable than another
+            probability /= probability.sum(axis=1, keepdims=True)
         if self.n_outputs_ == 1:
             probability = xp.hstack([1 - probability, probability])
+        if len(self.classes_) == 1:
+            probability = xp.ones_like(probability[:, :1])
         return rows.as_prediction(probability)
 
     def predict_log_proba(self, X: MatrixLike) -> np.ndarray:

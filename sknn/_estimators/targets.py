@@ -99,12 +99,14 @@ class Labels:
         if class_weight == "balanced":
             sums = np.bincount(codes, sample_weight, minlength=n_classes).astype(np.float64)
             return np.divide(sums.sum(), n_classes * sums, out=np.zeros(n_classes), where=sums > 0)
-        unknown = [label for label in class_weight if label not in self.classes]
-        if unknown:
+        labels = self.classes.tolist()
+        unlisted, unknown = [label for label in labels if label not in class_weight], class_weight.keys() - set(labels)
+        if unlisted and unknown:  # a fold may lack a class that has a weight, but this may be a typing error
             raise ValueError(
-                f"class_weight must have classes of y as keys, {list(self.classes)}; got {unknown}. Remove these keys."
+                f"The classes, {unlisted}, are not in class_weight, which has keys that are not classes of y; got "
+                f"{list(unknown)}. Give each class a weight, or remove these keys."
             )
-        return np.array([float(class_weight.get(label, 1)) for label in self.classes.tolist()])
+        return np.array([float(class_weight.get(label, 1)) for label in labels])
 
     def codes(self, probability: Array) -> Array:
         """Return the code of the most probable class of each row, ``(n,)``."""

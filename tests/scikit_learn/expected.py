@@ -60,12 +60,9 @@ DEVIATIONS = {
 # Not mended yet.
 PENDING = {
     "scikit-learn's words": [
-        Expected("test_mlp", "test_(nonfinite_params|minimum_input_sample_size)", AssertionError),
-        Expected("test_mlp", "test_early_stopping_stratified", AssertionError),
         Expected("test_pca", r"test_(pca_validation|n_components_mle_error)\[.*", AssertionError),
         Expected("test_pca", "test_fit_mle_too_few_samples", AssertionError),
     ],
-    "late divergence": [Expected("test_mlp", "test_mlp_diverging_loss", ValueError)],
     "weights given before a fit": [Expected("test_mlp", "test_fit", AttributeError)],
     "types of attributes": [
         Expected("test_data", r"test_standard_scaler_dtype\[.*None\]", AssertionError),

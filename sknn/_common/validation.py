@@ -43,11 +43,8 @@ def _is_known_to_be_valid(estimator: Any, X: Any, dtype: Sequence[DTypeLike], op
     """
     if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in dtype or not options.keys() <= {"accept_sparse"}:
         return False
-    if (
-        not X.shape[0]
-        or X.shape[1] != getattr(estimator, "n_features_in_", None)
-        or hasattr(estimator, "feature_names_in_")
-    ):
+    known = vars(estimator)
+    if not X.shape[0] or X.shape[1] != known.get("n_features_in_") or "feature_names_in_" in known:
         return False
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(X.sum()))

@@ -101,10 +101,10 @@ class Network:
         parts = self.widths[:-1], self.widths[1:], activations, self.initializers, norms
         return tuple(Layer(*each) for each in zip(*parts, strict=True))
 
-    @property
-    def shapes(self) -> list[tuple[Shapes, Shapes]]:
-        """Shapes of the parameters and of the running statistics of each layer."""
-        return [(layer.parameter_shapes(), layer.statistic_shapes()) for layer in self.layers]
+    @cached_property
+    def shapes(self) -> list[Shapes]:
+        """Shapes of the parameters and of the running statistics of each layer, by kind."""
+        return [layer.parameter_shapes() | layer.statistic_shapes() for layer in self.layers]
 
     @cached_property
     def layout(self) -> Layout:

@@ -1,16 +1,25 @@
-"""Fitted attributes: the parameters and running statistics of a network, as users see them."""
+"""Fitted attributes: the parameters and running statistics of a network, as users see them and may replace them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from .._backend import to_numpy
 from .._backend.protocol import Backend
-from .._backend.typing import Array
+from .._backend.typing import Array, ArrayModule, Arrays
+from .._common.blocks import building_block, resolve, resolve_layers
+from .._common.rules import REFUSED, check_parameters, integer, require
+from .._common.validation import FLOATS
 from .._core.layout import PARAMETERS, RUNNING, LayerViews, pack
 from .._core.network import Network
 from .._core.passes import Model
+from ..activations import ACTIVATIONS, Activation
+from ..initializers import Auto
+from ..losses import BinaryLogLoss, Loss, Poisson, SoftmaxLogLoss, SquaredError
+from ..normalization import NORMS
+from .recipe import RULES
 
 ATTRIBUTES = {  # the attribute with the arrays of each kind, one a layer, None for a layer without any
     "weights": "coefs_",
@@ -40,29 +49,183 @@ def _without_stack(kind: str, view: Array | None) -> Array | None:
     return view if view is None else view[0] if kind == "weights" else view[0, 0]
 
 
-def theta_of(estimator: Any) -> Array:
-    """Return the parameters that the attributes hold, as one row of theta."""
-    return pack(*(getattr(estimator, ATTRIBUTES[kind], ()) for kind in PARAMETERS))
-
-
-def model_of(estimator: Any, network: Network, backend: Backend) -> Model:
-    """Return the model that the attributes hold, which may be the user's."""
-    parameters: LayerViews = [{} for _ in estimator.coefs_]
-    statistics: LayerViews = [{} for _ in estimator.coefs_]
-    attributes, bring = vars(estimator), backend.xp.asarray
-    for kind, name in ATTRIBUTES.items():
-        arrays = attributes.get(name)
-        if arrays is None:
-            continue
-        layers = statistics if kind in RUNNING else parameters
-        for layer, array in zip(layers, arrays, strict=False):
-            if array is not None:
-                array = bring(array)
-                layer[kind] = array[None] if array.ndim == 2 else array[None, None]
-    return Model(backend, network, parameters, statistics)
-
-
 def are_equal(estimator: Any, attributes: dict[str, list[Array | None]]) -> bool:
     """Return whether the estimator's attributes hold these arrays; a user may have replaced some."""
     pairs = [(pack(getattr(estimator, name)), pack(arrays)) for name, arrays in attributes.items()]
     return all(np.array_equal(*pair, equal_nan=True) for pair in pairs)
+
+
+# ---- attributes that a user may have set ------------------------------------------------
+
+
+def theta_of(estimator: Any, network: Network) -> Array:
+    """Return the parameters that the attributes hold, as one row of theta of a network.
+
+    Raises
+    ------
+    ValueError
+        If they are not of the shapes that the network has.
+    """
+    layers = _arrays(estimator, network, float_type(estimator))
+    return pack(*([layer.get(kind) for layer in layers] for kind in PARAMETERS))
+
+
+def model_of(estimator: Any, backend: Backend) -> Model:
+    """Return the model that the attributes describe.
+
+    Raises
+    ------
+    ValueError
+        If they do not belong together.
+    """
+    network, bring = network_of(estimator), backend.xp.asarray
+    parameters: LayerViews = []
+    statistics: LayerViews = []
+    for arrays in _arrays(estimator, network, float_type(estimator)):
+        learnt: Arrays = {}
+        kept: Arrays = {}
+        for kind, array in arrays.items():
+            array = bring(array)
+            (kept if kind in RUNNING else learnt)[kind] = array[None] if array.ndim == 2 else array[None, None]
+        parameters.append(learnt)
+        statistics.append(kept)
+    return Model(backend, network, parameters, statistics)
+
+
+def float_type(estimator: Any) -> np.dtype:
+    """Return the type to compute in: that of ``coefs_``, or that of the fit where ``coefs_`` hold no such floats."""
+    dtype = getattr(estimator.coefs_[0], "dtype", None)
+    if dtype in FLOATS:
+        return dtype
+    state = vars(estimator).get("_state")
+    return np.dtype(np.float64) if state is None else state.theta.dtype
+
+
+def _arrays(estimator: Any, network: Network, dtype: np.dtype) -> list[Arrays]:
+    """Return the arrays of each layer, by kind; those that users set may be of any type that converts to ``dtype``."""
+    attributes, layers = vars(estimator), []
+    for i, shapes in enumerate(network.shapes):
+        layer = {}
+        for kind, shape in shapes.items():
+            name = ATTRIBUTES.get(kind)
+            if name is None:
+                continue
+            arrays, expected = attributes.get(name, ()), shape if kind == "weights" else shape[1:]
+            array = arrays[i] if i < len(arrays) else None
+            if type(array) is not np.ndarray or array.dtype != dtype or array.shape != expected:
+                array = _converted(f"{name}[{i}]", array, dtype, expected)
+            layer[kind] = array
+        layers.append(layer)
+    return layers
+
+
+def _converted(name: str, value: Any, dtype: np.dtype, shape: tuple[int, ...]) -> Array:
+    """Return an array that a user set as one of ``dtype``; one number stands for all of a vector, as NumPy adds it."""
+    allowed = f"an array of real numbers of shape {shape}"
+    try:
+        array = np.asarray(to_numpy(value))
+    except ValueError as error:  # rows of unequal lengths
+        raise ValueError(f"{name} must be {allowed}; got {value!r}.") from error
+    require(array.dtype.kind in "fiub", name, allowed, value)
+    if array.size == 1 and len(shape) == 1:
+        array = np.full(shape, array.item())
+    if array.shape != shape:
+        raise ValueError(
+            f"{name} must be {allowed}; got shape {array.shape}. Set coefs_, intercepts_ and n_layers_ of all layers "
+            "together, or call fit again."
+        )
+    return np.ascontiguousarray(array, dtype)
+
+
+# ---- the network that they describe -----------------------------------------------------
+
+
+def network_of(estimator: Any) -> Network:
+    """Return the network that the attributes describe.
+
+    It is that of the fit, unless a user has set ``activation``, ``out_activation_``, ``n_layers_`` or the shapes of
+    ``coefs_`` by hand, as scripts for scikit-learn do, or has set weights without a fit.
+    """
+    attributes = vars(estimator)
+    fitted, shapes = attributes.get("_network"), _weight_shapes(estimator)
+    if (
+        fitted is not None
+        and shapes == [layer["weights"] for layer in fitted.shapes]
+        and attributes.get("out_activation_") == fitted.loss.link_name
+        and _has_activations(fitted, estimator.activation)
+    ):
+        return fitted
+    return _described_network(estimator, fitted, shapes)
+
+
+def _weight_shapes(estimator: Any) -> list[tuple[int, ...]]:
+    """Return the shapes of the weights of the layers in use: the first ``n_layers_ - 1``."""
+    attributes = vars(estimator)
+    shapes = [w.shape if type(w) is np.ndarray else np.shape(w) for w in attributes["coefs_"]]
+    n_layers = attributes.get("n_layers_", len(shapes) + 1)
+    if type(n_layers) is int and n_layers == len(shapes) + 1:
+        return shapes
+    allowed = f"an integer in [2, {len(shapes) + 1}], as coefs_ has {len(shapes)} arrays"
+    n_used = integer(2).plain(n_layers)
+    require(n_used is not REFUSED and n_used <= len(shapes) + 1, "n_layers_", allowed, n_layers)
+    return shapes[: n_used - 1]
+
+
+def _has_activations(network: Network, activation: Any) -> bool:
+    """Return whether the parameter ``activation`` stands for the activations of a network."""
+    if isinstance(activation, str):
+        return network.activations == (ACTIVATIONS.get(activation),) * len(network.activations)
+    plain = RULES["activation"].plain(activation)
+    given = plain if isinstance(plain, tuple) else (plain,) * len(network.activations)
+    return plain is not REFUSED and tuple(resolve(item, ACTIVATIONS) for item in given) == network.activations
+
+
+def _described_network(estimator: Any, fitted: Network | None, shapes: list[tuple[int, ...]]) -> Network:
+    for i, shape in enumerate(shapes):
+        require(len(shape) == 2, f"coefs_[{i}]", "an array of shape (inputs, units)", estimator.coefs_[i])
+    parameters = check_parameters(estimator, {name: RULES[name] for name in ("activation", "norm")})
+    n_hidden = len(shapes) - 1
+    activations = resolve_layers("activation", parameters["activation"], ACTIVATIONS, n_hidden)
+    units = [shape[1] // activation.pieces for shape, activation in zip(shapes, activations, strict=False)]
+    if fitted is not None and len(fitted.norms) == n_hidden:
+        norms = fitted.norms
+    else:
+        norms = resolve_layers("norm", parameters["norm"], NORMS, n_hidden)
+    return Network(
+        widths=(shapes[0][0], *units, shapes[-1][1]),
+        activations=activations,
+        initializers=(Auto(),) * len(shapes),
+        loss=_described_loss(estimator, fitted, shapes[-1][1]),
+        norms=norms,
+    )
+
+
+def _described_loss(estimator: Any, fitted: Network | None, n_outputs: int) -> Loss:
+    """Return a loss with the link that ``out_activation_`` names; a model that was never fitted may have none."""
+    if fitted is None:
+        default = estimator._task.usual_loss(estimator, n_outputs)
+    else:
+        default = fitted.loss
+    name = vars(estimator).get("out_activation_", default.link_name)
+    if name == default.link_name:
+        return default
+    elementwise = {key: activation for key, activation in ACTIVATIONS.items() if activation.stage == "elementwise"}
+    require(name in {**LINKS, **elementwise}, "out_activation_", f"one of {[*LINKS, *elementwise]}", name)
+    return LINKS[name] if name in LINKS else ActivatedOutputs(elementwise[name])
+
+
+@building_block
+class ActivatedOutputs(Loss):
+    """Outputs behind an activation, for predictions of a network of which the last layers were cut off."""
+
+    activation: Activation
+    kernel: ClassVar[str] = "activated_outputs"
+    link_name: ClassVar[str] = "activated_outputs"
+
+    def link(self, xp: ArrayModule, z: Array) -> None:
+        self.activation.forward(xp, z.copy(), z)
+
+
+LINKS: dict[str, Loss] = {
+    loss.link_name: loss for loss in (SquaredError(), BinaryLogLoss(), SoftmaxLogLoss(), Poisson())
+}

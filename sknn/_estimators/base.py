@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,7 +23,8 @@ from .._core.options import Options
 from .._core.passes import Model, predictions
 from .._core.statistics import Sample, population_statistics
 from . import training
-from .attributes import ATTRIBUTES, are_equal, fitted_attributes, model_of, theta_of
+from .attributes import ATTRIBUTES, are_equal, fitted_attributes, float_type, model_of, theta_of
+from .hooks import HOOKS, ignored_hooks, warn_of_ignored
 from .persistence import from_plain, to_plain
 from .preparation import Fit, Preparation
 from .recipe import RULES, TABLES, check_for_lbfgs
@@ -36,6 +37,11 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
     _rules = RULES
     _tables: ClassVar[Mapping[str, Mapping[str, Any]]] = TABLES
     _task: ClassVar[Task]
+    _ignored_hooks: ClassVar[list[str]]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._ignored_hooks = ignored_hooks(cls)
 
     # ---- fitting ------------------------------------------------------------------------
 
@@ -84,15 +90,16 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
             If training ends at ``max_iter`` before the stopping rule is met, or diverges with ``early_stopping``, which
             keeps the best weights.
         """
-        return self._fit(Call(X, y, sample_weight, X_val, y_val))
+        return self._train(Call(X, y, sample_weight, X_val, y_val))
 
-    def _fit(self, call: Call) -> Self:
+    def _train(self, call: Call) -> Self:
         fit: Fit | None = None
 
         def has_not_trained(error: BaseException) -> bool:
             is_at_start = fit is None or not fit.has_begun
             return is_at_start or (isinstance(error, MemoryError) and fit is not None and fit.n_iter == 0)
 
+        warn_of_ignored(type(self), self._ignored_hooks)
         with unchanged_on_error(self, has_not_trained):
             parameters = SimpleNamespace(**check_parameters(self, self._rules))
             check_for_lbfgs(parameters)
@@ -142,13 +149,18 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         ValueError
             If no layer has running statistics, or X is invalid.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "_network")
         if not self._network.statistics_layout.size:
             raise ValueError(
                 "recalibrate_norm needs a layer with running statistics, for example by norm='batch'; got the norms "
                 f"{self._network.norms}. Set norm, and call fit again."
             )
-        backend, dtype, state, theta = self._get_backend(X), self.coefs_[0].dtype, self._state, theta_of(self)
+        backend, dtype, state, theta = (
+            self._get_backend(X),
+            float_type(self),
+            self._state,
+            theta_of(self, self._network),
+        )
         checked = check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr", ensure_min_samples=2)
         weight = check_sample_weight(sample_weight, checked.shape[0], dtype)
         with backend.explained_memory_errors():
@@ -218,10 +230,30 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         """Return the rows of X, and their outputs behind the link, ``(n, outputs)``, where the rows lie."""
         if not hasattr(self, "coefs_"):  # asked first, as the check takes an eighth of the time of one row
             check_is_fitted(self)
-        backend, dtype = self._get_backend(X), self.coefs_[0].dtype
+        backend, dtype = self._get_backend(X), float_type(self)
         with backend.explained_memory_errors():
-            rows = rows_of(backend, check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr"))
-            return rows, predictions(model_of(self, self._network, backend), rows)[0]
+            rows, model = (
+                rows_of(backend, check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr")),
+                model_of(self, backend),
+            )
+            if rows.X.shape[1] != model.network.widths[0]:  # after weights that were set by hand
+                raise ValueError(
+                    f"X has {rows.X.shape[1]} features, but {type(self).__name__} is expecting "
+                    f"{model.network.widths[0]} features as input, the length of coefs_[0]."
+                )
+            return rows, predictions(model, rows)[0]
+
+    def _targets_of(self, outputs: Array) -> Any:
+        """Return the targets that outputs stand for; without a fit, as the attributes describe them."""
+        targets, n_outputs = vars(self).get("_targets"), outputs.shape[1]
+        return self._task.described_targets(self, n_outputs) if targets is None else targets
+
+    if not TYPE_CHECKING:  # or every attribute would be known to exist
+
+        def __getattr__(self, name: str) -> Any:
+            hint = f" {HOOKS[name]}" if name in HOOKS else ""
+            message = f"{type(self).__name__!r} object has no attribute {name!r}.{hint}"
+            raise AttributeError(message, name=name, obj=self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -12,7 +12,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
 from .._backend import get_backend, to_numpy
-from .._common.rules import class_weights, either, interval, one_of, real
+from .._common.rules import class_weights, either, interval, is_named, one_of, real
 from .._common.validation import MatrixLike
 from ..activations import Activation
 from ..initializers import Initializer
@@ -22,7 +22,7 @@ from ..schedules import BatchSchedule, Schedule
 from .base import BaseMLP, has_partial_fit
 from .preparation import Fit
 from .recipe import RULES
-from .targets import Labels
+from .targets import Indicators, Labels
 from .tasks import Call, Classification, Progress
 
 
@@ -328,6 +328,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.precision = precision
         self.backend = backend
 
+    @property
+    def _label_binarizer(self) -> Any:
+        """scikit-learn's LabelBinarizer, which public code reads; the classes of one that is set are taken."""
+        from sklearn.preprocessing import LabelBinarizer  # which takes as long to import as all of sknn
+
+        classes = self.classes_
+        is_multilabel = isinstance(vars(self).get("_targets"), Indicators)
+        return LabelBinarizer().fit(np.eye(len(classes), dtype=int) if is_multilabel else classes)
+
+    @_label_binarizer.setter
+    def _label_binarizer(self, binarizer: Any) -> None:
+        self.classes_ = binarizer.classes_
+
     def _publish_shape(self, fit: Fit) -> None:
         super()._publish_shape(fit)
         targets: Any = fit.targets
@@ -371,7 +384,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             If a parameter or the data is invalid; the estimator is then unchanged. Also if training diverges
             before any epoch was validated by early stopping; the estimator then has the last finite weights.
         """
-        return self._fit(Call(X, y, sample_weight, X_val, y_val, Progress(True, to_numpy(classes))))
+        return self._train(Call(X, y, sample_weight, X_val, y_val, Progress(True, to_numpy(classes))))
 
     def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict class labels.
@@ -387,7 +400,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Predicted class labels, or 0-1 indicators if the model was trained on multilabel targets.
         """
         rows, probability = self._outputs(X)
-        labels = self._targets.decode(to_numpy(probability))
+        labels = self._targets_of(probability).decode(to_numpy(probability))
         is_numeric = isinstance(labels, np.ndarray) and labels.dtype.kind in "biuf"
         return rows.as_prediction(labels) if is_numeric else labels
 
@@ -406,12 +419,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         rows, probability = self._outputs(X)
         xp = rows.result_module
-        if self.loss == "squared_error" and isinstance(self._targets, Labels) and self.n_outputs_ > 1:
+        n_outputs, targets = probability.shape[1], vars(self).get("_targets")
+        if n_outputs > 1 and is_named(self.loss, "squared_error") and isinstance(targets, Labels):
             probability[~probability.any(axis=1)] = 1  # all outputs vanish: no class is more probable than another
             probability /= probability.sum(axis=1, keepdims=True)
-        if self.n_outputs_ == 1:
+        if n_outputs == 1:
             probability = xp.hstack([1 - probability, probability])
-        if len(self.classes_) == 1:
+        if isinstance(targets, Labels) and len(targets.classes) == 1:
             probability = xp.ones_like(probability[:, :1])
         return rows.as_prediction(probability)
 

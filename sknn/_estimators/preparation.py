@@ -63,8 +63,13 @@ class Preparation:
     @property
     def is_fresh(self) -> bool:
         """Whether training starts anew instead of continuing from an earlier call."""
+        return not (self._continues and hasattr(self.estimator, "_state"))
+
+    @property
+    def _continues(self) -> bool:
+        """Whether training goes on from the weights that there are, of an earlier call or set without one."""
         estimator = self.estimator
-        return not (hasattr(estimator, "coefs_") and (self.call.progress.is_incremental or self.parameters.warm_start))
+        return hasattr(estimator, "coefs_") and (self.call.progress.is_incremental or self.parameters.warm_start)
 
     def prepare(self) -> Fit:
         """Return the fit, after all checks."""
@@ -73,7 +78,7 @@ class Preparation:
         X, y = self._check_X_y(call.X, call.y, reset=self.is_fresh, dtype=self._allowed_dtypes())
         dtype = np.dtype(str(X.dtype))
         self._check_precision(dtype)
-        known, progress = None if self.is_fresh else estimator._targets, call.progress
+        known, progress = self._known_targets(), call.progress
         targets = task.find_targets(parameters, y, known, progress)
         targets.check(y, "y")
         encoded = targets.encode(y, dtype)
@@ -93,7 +98,7 @@ class Preparation:
         else:
             data = self._split(network, state, data, targets, y)
         problem = Problem(self.backend, network, options, data)
-        if self.is_fresh:
+        if self.is_fresh and not self._continues:
             _adapt_to_data(problem, state)
         if call.progress.is_incremental:
             return Fit(problem, state, targets, 1, None, state.epochs)
@@ -129,6 +134,15 @@ class Preparation:
                 "data only. Set dtype='float32', or pass X in float32."
             )
 
+    def _known_targets(self) -> Targets | None:
+        """Return the targets of the weights that training goes on from, if they are known."""
+        estimator = self.estimator
+        if not self.is_fresh:
+            return estimator._targets
+        if not (self._continues and hasattr(estimator, "classes_")):
+            return None
+        return estimator._task.described_targets(estimator, np.shape(estimator.coefs_[-1])[1])
+
     # ---- the network and its state ------------------------------------------------------
 
     def _check_frozen(self, network: Network) -> None:
@@ -142,16 +156,11 @@ class Preparation:
         if self.is_fresh:
             stream = check_random_state(self.parameters.random_state)
             theta, statistics = network.initial_parameters(stream, dtype), network.initial_statistics(1, dtype)
+            if self._continues:
+                theta = theta_of(self.estimator, network).astype(dtype)
             return State.start(theta, [stream], options, statistics)
         self._check_same_shapes(network)
-        state, theta = replace(self.estimator._state), theta_of(self.estimator)
-        if theta.shape != state.theta.shape:
-            raise ValueError(
-                f"coefs_ and intercepts_ must have shapes that match the layer widths {network.widths}; got "
-                f"{[np.shape(array) for array in self.estimator.coefs_]} and "
-                f"{[np.shape(array) for array in self.estimator.intercepts_]}. Restore the shapes, or set "
-                "warm_start=False to start again."
-            )
+        state, theta = replace(self.estimator._state), theta_of(self.estimator, network)
         state.continue_from(theta)
         state.continue_with(options, dtype)
         return state

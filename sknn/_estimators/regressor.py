@@ -335,7 +335,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             If a parameter or the data is invalid; the estimator is then unchanged. Also if training diverges
             before any epoch was validated by early stopping; the estimator then has the last finite weights.
         """
-        return self._fit(Call(X, y, sample_weight, X_val, y_val, Progress(is_incremental=True)))
+        return self._train(Call(X, y, sample_weight, X_val, y_val, Progress(is_incremental=True)))
 
     def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict target values.
@@ -351,7 +351,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             Predicted values, in the float type of the model.
         """
         rows, outputs = self._outputs(X)
-        return rows.as_prediction(self._targets.decode(outputs))
+        return rows.as_prediction(self._targets_of(outputs).decode(outputs))
 
     def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the coefficient of determination R^2 of the predictions for X.

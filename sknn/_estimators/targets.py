@@ -110,6 +110,11 @@ class Labels:
 
     def codes(self, probability: Array) -> Array:
         """Return the code of the most probable class of each row, ``(n,)``."""
+        if probability.shape[1] != self.n_outputs:
+            raise ValueError(
+                f"coefs_ must end in {self.n_outputs} output(s) to predict {len(self.classes)} classes; got "
+                f"{probability.shape[1]}. Use predict_proba, which returns the outputs of the last layer."
+            )
         if self.n_outputs > 1:
             return probability.argmax(axis=1)
         return (probability[:, 0] > 0.5) * (len(self.classes) - 1)
@@ -190,7 +195,7 @@ class Numbers:
 
     def decode(self, outputs: Array) -> Array:
         """Return predictions, ``(n,)`` for one output."""
-        return outputs[:, 0] if self.n_outputs == 1 else outputs
+        return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
     def score(self, outputs: Array, encoded: Array, sample_weight: Array | None) -> float:
         """Return R^2, or NaN where predictions are not finite."""

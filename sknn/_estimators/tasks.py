@@ -10,9 +10,9 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from .._backend.typing import Array
 from .._common.blocks import resolve
-from .._common.rules import shown
-from ..losses import REGRESSION_LOSSES, Loss, SigmoidSquaredError
-from .targets import Labels, Numbers, Targets, classification_targets
+from .._common.rules import plain_value, shown
+from ..losses import REGRESSION_LOSSES, BinaryLogLoss, Loss, SigmoidSquaredError, SoftmaxLogLoss
+from .targets import Indicators, Labels, Numbers, Targets, classification_targets
 
 
 class Progress(NamedTuple):
@@ -43,6 +43,12 @@ class Task(Protocol):
 
     def loss(self, parameters: Any, targets: Targets) -> Loss:
         """Return the loss that the parameters ask for."""
+
+    def usual_loss(self, estimator: Any, n_outputs: int) -> Loss:
+        """Return a loss for weights that were set without a fit, by the number of outputs."""
+
+    def described_targets(self, estimator: Any, n_outputs: int) -> Targets:
+        """Return the targets of weights that were set without a fit, as fitted attributes describe them."""
 
     def class_weights(
         self, parameters: Any, targets: Targets, y: Array, weight: Array | None, progress: Progress
@@ -104,6 +110,26 @@ class Classification:
             )
         return SigmoidSquaredError(*parameters.target_range)
 
+    def usual_loss(self, estimator: Any, n_outputs: int) -> Loss:
+        return BinaryLogLoss() if n_outputs == 1 else SoftmaxLogLoss()
+
+    def described_targets(self, estimator: Any, n_outputs: int) -> Targets:
+        classes = vars(estimator).get("classes_")
+        if classes is None:
+            raise ValueError(
+                "classes_ must be set where coefs_ and intercepts_ were set without a fit, to name the class of each "
+                "output; got none. Set classes_ to the sorted labels, or call fit."
+            )
+        labels = Labels(np.asarray(classes))
+        is_multilabel = n_outputs > 1 and vars(estimator).get("out_activation_") == "logistic"
+        targets = Indicators(labels.classes) if is_multilabel else labels
+        if targets.n_outputs != n_outputs:
+            raise ValueError(
+                f"classes_ must have one label for each output of coefs_, or two for one output; got {len(classes)} "
+                f"labels for {n_outputs} output(s). Set classes_ and coefs_ of the same model."
+            )
+        return targets
+
     def class_weights(
         self, parameters: Any, targets: Targets, y: Array, weight: Array | None, progress: Progress
     ) -> Array | None:
@@ -132,6 +158,12 @@ class Regression:
 
     def loss(self, parameters: Any, targets: Targets) -> Loss:
         return targets.loss
+
+    def usual_loss(self, estimator: Any, n_outputs: int) -> Loss:
+        return resolve(plain_value(estimator.loss), REGRESSION_LOSSES)
+
+    def described_targets(self, estimator: Any, n_outputs: int) -> Targets:
+        return Numbers(n_outputs, resolve(plain_value(estimator.loss), REGRESSION_LOSSES))
 
     def class_weights(
         self, parameters: Any, targets: Targets, y: Array, weight: Array | None, progress: Progress

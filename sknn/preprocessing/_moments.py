@@ -5,27 +5,73 @@ from __future__ import annotations
 from functools import reduce, singledispatch
 
 import numpy as np
-from sklearn.utils.sparsefuncs import mean_variance_axis
+from sklearn.utils.sparsefuncs import inplace_column_scale, mean_variance_axis, min_max_axis
 
+from .._backend.protocol import Backend
 from .._backend.typing import Array
-from .._common.moments import Moments, merge, moments_from_statistics
+from .._common.moments import Moments, merge, moments_from_statistics, power_of_two
 from .._common.rows import Rows, SparseRows
 from ._mapping import refuse_unknown
 
 
-@singledispatch
 def column_moments(rows: Rows, weight: Array | None = None) -> Moments:
-    """Return the moments of the columns of rows, with NaN left out."""
+    """Return the moments of the columns of rows, with NaN left out.
+
+    Columns whose squares overflow or vanish are taken a second time, divided by a power of two.
+    """
+    moments = _plain_moments(rows, weight)
+    if weight is None and rows.X.dtype != np.float64:
+        return moments  # float64 has room for the squares of all other numbers
+    doubtful = np.flatnonzero(moments.are_doubtful())
+    return _with_exact(moments, rows, weight, doubtful) if doubtful.size else moments
+
+
+def _with_exact(moments: Moments, rows: Rows, weight: Array | None, doubtful: Array) -> Moments:
+    low, high = _extremes(rows, doubtful, weight)
+    is_wrong = (low < high) | (moments.mean[doubtful] != low)  # columns of one value have squares of zero
+    is_wrong &= np.isfinite(low) & np.isfinite(high)
+    if not is_wrong.any():
+        return moments
+    columns, unit = doubtful[is_wrong], power_of_two(np, np.maximum(abs(low), abs(high))[is_wrong])
+    share = None if weight is None else weight / power_of_two(np, weight.max())
+    part = Moments(*(statistic[columns] for statistic in moments[:4]))
+    part = part.with_doubtful(_plain_moments(rows, share, columns, unit), unit)
+    whole = moments._replace(deviations=moments.deviation())
+    for statistic, own in zip(whole, part, strict=True):
+        statistic[columns] = own  # type: ignore[index]  # none of them is None
+    return whole
+
+
+@singledispatch
+def _plain_moments(
+    rows: Rows, weight: Array | None, columns: Array | None = None, unit: Array | float = 1.0
+) -> Moments:
+    """Return moments of all columns, or of some of them divided by ``unit``, whatever their squares are."""
     backend = rows.backend
     weight = None if weight is None else backend.asarray(weight)
+    unit = backend.asarray(unit)
 
     def segment_moments(block: Array, piece: slice) -> Moments:
         part = None if weight is None else weight[piece]
+        block = block if columns is None else _columns_of(backend, block, columns) / unit
         with np.errstate(over="ignore", invalid="ignore"):
             return Moments(*map(backend.to_host, backend.column_moments(block, part)))
 
     with np.errstate(over="ignore", invalid="ignore"):
         return reduce(merge, rows.over_pieces(segment_moments))
+
+
+@_plain_moments.register
+def _plain_sparse_moments(
+    rows: SparseRows, weight: Array | None, columns: Array | None = None, unit: Array | float = 1.0
+) -> Moments:
+    X = rows.X if columns is None else rows.X[:, columns]
+    X = X.astype(np.float64, copy=False)  # sums are float64 in any case, but not the statistics made of them
+    if columns is not None:
+        inplace_column_scale(X, 1 / unit)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, variance, count = mean_variance_axis(X, axis=0, weights=weight, return_sum_weights=True)
+    return moments_from_statistics(count, mean, variance)
 
 
 def finite_moments(rows: Rows) -> Moments:
@@ -36,17 +82,35 @@ def finite_moments(rows: Rows) -> Moments:
     return moments
 
 
-@column_moments.register
-def _sparse_moments(rows: SparseRows, weight: Array | None = None) -> Moments:
-    X = rows.X.astype(np.float64, copy=False)  # sums are float64 in any case, but not the statistics made of them
-    mean, variance, count = mean_variance_axis(X, axis=0, weights=weight, return_sum_weights=True)
-    return moments_from_statistics(count, mean, variance)
-
-
 def column_extremes(rows: Rows) -> tuple[Array, Array]:
     """Return the least and the greatest value of each column of rows, with NaN left out; NaN where nothing is left."""
+    return _extremes(rows)
+
+
+@singledispatch
+def _extremes(rows: Rows, columns: Array | None = None, weight: Array | None = None) -> tuple[Array, Array]:
+    """Return the extremes of all columns of rows, or of some of them, in rows whose weight is not zero."""
     backend = rows.backend
-    ends = rows.over_pieces(lambda block, _: [backend.to_host(end) for end in backend.column_extremes(block)])
-    lows, highs = zip(*ends, strict=True)
+    counts = None if weight is None else backend.asarray(weight > 0)
+
+    def segment_extremes(block: Array, piece: slice) -> list[Array]:
+        block = block if columns is None else _columns_of(backend, block, columns)
+        block = block if counts is None else backend.xp.where(counts[piece, None], block, np.nan)
+        return [backend.to_host(end) for end in backend.column_extremes(block)]
+
+    lows, highs = zip(*rows.over_pieces(segment_extremes), strict=True)
     low, high = reduce(np.minimum, lows), reduce(np.maximum, highs)
     return np.where(low > high, np.nan, low), np.where(low > high, np.nan, high)
+
+
+@_extremes.register
+def _sparse_extremes(
+    rows: SparseRows, columns: Array | None = None, weight: Array | None = None
+) -> tuple[Array, Array]:
+    X = rows.X if columns is None else rows.X[:, columns]
+    low, high = min_max_axis(X if weight is None else X[weight > 0], axis=0, ignore_nan=True)
+    return low.astype(np.float64), high.astype(np.float64)
+
+
+def _columns_of(backend: Backend, block: Array, columns: Array) -> Array:
+    return block[:, backend.asarray(columns)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import singledispatch
+from functools import reduce, singledispatch
 from math import prod
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -21,7 +21,7 @@ from .._backend.protocol import Backend
 from .._backend.typing import Array, ArrayModule
 from .._common.callbacks import CallbackSupportMixin, FitTasks, callback_data, with_callbacks
 from .._common.estimator import BackendMixin, unchanged_on_error
-from .._common.moments import Moments, merge, moments_from_statistics
+from .._common.moments import Moments, are_exact, merge, moments_from_statistics, power_of_two
 from .._common.rows import Rows, SparseRows, rows_of
 from .._common.rules import (
     REFUSED,
@@ -405,8 +405,13 @@ class MomentScaler(Scaler):
         if not reset:
             counts_rows &= np.asarray(self.n_samples_seen_).dtype.kind in "iu"
             moments = merge(self._known_moments(groups), moments)
+        if not np.isfinite(moments.count).all():
+            raise ValueError(
+                f"sample_weight must have a finite sum over all values of a feature, {groups.size} of a row, and over "
+                "all calls of partial_fit; got a sum of infinity. Divide all weights by the same number."
+            )
         self.n_samples_seen_ = _samples_seen(moments.count / groups.size, counts_rows, groups.shape)
-        self._mean_rest = moments.rest
+        self._mean_rest, self._deviations = moments.rest, moments.deviations
         self._publish(moments, groups.shape)
 
     def _known_moments(self, groups: FeatureGroups) -> Moments:
@@ -414,48 +419,139 @@ class MomentScaler(Scaler):
             np.broadcast_to(np.asarray(0.0 if known is None else known).ravel(), groups.n_groups)
             for known in (self.n_samples_seen_, self.mean_, getattr(self, "var_", None))
         )
-        return moments_from_statistics(count * groups.size, mean, variance, getattr(self, "_mean_rest", 0.0))
+        rest, deviations = getattr(self, "_mean_rest", 0.0), getattr(self, "_deviations", None)
+        return moments_from_statistics(count * groups.size, mean, variance, rest, deviations)
+
+
+ONE = np.ones(())
+MOST_ROWS_OF_ERROR = 2.0**26  # so that an error is at most 1.5e-8 of the mean
+ROOM = 2.0**64  # between statistics and the ends of a float type, so that no difference overflows and no digit is lost
+
+
+def unit_of(precision: DTypeLike, *statistics: Any) -> Array:
+    """Return powers of two near the greatest statistic where it is near an end of a float type; ONE if none is."""
+    limits = np.finfo(precision)
+    least, most = float(limits.tiny) * ROOM, float(limits.max) / ROOM
+    size = reduce(np.maximum, map(np.abs, statistics))
+    if least <= size.min() and size.max() <= most:
+        return ONE
+    is_extreme = (size > most) | ((size < least) & (size > 0))
+    return power_of_two(np, np.where(is_extreme, size, 1.0), limits.maxexp - 24) if is_extreme.any() else ONE
+
+
+def in_units(precision: DTypeLike, shift: Any, scale: Any) -> tuple[Any, Any, Array]:
+    """Return shift and scale divided by a unit, and the unit: ONE unless they are near the ends of a float type."""
+    unit = unit_of(precision, shift, scale)
+    return (shift, scale, unit) if unit is ONE else (shift / unit, scale / unit, unit)
 
 
 @singledispatch
-def shift_scale_step(rows: Rows, groups: FeatureGroups, precision: DTypeLike, shift: Any, scale: Any) -> Step:
-    """Return the step ``(x - shift) / scale`` by statistics of groups of features."""
+def shift_scale_step(
+    rows: Rows, groups: FeatureGroups, precision: DTypeLike, shift: Any, scale: Any, unit: Array
+) -> Step:
+    """Return the step ``(x / unit - shift) / scale`` by statistics of groups of features."""
     backend = rows.backend
     shift, scale = (backend.asarray(groups.spread(statistic), precision) for statistic in (shift, scale))
-    return lambda block: backend.shift_scale(block, shift, scale)
+    if unit is ONE:
+        return lambda block: backend.shift_scale(block, shift, scale)
+    to_units = _multiplication(backend, groups, precision, 1 / unit)
+
+    def step(block: Array) -> None:
+        to_units(block)
+        backend.shift_scale(block, shift, scale)
+
+    return step
 
 
 @shift_scale_step.register
-def _sparse_scale_step(rows: SparseRows, groups: FeatureGroups, precision: DTypeLike, shift: Any, scale: Any) -> Step:
-    return lambda X: inplace_column_scale(X, 1 / groups.spread(scale))  # sparse rows are not shifted
+def _sparse_scale_step(
+    rows: SparseRows, groups: FeatureGroups, precision: DTypeLike, shift: Any, scale: Any, unit: Array
+) -> Step:
+    def step(X: Any) -> None:  # sparse rows are not shifted
+        if unit is not ONE:
+            inplace_column_scale(X, 1 / groups.spread(unit))
+        inplace_column_scale(X, 1 / groups.spread(scale))
+
+    return step
 
 
 @singledispatch
-def scale_shift_step(rows: Rows, groups: FeatureGroups, precision: DTypeLike, scale: Any, shift: Any) -> Step:
-    """Return the step ``x * scale + shift`` by statistics of groups of features."""
+def scale_shift_step(
+    rows: Rows, groups: FeatureGroups, precision: DTypeLike, shift: Any, scale: Any, unit: Array
+) -> Step:
+    """Return the inverse of ``shift_scale_step``, ``(x * scale + shift) * unit``."""
     backend = rows.backend
     scale, shift = (backend.asarray(groups.spread(statistic), precision) for statistic in (scale, shift))
-    return lambda block: backend.scale_shift(block, scale, shift)
+    if unit is ONE:
+        return lambda block: backend.scale_shift(block, scale, shift)
+    from_units = _multiplication(backend, groups, precision, unit)
+
+    def step(block: Array) -> None:
+        backend.scale_shift(block, scale, shift)
+        from_units(block)
+
+    return step
 
 
 @scale_shift_step.register
-def _sparse_unscale_step(rows: SparseRows, groups: FeatureGroups, precision: DTypeLike, scale: Any, shift: Any) -> Step:
-    return lambda X: inplace_column_scale(X, groups.spread(scale))
+def _sparse_unscale_step(
+    rows: SparseRows, groups: FeatureGroups, precision: DTypeLike, shift: Any, scale: Any, unit: Array
+) -> Step:
+    def step(X: Any) -> None:
+        inplace_column_scale(X, groups.spread(scale))
+        if unit is not ONE:
+            inplace_column_scale(X, groups.spread(unit))
+
+    return step
+
+
+def _multiplication(backend: Backend, groups: FeatureGroups, precision: DTypeLike, factor: Array) -> Step:
+    by_feature = backend.asarray(groups.spread(factor), precision)
+    nothing = backend.xp.zeros_like(by_feature)
+    return lambda block: backend.scale_shift(block, by_feature, nothing)
 
 
 def standardize_step(
     backend: Backend, groups: FeatureGroups, *, with_mean: bool = True, with_std: bool = True, eps: float = 0.0
 ) -> Step:
     """Return the step ``(x - mean) / sqrt(variance + eps)`` by the mean and variance of each group in each row."""
+    xp = backend.xp
 
     def step(block: Array) -> None:
         view = groups.view(block)
-        count, mean, squares = backend.group_moments(view)
-        shift = mean if with_mean else backend.xp.zeros_like(mean)
-        scale = standard_deviation(backend.xp, count, mean, squares, eps) if with_std else backend.xp.ones_like(mean)
+        with np.errstate(over="ignore", invalid="ignore"):
+            count, mean, squares = backend.group_moments(view)
+        unit = _unit_of_groups(backend, view, count, squares, eps)
+        if unit is not None:
+            view /= beside(unit)
+            count, mean, squares = backend.group_moments(view)
+        unit = xp.ones_like(mean) if unit is None else unit
+        shift = mean if with_mean else xp.zeros_like(mean)
+        scale = 1 / unit
+        if with_std:
+            variance = squares / xp.where(count > 0, count, xp.nan)
+            deviation = xp.sqrt(variance + eps / unit / unit)
+            scale = deviation if eps > 0 else xp.where(is_constant(xp, count, mean, deviation), scale, deviation)
         backend.shift_scale(view, beside(shift), beside(scale))
 
     return step
+
+
+def _unit_of_groups(backend: Backend, view: Array, count: Array, squares: Array, eps: float) -> Array | None:
+    """Return powers of two for groups whose squares overflow or vanish, and 1 for the others; None if none does."""
+    xp = backend.xp
+    doubtful = (count > 0) & ~are_exact(squares)
+    if view.dtype != np.float64 or not doubtful.any():
+        return None  # float64 has room for the squares of all float32 numbers
+    rows = xp.flatnonzero(doubtful.any(axis=1))
+    low, high = backend.group_extremes(view[rows])
+    varies = doubtful[rows] & (low < high)
+    if not varies.any():
+        return None
+    unit = xp.ones_like(squares)
+    size = xp.maximum(xp.maximum(abs(low), abs(high)), eps**0.5)  # smaller squares do not matter beside eps
+    unit[rows] = xp.where(varies, power_of_two(xp, size), 1.0)
+    return unit
 
 
 def beside(statistic: Array) -> Array:
@@ -463,17 +559,14 @@ def beside(statistic: Array) -> Array:
     return statistic.astype(np.float64)[:, None, :, None]
 
 
-def standard_deviation(xp: ArrayModule, count: Array, mean: Array, squares: Array, eps: float = 0.0) -> Array:
-    """Return ``sqrt(squares / count + eps)``; without eps 1 where the variance is within its rounding error.
+def is_constant(xp: ArrayModule, count: Array, mean: Array, deviation: Array) -> Array:
+    """Return where a standard deviation is zero within its rounding error; False where nothing was seen.
 
-    The bound is that of the two-pass algorithm: Chan, Golub and LeVeque, The American Statistician 37(3), 1983.
+    The bound is that of the two-pass algorithm: Chan, Golub and LeVeque, The American Statistician 37(3), 1983. A sum
+    of weights stands for a number of rows, but only as far as rounding errors of that many rows are small.
     """
-    variance = squares / xp.where(count > 0, count, xp.nan)
-    if eps > 0:
-        return xp.sqrt(variance + eps)
-    relative_error = count * np.finfo(np.float64).eps
-    is_constant = variance <= relative_error * variance + (relative_error * mean) ** 2
-    return xp.where(is_constant, 1.0, xp.sqrt(variance))
+    error = xp.clip(count, 1, MOST_ROWS_OF_ERROR) * np.finfo(np.float64).eps
+    return deviation * xp.sqrt(1 - error) <= error * abs(mean)
 
 
 def _samples_seen(count: Array, counts_rows: bool, shape: tuple[int, ...]) -> Any:

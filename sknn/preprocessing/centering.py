@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 from ._images import FeatureGroups
 from ._mapping import Rows, Step
 from ._moments import Moments
-from ._transformer import MomentScaler, scale_shift_step, shift_scale_step, standardize_step
+from ._transformer import MomentScaler, in_units, scale_shift_step, shift_scale_step, standardize_step
 
 
 class ZeroCenterer(MomentScaler):
@@ -102,7 +102,7 @@ class ZeroCenterer(MomentScaler):
         if self.per == "sample":
             return [standardize_step(rows.backend, groups, with_std=False)]
         exact = np.float64 if rows.X.dtype.kind == "f" else precision  # a rounded mean would be left in large values
-        return [shift_scale_step(rows, groups, exact, self.mean_, 1.0)]
+        return [shift_scale_step(rows, groups, exact, *in_units(exact, self.mean_, 1.0))]
 
     def _backward(self, rows: Rows, groups: FeatureGroups, precision: np.dtype) -> list[Step]:
-        return [scale_shift_step(rows, groups, precision, 1.0, self.mean_)]
+        return [scale_shift_step(rows, groups, precision, *in_units(precision, self.mean_, 1.0))]

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 
-from .._backend.typing import Array, ArrayModule
+from .._backend.typing import Array
 from .._common.moments import Moments
 from .._common.rows import Rows
 from .._common.rules import Rule, boolean, either, interval, is_named, nothing, one_of, plain_value, real
@@ -19,16 +19,19 @@ from ._images import FeatureGroups, feature_groups
 from ._mapping import Step, refuse_infinity
 from ._moments import column_extremes
 from ._transformer import (
+    ONE,
     AcceptSparse,
     MomentScaler,
     Scaler,
     Statistic,
     beside,
+    in_units,
+    is_constant,
     is_invertible,
     scale_shift_step,
     shift_scale_step,
-    standard_deviation,
     standardize_step,
+    unit_of,
 )
 
 if TYPE_CHECKING:
@@ -80,7 +83,8 @@ class StandardScaler(MomentScaler):
         unknown) and ``(n_channels,)`` for "channel". Does not exist for "sample". None if ``with_mean`` and
         ``with_std`` are False.
     var_ : ndarray of the shape of ``mean_``, or None
-        Biased variances in float64: sums of squares divided by the number of values. None if ``with_std=False``.
+        Biased variances in float64: sums of squares divided by the number of values; infinity or 0 where a variance is
+        too large or too small for float64, though its square root, ``scale_``, is not. None if ``with_std=False``.
     scale_ : ndarray of the shape of ``mean_``, or None
         Standard deviations; 1 where the standard deviation is zero up to rounding. None if ``with_std=False``.
     n_samples_seen_ : int, float or ndarray of the shape of ``mean_``
@@ -190,21 +194,19 @@ class StandardScaler(MomentScaler):
         self.mean_ = mean if self.with_mean or self.with_std else None
         self.var_ = self.scale_ = None
         if self.with_std:
-            self.var_ = moments.variance().reshape(shape)
-            with np.errstate(invalid="ignore"):
-                self.scale_ = standard_deviation(np, moments.count, moments.mean, moments.squares).reshape(shape)
+            self.var_, deviation = moments.variance().reshape(shape), moments.deviation()
+            constant = is_constant(np, moments.count, moments.mean, deviation)
+            self.scale_ = np.where(constant, 1.0, deviation).reshape(shape)
 
     def _forward(self, rows: Rows, groups: FeatureGroups, precision: np.dtype) -> list[Step]:
         self._refuse_to_center_sparse(rows, "center")
         if self.per == "sample":
             return [standardize_step(rows.backend, groups, with_mean=self.with_mean, with_std=self.with_std)]
-        shift, scale = self._shift_and_scale()
-        return [shift_scale_step(rows, groups, precision, shift, scale)]
+        return [shift_scale_step(rows, groups, precision, *in_units(precision, *self._shift_and_scale()))]
 
     def _backward(self, rows: Rows, groups: FeatureGroups, precision: np.dtype) -> list[Step]:
         self._refuse_to_center_sparse(rows, "uncenter")
-        shift, scale = self._shift_and_scale()
-        return [scale_shift_step(rows, groups, precision, scale, shift)]
+        return [scale_shift_step(rows, groups, precision, *in_units(precision, *self._shift_and_scale()))]
 
     def _shift_and_scale(self) -> tuple[Statistic, Statistic]:
         self._check_switches()
@@ -275,7 +277,7 @@ class MinMaxScaler(Scaler):
     data_range_ : ndarray of the shape of ``data_min_``
         ``data_max_ - data_min_``.
     scale_ : ndarray of the shape of ``data_min_``
-        ``(end - start) / data_range_``. If ``data_range_`` is zero, or only a rounding error, 1 is used instead of it.
+        ``(end - start) / data_range_``. If ``data_range_`` is zero, 1 is used instead of it.
     min_ : ndarray of the shape of ``data_min_``
         ``start - data_min_ * scale_``.
     n_samples_seen_ : int
@@ -363,15 +365,19 @@ class MinMaxScaler(Scaler):
 
     def _publish(self, low: Array, high: Array) -> None:
         start, end = self._range = self.feature_range
-        self.data_min_, self.data_max_, self.data_range_ = low, high, high - low
-        self.scale_ = (end - start) / _width(np, self.data_range_)
-        self.min_ = start - low * self.scale_
+        shift, width, unit = range_in_units(np.float64, low, high)
+        _, span, target_unit = range_in_units(np.float64, start, end)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.data_min_, self.data_max_, self.data_range_ = low, high, high - low
+            self.scale_ = span / width * (target_unit / unit)
+            offset = low * self.scale_
+            self.min_ = start - np.where(np.isinf(self.scale_), shift / width * span * target_unit, offset)
 
     def _forward(self, rows: Rows, groups: FeatureGroups, precision: np.dtype) -> list[Step]:
         backend, start, end = rows.backend, *self._target()
         steps = [self._to_unit_range(rows, groups, precision)]
         if (start, end) != (0, 1):
-            steps.append(scale_shift_step(rows, groups, precision, end - start, start))
+            steps.append(scale_shift_step(rows, groups, precision, *range_in_units(precision, start, end)))
         if self.clip:
             steps.append(lambda block: backend.xp.clip(block, start, end, out=block))
         return steps
@@ -379,14 +385,13 @@ class MinMaxScaler(Scaler):
     def _to_unit_range(self, rows: Rows, groups: FeatureGroups, precision: np.dtype) -> Step:
         if self._forgets_statistics():
             return _sample_range_step(rows.backend, groups)
-        low, width = self._known_range()
-        return shift_scale_step(rows, groups, precision, low, width)
+        return shift_scale_step(rows, groups, precision, *range_in_units(precision, *self._known_range()))
 
     def _backward(self, rows: Rows, groups: FeatureGroups, precision: np.dtype) -> list[Step]:
         start, end = self._target()
-        steps = [scale_shift_step(rows, groups, precision, *reversed(self._known_range()))]
+        steps = [scale_shift_step(rows, groups, precision, *range_in_units(precision, *self._known_range()))]
         if (start, end) != (0, 1):
-            steps.insert(0, shift_scale_step(rows, groups, precision, start, end - start))
+            steps.insert(0, shift_scale_step(rows, groups, precision, *range_in_units(precision, start, end)))
         return steps
 
     def _target(self) -> tuple[float, float]:
@@ -397,10 +402,7 @@ class MinMaxScaler(Scaler):
         return {**super()._kind(), "data_range is known": self.data_range is not None}
 
     def _known_range(self) -> tuple[Statistic, Statistic]:
-        if self.data_range is not None:
-            low, high = self.data_range
-            return low, high - low
-        return self.data_min_, _width(np, self.data_range_)
+        return self.data_range or (self.data_min_, self.data_max_)
 
 
 class InstanceNormalizer(Scaler):
@@ -489,15 +491,30 @@ class InstanceNormalizer(Scaler):
 
 def _sample_range_step(backend: Backend, groups: FeatureGroups) -> Step:
     """Return the step to (0, 1) by the least and the greatest value of each row."""
+    xp = backend.xp
 
     def step(block: Array) -> None:
         view = groups.view(block)
         low, high = backend.group_extremes(view)
-        backend.shift_scale(view, beside(low), beside(_width(backend.xp, high - low)))
+        with np.errstate(over="ignore"):
+            width = high - low
+        overflows = width == np.inf
+        if overflows.any():
+            unit = xp.where(overflows, 4.0, 1.0)
+            view /= beside(unit)
+            low, width = low / unit, high / unit - low / unit
+        backend.shift_scale(view, beside(low), beside(xp.where(width == 0, 1.0, width)))
 
     return step
 
 
-def _width(xp: ArrayModule, data_range: Array) -> Array:
-    """Return ranges of data, with 1 for those that are zero but for rounding, as scikit-learn's scalers see it."""
-    return xp.where(data_range < 10 * np.finfo(np.float64).eps, 1.0, data_range)
+def range_in_units(precision: DTypeLike, low: Statistic, high: Statistic) -> tuple[Statistic, Statistic, Array]:
+    """Return the lower end and the width of ranges divided by a unit, and the unit; a width of zero is one unit of X.
+
+    The unit is ONE unless a range is near the ends of a float type.
+    """
+    unit = unit_of(precision, low, high)
+    if unit is not ONE:
+        low, high = low / unit, high / unit
+    width = high - low
+    return low, np.where(width == 0, 1 / unit, width), unit

@@ -50,7 +50,7 @@ def exact_moments(X, weight=None):
 
 def assert_moments(found, expected, rtol=1e-13, scale=0.0):
     """Compare to ``rtol``, of the spread or of ``scale``, the size of values whose mean may vanish."""
-    count, mean, _, squares = expected
+    count, mean, _, squares = expected[:4]
     deviation = np.sqrt(squares / np.where(count > 0, count, 1))
     np.testing.assert_allclose(found[0], count, rtol=rtol)
     assert (np.abs(found[1] - mean) <= rtol * (deviation + scale) + 1e-15 * np.abs(mean)).all()
@@ -123,7 +123,7 @@ def test_moments(backend, dtype, layout, gaps, weighted):
     laid_out = layout(X)
     found = backend.column_moments(laid_out, weight)
     np.testing.assert_array_equal(laid_out, X)
-    assert [part.dtype for part in found] == [np.float64] * 4
+    assert [part.dtype for part in found[:4]] == [np.float64] * 4
     assert_moments(found, exact_moments(X, weight))
 
 
@@ -285,9 +285,9 @@ def test_merge(cut, weighted):
 
 def test_merge_with_nothing_changes_nothing():
     some, nothing = exact_moments(1e8 + normal((50, 3))), Moments(*np.zeros((4, 3)))
-    np.testing.assert_array_equal(merge(some, nothing), some)
-    np.testing.assert_array_equal(merge(nothing, some), some)
-    np.testing.assert_array_equal(merge(nothing, nothing), nothing)
+    np.testing.assert_array_equal(merge(some, nothing)[:4], some[:4])
+    np.testing.assert_array_equal(merge(nothing, some)[:4], some[:4])
+    np.testing.assert_array_equal(merge(nothing, nothing)[:4], nothing[:4])
 
 
 def test_variance():
@@ -297,7 +297,7 @@ def test_variance():
 
 def test_moments_from_statistics():
     found = moments_from_statistics(np.array([4, 0, 0]), np.array([1, np.nan, 5]), np.array([2, np.nan, 5]))
-    np.testing.assert_array_equal(found, [[4, 0, 0], [1, 0, 0], [0, 0, 0], [8, 0, 0]])
+    np.testing.assert_array_equal(found[:4], [[4, 0, 0], [1, 0, 0], [0, 0, 0], [8, 0, 0]])
 
 
 values = st.one_of(st.just(np.nan), st.floats(-100, 100, width=32))
@@ -335,7 +335,7 @@ def test_sparse_moments(container, gaps, weighted, dtype):
     X = with_gaps(X) if gaps else X
     weight = np.random.default_rng(2).integers(0, 4, len(X)) / 4 if weighted else None
     found = column_moments(rows_of(BACKENDS["cpu"], container(X)), weight)
-    assert [part.dtype for part in found] == [np.float64] * 4
+    assert [part.dtype for part in found[:4]] == [np.float64] * 4
     assert_moments(found, exact_moments(X, weight), scale=1)
 
 
@@ -348,7 +348,7 @@ def test_moments_on_the_device(dtype, weighted):
         from sknn._backend import get_backend
 
         found = column_moments(rows_of(get_backend("cupy"), cupy.asarray(X)), weight)
-    assert [type(part) for part in found] == [np.ndarray] * 4
+    assert [type(part) for part in found[:4]] == [np.ndarray] * 4
     assert_moments(found, exact_moments(X, weight), scale=1)
 
 
@@ -574,6 +574,6 @@ def test_results_do_not_depend_on_the_number_of_threads(monkeypatch):
     X, found = with_gaps(normal((600_000, 4))), []
     for n_threads in (1, 2, 5):
         monkeypatch.setattr(cpu, "thread_count", lambda n=n_threads: n)
-        found.append(column_moments(rows_of(BACKENDS["cpu"], X)))
+        found.append(column_moments(rows_of(BACKENDS["cpu"], X))[:4])
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])

@@ -12,6 +12,8 @@ Conventions, on which libraries differ:
   and in the paper by Ioffe and Szegedy; in Keras it is an average of biased variances.
 - The t-th batch has at least the weight 1 / t in the running statistics. Running statistics therefore start as the
   plain mean of the first batches, without the influence of initial values 0 and 1.
+- Running statistics follow the weights with a delay, which is large where inputs are far from zero. Other libraries
+  always predict by them; here ``fit`` ends with the statistics of all training rows (``statistics="exact"``).
 
 Examples
 --------
@@ -19,7 +21,7 @@ Examples
 >>> from sknn import MLPClassifier
 >>> from sknn.normalization import BatchNorm
 >>> X, y = load_iris(return_X_y=True)
->>> model = MLPClassifier((10, 10), norm=[BatchNorm(statistics="exact"), None], max_iter=100, random_state=0).fit(X, y)
+>>> model = MLPClassifier((10, 10), norm=[BatchNorm(momentum=0.3), None], max_iter=100, random_state=0).fit(X, y)
 >>> [None if means is None else means.shape for means in model.norm_means_]
 [(10,), None, None]
 """
@@ -30,6 +32,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ._backend.operations import Renorm, RunningMoments
 from ._backend.typing import Array, Arrays, Shapes
 from ._common.blocks import Block, building_block
 from ._common.rules import boolean, either, integer, nothing, one_of, real, require
@@ -44,7 +47,7 @@ class Norm(Block):
     mixes_rows: ClassVar[bool] = False  # outputs of a row depend on the other rows of its batch
     follows_training: ClassVar[bool] = False  # and on the batches before
     follows_data: ClassVar[bool] = False  # parameters are adapted to training rows before the first step
-    is_exact: ClassVar[bool] = False  # statistics are those of all training rows, once training has ended
+    is_exact: ClassVar[bool] = False  # predictions use statistics of all training rows, once ``fit`` has ended
 
     def parameter_shapes(self, units: int) -> Shapes:
         """Return the shapes of the trained parameters of a layer, by kind."""
@@ -111,8 +114,7 @@ class WeightNorm(Norm):
 class UnitNorm(Norm):
     """Base class of norms that standardize the values of units to x-hat and return ``gain * x-hat + shift``.
 
-    All of them have the fields ``eps``, ``center``, ``scale`` and ``position``. Norms with running statistics also have
-    the field ``momentum``.
+    All of them have the fields ``eps``, ``center``, ``scale`` and ``position``.
     """
 
     _rules: ClassVar[dict] = {
@@ -137,8 +139,34 @@ class UnitNorm(Norm):
                 parameters[kind][...] = value
 
 
+class RunningNorm(UnitNorm):
+    """Base class of norms by the statistics of a batch, with running statistics for predictions.
+
+    Besides the fields of :class:`UnitNorm` they have ``momentum`` and ``statistics``.
+    """
+
+    _rules: ClassVar[dict] = UnitNorm._rules | {
+        "momentum": real(0, 1, closed="right"),
+        "statistics": one_of("exact", "ema"),
+    }
+    mixes_rows: ClassVar[bool] = True
+    momentum: float
+    statistics: str
+
+    @property
+    def is_exact(self) -> bool:  # type: ignore[override]
+        return self.statistics == "exact"
+
+    def statistic_shapes(self, units: int) -> Shapes:
+        return {"means": (1, units), "variances": (1, units), "updates": (1, 1)}
+
+    def trained_statistics(self, mean: Array, variance: Array, running: Arrays) -> tuple[Array, Array]:
+        """Return the mean and variance that a training step on rows of this mean and variance would use."""
+        return mean, variance
+
+
 @building_block
-class BatchNorm(UnitNorm):
+class BatchNorm(RunningNorm):
     """Batch normalisation: standardizes each unit to mean 0 and variance 1 over the rows of a mini-batch.
 
     In training, mean and variance are those of the mini-batch; in prediction, those of the training rows (see
@@ -152,11 +180,12 @@ class BatchNorm(UnitNorm):
         Weight of a new batch in the running statistics, in (0, 1].
     eps : float, default=1e-5
         Constant added to the variance to avoid division by zero, > 0.
-    statistics : {"ema", "exact"}, default="ema"
-        Statistics for predictions. "ema" uses running statistics (exponential moving averages). "exact" uses the mean
-        and variance of all training rows; they are computed at the end of each call of ``fit``, and after each epoch if
-        there is a validation set, which costs one pass over the training rows. ``partial_fit`` does not see all rows
-        and always uses running statistics.
+    statistics : {"exact", "ema"}, default="exact"
+        Statistics for predictions. "exact" uses the mean and variance of all training rows, so that predictions agree
+        with training for any scale and offset of X. They are computed at the end of each call of ``fit``, by one
+        prediction pass over the training rows. If there is a validation set, each epoch is scored with the statistics
+        of up to 1024 evenly spread training rows. "ema" uses running statistics (exponential moving averages), which
+        follow the weights with a delay. ``partial_fit`` does not see all rows and always uses running statistics.
     virtual_batch_size : int or None, default=None
         Ghost batch norm: each batch is divided into parts of nearly equal size, about ``virtual_batch_size`` rows (at
         least 2), and each part is normalised by its own statistics (Hoffer, Hubara and Soudry, "Train Longer,
@@ -169,25 +198,13 @@ class BatchNorm(UnitNorm):
 
     momentum: float = 0.1
     eps: float = 1e-5
-    statistics: str = "ema"
+    statistics: str = "exact"
     virtual_batch_size: int | None = None
     center: bool = True
     scale: bool = True
     position: str = "pre"
-    _rules: ClassVar[dict] = UnitNorm._rules | {
-        "momentum": real(0, 1, closed="right"),
-        "statistics": one_of("ema", "exact"),
-        "virtual_batch_size": either(nothing(), integer(2)),
-    }
-    mixes_rows: ClassVar[bool] = True
+    _rules: ClassVar[dict] = RunningNorm._rules | {"virtual_batch_size": either(nothing(), integer(2))}
     stage: ClassVar[str] = "batch"
-
-    @property
-    def is_exact(self) -> bool:  # type: ignore[override]
-        return self.statistics == "exact"
-
-    def statistic_shapes(self, units: int) -> Shapes:
-        return {"means": (1, units), "variances": (1, units), "updates": (1, 1)}
 
     def bounds(self, n_rows: int) -> Array:
         """Return the first row of each part of a batch, and the end of the last part."""
@@ -197,7 +214,7 @@ class BatchNorm(UnitNorm):
 
 
 @building_block
-class BatchRenorm(UnitNorm):
+class BatchRenorm(RunningNorm):
     """Batch renormalisation: batch norm corrected towards the running statistics, for small or non-i.i.d. batches.
 
     A unit standardized by the batch, x-hat, becomes ``x-hat * r + d`` with ``r = std / running std``, clipped to
@@ -218,6 +235,10 @@ class BatchRenorm(UnitNorm):
         Numbers of training steps. Until ``start_step`` there is no correction. From ``start_step`` on, the bounds of r
         and d grow linearly; they reach ``r_max`` at ``r_end`` and ``d_max`` at ``d_end``. The defaults are those of the
         paper; on small data sets training ends earlier, so choose smaller values.
+    statistics : {"exact", "ema"}, default="exact"
+        Statistics for predictions, as in :class:`BatchNorm`. "exact" gives all training rows what a next training step
+        on all of them would give: the mean and variance of these rows as far as r and d are bounded, and the running
+        statistics as far as r and d correct towards them. "ema" uses the running statistics.
     center, scale : bool, default=True
         ``center``: whether to train a shift of each unit; ``scale``: whether to train a gain of each unit.
     position : {"pre", "post"}, default="pre"
@@ -231,18 +252,17 @@ class BatchRenorm(UnitNorm):
     start_step: int = 5000
     r_end: int = 40_000
     d_end: int = 25_000
+    statistics: str = "exact"
     center: bool = True
     scale: bool = True
     position: str = "pre"
-    _rules: ClassVar[dict] = UnitNorm._rules | {
-        "momentum": real(0, 1, closed="right"),
+    _rules: ClassVar[dict] = RunningNorm._rules | {
         "r_max": real(1),
         "d_max": real(0),
         "start_step": integer(0),
         "r_end": integer(0),
         "d_end": integer(0),
     }
-    mixes_rows: ClassVar[bool] = True
     follows_training: ClassVar[bool] = True
     stage: ClassVar[str] = "renorm"
 
@@ -252,12 +272,18 @@ class BatchRenorm(UnitNorm):
             end = getattr(self, name)
             require(end >= self.start_step, name, f"an integer >= start_step={self.start_step}", end)
 
-    def statistic_shapes(self, units: int) -> Shapes:
-        return {"means": (1, units), "variances": (1, units), "updates": (1, 1)}
-
     def bounds(self, n_rows: int) -> Array:
         """Return the first row and the end of a batch."""
         return np.array([0, n_rows])
+
+    def trained_statistics(self, mean: Array, variance: Array, running: Arrays) -> tuple[Array, Array]:
+        std = np.sqrt(variance + self.eps)
+        r, d = np.empty_like(std), np.empty_like(std)
+        moments = RunningMoments(running["means"], running["variances"], running["updates"])
+        Renorm(mean, 1 / std, moments, self, r, d).define(np)
+        # (x - mean) / std * r + d as one standardisation
+        std /= r
+        return mean - d * std, np.maximum(std**2 - self.eps, 0)
 
 
 class RowNorm(UnitNorm):

@@ -244,7 +244,7 @@ FIELDS = [
     for cls in sorted(all_subclasses(Block), key=lambda cls: (cls.__module__, cls.__name__))
     for field in fields(cls)
 ]
-CANDIDATES = [0.25, 0.5, 2, 30_000, True, False, "tanh", "exact", "post", "fan_out", "uniform", Cosine(3)]
+CANDIDATES = [0.25, 0.5, 2, 30_000, True, False, "tanh", "ema", "post", "fan_out", "uniform", Cosine(3)]
 each_field = pytest.mark.parametrize("cls, field", FIELDS)
 
 

@@ -134,3 +134,12 @@ def test_progress_bar_works_alone_and_inside_a_search(n_jobs, capsys):
     assert "MLPClassifier" in capsys.readouterr().out
     search(n_jobs).set_callbacks(callback.ProgressBar(**depth)).fit(X, y)
     assert "mlp" in capsys.readouterr().out.lower()
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_the_model_so_far_has_the_statistics_of_the_training_rows(solver):
+    """Running statistics would lag behind where inputs are far from zero."""
+    recorder, rows = Recorder(), X + 1000
+    model(norm="batch", solver=solver).set_callbacks(recorder).fit(rows, y)
+    for fitted in recorder.fitted:
+        np.testing.assert_allclose(fitted.norm_means_[0], (rows @ fitted.coefs_[0]).mean(axis=0), rtol=1e-9)

@@ -1,6 +1,8 @@
 """Norms: gradients by differences, PyTorch and formulas, fused kernels, what must hold in whole fits."""
 
 import pickle
+import re
+import warnings
 from dataclasses import replace
 from functools import partial
 
@@ -557,6 +559,7 @@ def test_bounds_of_the_correction_grow_by_the_step(backend):
 EVERY = {
     "batch": "batch",
     "exact": BatchNorm(statistics="exact", position="post"),
+    "running": BatchNorm(statistics="ema"),
     "virtual": BatchNorm(virtual_batch_size=8, center=False),
     "renorm": BatchRenorm(start_step=2, r_end=8, d_end=8, momentum=0.3),
     "layer": "layer",
@@ -637,8 +640,8 @@ def assert_exact(model, norms, rows, weight=None, rtol=1e-9):
     return outputs
 
 
-EXACT = BatchNorm(statistics="exact"), BatchNorm(statistics="exact", position="post")
-RUNNING = BatchNorm(), BatchNorm(position="post")
+EXACT = BatchNorm(), BatchNorm(position="post")
+RUNNING = BatchNorm(statistics="ema"), BatchNorm(statistics="ema", position="post")
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -674,6 +677,136 @@ def test_exact_statistics_do_not_change_training():
     exact.set_params(norm=RUNNING, max_iter=1).fit(X, y)
     running.set_params(max_iter=1).fit(X, y)
     assert_same(exact, running)
+
+
+def test_each_layer_has_the_statistics_that_its_norm_asks_for():
+    mixed, running = (fitted(norm=norms) for norms in ([BatchNorm(statistics="ema"), BatchNorm()], RUNNING[0]))
+    np.testing.assert_array_equal(mixed.norm_means_[0], running.norm_means_[0])
+    served = np.maximum((X @ mixed.coefs_[0] - mixed.norm_means_[0]) / np.sqrt(mixed.norm_variances_[0] + 1e-5)
+                        * mixed.norm_gains_[0] + mixed.intercepts_[0], 0)  # fmt: skip
+    np.testing.assert_allclose(mixed.norm_means_[1], (served @ mixed.coefs_[1]).mean(axis=0), rtol=1e-9, atol=1e-12)
+
+
+# ---- inputs far from zero ---------------------------------------------------------------
+
+FAR = {
+    "near": lambda rows: rows,
+    "+ 100": lambda rows: rows + 100,
+    "+ 1000": lambda rows: rows + 1000,
+    "times 1e4": lambda rows: 1e4 * rows + 1e6,
+    "a constant of 1e7": lambda rows: np.column_stack([rows, np.full(len(rows), 1e7)]),
+}
+A = np.random.default_rng(0).standard_normal((60, 4))
+SUM = A @ [1, 2, 3, 4.0]
+each_distance = pytest.mark.parametrize("distance", FAR)
+
+
+@each_distance
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("norm", ["batch", "batch_renorm", VIRTUAL, BatchNorm(position="post")], ids=str)
+@pytest.mark.parametrize("options", [{}, {"hidden_layer_sizes": (32, 16), "early_stopping": True}], ids=["", "deep"])
+def test_a_fit_predicts_as_training_saw_the_rows(options, norm, dtype, distance):
+    """The loss of the last epoch is half the squared error of nearly the same weights, with a batch's statistics."""
+    rows = FAR[distance](A).astype(dtype)
+    parameters = {"hidden_layer_sizes": (32,), "norm": norm, "learning_rate_init": 0.01, "max_iter": 200, "alpha": 0}
+    model = fitted(rows, SUM, MLPRegressor, batch_size=20, **{**parameters, **options})
+    lost = 2 * model.loss_curve_[-1] / SUM.var()
+    # float32 has no digits for an activation of 1e7 that varies by 1
+    coarse = dtype == np.float32 and distance == "a constant of 1e7" and norm == BatchNorm(position="post")
+    assert model.score(rows, SUM) > (0.5 if coarse else 0.9 - lost)
+    if options:
+        validation = model._state.validation_rows[0]
+        assert model.best_validation_score_ == pytest.approx(model.score(rows[validation], SUM[validation]))
+
+
+@each_distance
+@pytest.mark.parametrize("form", [np.asarray, scipy.sparse.csr_array], ids=["dense", "sparse"])
+def test_served_statistics_are_those_of_pytorch_updated_on_all_rows(form, distance):
+    """`torch.optim.swa_utils.update_bn`, on the fitted weights of a net with weighted rows and dropout."""
+    torch = pytest.importorskip("torch")
+    rows = FAR[distance](A)
+    weight = np.repeat([1.0, 2.0], 30)
+    options = {"hidden_layer_sizes": (7,), "dropout": 0.2, "max_iter": 20}
+    model = fitted(form(rows), SUM, MLPRegressor, weight, norm="batch", **options)
+    module = torch.nn.Sequential(torch.nn.Linear(rows.shape[1], 7), torch.nn.BatchNorm1d(7)).double()
+    with torch.no_grad():
+        module[0].weight.copy_(torch.tensor(model.coefs_[0].T))
+        module[0].bias.zero_()
+        module[1].weight.copy_(torch.tensor(model.norm_gains_[0]))
+        module[1].bias.copy_(torch.tensor(model.intercepts_[0]))
+    torch.optim.swa_utils.update_bn([torch.tensor(np.repeat(rows, weight.astype(int), axis=0))], module)
+    hidden = torch.relu(module.eval()(torch.tensor(rows))).detach().numpy()
+    expected = (hidden @ model.coefs_[1] + model.intercepts_[1])[:, 0]
+    np.testing.assert_allclose(model.predict(form(rows)), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("corrects", ["never", "within bounds", "fully"])
+def test_exact_statistics_of_batch_renorm_do_what_a_step_on_all_rows_does(corrects):
+    bounds = {"never": (1.0, 0.0), "within bounds": (1.05, 0.02), "fully": (50.0, 50.0)}[corrects]
+    norm = BatchRenorm(0.1, 1e-3, *bounds, start_step=0, r_end=0, d_end=0)
+    options = {"hidden_layer_sizes": (6,), "batch_size": 20, "max_iter": 15, "learning_rate_init": 0.05}
+    model = fitted(A + 3, SUM, MLPRegressor, norm=norm, **options)
+    running = fitted(A + 3, SUM, MLPRegressor, norm=replace(norm, statistics="ema"), **options)
+    z = (A + 3) @ model.coefs_[0]
+    std, running_std = np.sqrt(z.var(axis=0, ddof=1) + 1e-3), np.sqrt(running.norm_variances_[0] + 1e-3)
+    r = np.clip(std / running_std, 1 / bounds[0], bounds[0])
+    d = np.clip((z.mean(axis=0) - running.norm_means_[0]) / running_std, -bounds[1], bounds[1])
+    expected = (z - z.mean(axis=0)) / std * r + d
+    served = (z - model.norm_means_[0]) / np.sqrt(model.norm_variances_[0] + 1e-3)
+    np.testing.assert_allclose(served, expected, rtol=1e-9, atol=1e-9)
+    if corrects == "fully":
+        np.testing.assert_allclose(model.norm_means_[0], running.norm_means_[0], rtol=1e-9)
+
+
+def test_epochs_are_scored_with_the_statistics_of_some_rows_and_the_end_has_all(monkeypatch):
+    monkeypatch.setattr("sknn._core.statistics.N_MEASURED", 30)
+    options = {"activation": "tanh", "norm": EXACT, "max_iter": 5}
+    model = MLPClassifier((12, 6), random_state=0, batch_size=40, tol=0, **options).fit(X, y, X_val=X, y_val=y)
+    assert_exact(model, EXACT, X)
+    assert_exact(copied(model).recalibrate_norm(X[::5]), EXACT, X[::5])
+    assert model.validation_scores_[-1] == copied(model).recalibrate_norm(X[::5]).score(X, y)
+    best = fitted(early_stopping=True, **options)
+    assert_exact(best, EXACT, X[best._state.order[0]])
+    resumed = copied(fitted(early_stopping=True, warm_start=True, **{**options, "max_iter": 3})).set_params(max_iter=2)
+    assert_same(resumed.fit(X, y), best)
+
+
+def test_the_best_model_keeps_its_statistics_where_later_training_does_not_improve_it():
+    options = {"norm": "batch", "early_stopping": True, "warm_start": True, "validation_fraction": 0.3}
+    model = fitted(max_iter=10, **options)
+    before = copied(model)
+    model.set_params(learning_rate_init=1e-9, tol=1.0).fit(X, y)
+    assert_same(model, before)
+
+
+STREAMED = {"hidden_layer_sizes": (32,), "random_state": 0, "learning_rate_init": 0.01}
+LAGS = r"hidden layer 1, the running means are [0-9.]+ standard deviations .* Call recalibrate_norm\(X\)"
+
+
+@pytest.mark.parametrize("norm", ["batch", "batch_renorm", BatchNorm(position="post"), [None, "batch"]], ids=str)
+@pytest.mark.parametrize("distance", ["near", "+ 1000", "a constant of 1e7"])
+def test_running_statistics_that_lag_behind_are_told_with_the_remedy(distance, norm):
+    rows = FAR[distance](A)
+    sizes = (32, 16) if isinstance(norm, list) else (32,)
+    model = MLPRegressor(**{**STREAMED, "hidden_layer_sizes": sizes}, norm=norm)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(64):
+            model.partial_fit(rows, SUM)
+    told = [re.search(LAGS.replace("layer 1", "layer [12]"), str(warning.message)) for warning in caught]
+    if distance == "near" or isinstance(norm, list):  # a layer below keeps the rows near zero
+        assert not told or isinstance(norm, list)
+    else:
+        assert told and all(told)
+        assert model.score(rows, SUM) < 0
+        assert model.recalibrate_norm(rows).score(rows, SUM) > 0.8
+
+
+def test_a_fit_that_asks_for_running_statistics_is_told_of_their_lag_and_of_exact_ones():
+    model = MLPRegressor(norm=BatchNorm(statistics="ema"), max_iter=30, **STREAMED)
+    with pytest.warns(UserWarning, match=LAGS + ".*or set statistics='exact' in the norm"):
+        model.fit(A + 1000, SUM)
+    model.set_params(freeze_norm=True, warm_start=True).fit(A, SUM)  # statistics are those asked for
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -135,7 +135,13 @@ def test_the_loss_is_printed_where_it_is_watched(capsys):
 @pytest.mark.parametrize("own", [True, False], ids=["own rows", "a part"])
 @pytest.mark.parametrize("monitor", ["score", "loss"])
 def test_partial_fit_stops_early_as_fit_does(monitor, own, estimator):
-    options = {"early_stopping": True, "monitor": monitor, "n_iter_no_change": 3, "max_iter": 200, "norm": "batch"}
+    options = {
+        "early_stopping": True,
+        "monitor": monitor,
+        "n_iter_no_change": 3,
+        "max_iter": 200,
+        "norm": BatchNorm(statistics="ema"),
+    }
     rows = {"X_val": X[VAL], "y_val": y[VAL]} if own else {}
     whole, model = quick(estimator, **options).fit(X, y, **rows), quick(estimator, **options)
     first = {} if estimator is MLPRegressor else {"classes": [0, 1, 2]}
@@ -199,7 +205,9 @@ def test_validation_and_early_stopping_see_the_average():
 
 
 def test_running_statistics_are_averaged_too():
-    model = quick(norm=BatchNorm(momentum=1.0), ema_decay=0.5, batch_size=150, shuffle=False, max_iter=1)
+    model = quick(
+        norm=BatchNorm(momentum=1.0, statistics="ema"), ema_decay=0.5, batch_size=150, shuffle=False, max_iter=1
+    )
     model.set_params(warm_start=True)
     seen, mean = [], 0
     for t in range(1, 5):
@@ -350,12 +358,13 @@ def test_exact_statistics_are_what_validation_sees():
     assert last.validation_loss_curve_[-1] == pytest.approx(log_loss(y[VAL], last.predict_proba(X[VAL])))
 
 
-def test_partial_fit_keeps_to_running_statistics():
-    exact, running = (
-        quick(norm=BatchNorm(statistics=kind), max_iter=3).fit(X, y).partial_fit(X[:10], y[:10])
-        for kind in ("exact", "ema")
-    )
-    np.testing.assert_array_equal(exact.norm_means_[0], running.norm_means_[0])
+def test_partial_fit_goes_on_from_exact_statistics():
+    """A batch has the weight of momentum beside all rows of the fit before, on the weights before its step."""
+    model = quick(norm=BatchNorm(momentum=0.2), max_iter=3).fit(X, y)
+    before, W = model.norm_means_[0].copy(), model.coefs_[0].copy()
+    np.testing.assert_allclose(before, (X @ W).mean(axis=0), rtol=1e-10)
+    model.partial_fit(X[:10], y[:10])
+    np.testing.assert_allclose(model.norm_means_[0], 0.8 * before + 0.2 * (X[:10] @ W).mean(axis=0), rtol=1e-10)
 
 
 def test_schedules_that_have_ended_say_so():

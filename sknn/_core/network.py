@@ -122,9 +122,14 @@ class Network:
         return any(norm.mixes_rows for norm in self.norms if norm is not None)
 
     @property
-    def has_exact_norms(self) -> bool:
-        """Whether predictions need statistics that are worked out over all rows."""
-        return any(norm.is_exact for norm in self.norms if norm is not None)
+    def tracking_layers(self) -> tuple[int, ...]:
+        """Numbers of the layers with running statistics."""
+        return tuple(i for i, layer in enumerate(self.layers) if layer.statistic_shapes())
+
+    @property
+    def exact_layers(self) -> tuple[int, ...]:
+        """Numbers of the layers whose predictions need statistics of all training rows."""
+        return tuple(i for i in self.tracking_layers if self.norms[i].is_exact)  # type: ignore[union-attr]
 
     def initial_parameters(self, random_state: np.random.RandomState, dtype: np.dtype) -> Array:
         """Draw one row of theta, layer by layer, weights before biases, as scikit-learn does."""

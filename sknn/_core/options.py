@@ -18,7 +18,8 @@ class Options:
     """Parameters of training, for a stack: optimisers, learning rates and regularisers have one entry a model.
 
     ``n_epochs`` is the length of all training that the schedule is laid out for. ``dropout (models, streams)`` has the
-    rate of the input and that of each hidden layer.
+    rate of the input and that of each hidden layer. ``exact_norms`` numbers the layers that predict by statistics of
+    all training rows. With ``streams_rows``, a call has only some of them.
     """
 
     optimizers: tuple[Optimizer, ...] = field(metadata=PER_MODEL)
@@ -37,7 +38,8 @@ class Options:
     max_norm: Array | None = field(default=None, metadata=PER_MODEL)
     dropout: Array | None = field(default=None, metadata=PER_MODEL)
     freezes_norms: bool = False
-    exact_norms: bool = False
+    exact_norms: tuple[int, ...] = ()
+    streams_rows: bool = False
     ema_decay: Array | None = field(default=None, metadata=PER_MODEL)
     monitors_loss: bool = False
 

@@ -54,15 +54,6 @@ class Model:
         parameters = network.layout.views(backend.asarray(theta))
         return cls(backend, network, parameters, network.statistics_layout.views(backend.asarray(statistics)))
 
-    def host_statistics(self) -> Array:
-        """Return a copy of the running statistics as a flat buffer ``(models, Q)`` on the host."""
-        weights, layout = self.parameters[0]["weights"], self.network.statistics_layout
-        flat = np.empty((len(weights), layout.size), np.dtype(str(weights.dtype)))
-        for views, layer in zip(layout.views(flat), self.statistics, strict=True):
-            for kind, view in views.items():
-                view[...] = self.backend.to_host(layer[kind])
-        return flat
-
 
 class Pass:
     """One pass of a model over a batch of ``n_rows``: its stages, on buffers of their own.
@@ -83,6 +74,7 @@ class Pass:
         self.stages: list[Stage] = []
         self._norm_stages: dict[int, int] = {}
         self._linear_stages: list[int] = []
+        self._n_run = 0  # stages that have run on the batch, by `norm_inputs` or `linear_outputs`
         signal: Any = None
         layers = model.network.layers
         for i, layer in enumerate(layers):
@@ -107,6 +99,17 @@ class Pass:
     @batch.setter
     def batch(self, batch: Batch) -> None:
         self._projection.batch = batch
+        self.restart()
+
+    def restart(self) -> None:
+        """Let `norm_inputs` and `linear_outputs` run from the start again."""
+        self._n_run = 0
+
+    def refresh_norms(self) -> None:
+        """Take up running statistics that have changed."""
+        for number in self._norm_stages.values():
+            stage: Any = self.stages[number]
+            stage.refresh()
 
     def run(self) -> Array:
         """Run forward and return the raw outputs."""
@@ -118,14 +121,14 @@ class Pass:
         return self._run_to(self._linear_stages[i]).out.value
 
     def norm_inputs(self, i: int) -> Array:
-        """Run forward up to the norm of layer i and return its inputs."""
+        """Run forward up to the norm of layer i, from where such a run has ended, and return the norm's inputs."""
         return self._run_to(self._norm_stages[i] - 1).out.value
 
     def _run_to(self, last: int) -> Stage:
-        """Run the stages up to number ``last`` forward and return that one."""
-        stages = self.stages[: last + 1]
+        """Run the stages up to number ``last`` forward, but for those that have run, and return that one."""
+        stages, self._n_run = self.stages[self._n_run : last + 1], last + 1
         self._model.backend.execute(*(operation for stage in stages for operation in stage.forward()))
-        return stages[-1]
+        return self.stages[last]
 
     # ---- stages of a layer --------------------------------------------------------------
 
@@ -291,11 +294,23 @@ class ChunkedPass:
     def _pass_over(self, chunk: slice) -> Pass:
         n_rows = chunk.stop - chunk.start
         known = self._passes.get(n_rows)
+        if known is not None and n_rows == self.n_rows:
+            return known  # it has the only chunk
         batch = self._rows.chunk(chunk, self._order, None if known is None else known.batch)
         if known is None:
             known = self._passes[n_rows] = Pass(self._model, batch, n_rows)
         known.batch = batch
         return known
+
+    def refresh_norms(self) -> None:
+        """Take up running statistics that have changed."""
+        for chunk_pass in self._passes.values():
+            chunk_pass.refresh_norms()
+
+    def restart(self) -> None:
+        """Let passes run from their start again, after parameters have changed."""
+        for chunk_pass in self._passes.values():
+            chunk_pass.restart()
 
     def outputs(self) -> Array:
         """Return raw outputs ``(models, n, outputs)``; they may be overwritten when they are asked for again."""

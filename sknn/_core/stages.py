@@ -236,6 +236,9 @@ class NormStage(Stage):
             # without a shift, the bias behind a norm is not learnt
             self.frozen_bias = gradients["biases"] if norm.position == "pre" and not norm.center else None
 
+    def refresh(self) -> None:
+        """Take up running statistics that have changed, if the norm uses them as they are."""
+
     def _buffer(self, rows: int, units: int | None = None) -> Array:
         return self.backend.xp.zeros((self.n_models, rows, units or self.units), self.source.value.dtype)
 
@@ -256,7 +259,11 @@ class FixedNormStage(NormStage):
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
-        self.inverse = 1 / self.backend.xp.sqrt(self.kept["variances"] + self.norm.eps)
+        self.inverse = self._buffer(1)
+        self.refresh()
+
+    def refresh(self) -> None:
+        self.inverse[...] = 1 / self.backend.xp.sqrt(self.kept["variances"] + self.norm.eps)
 
     def forward(self) -> list[Operation]:
         """Return the operations for ``x-hat = (x - running mean) / running std``."""

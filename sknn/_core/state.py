@@ -149,7 +149,7 @@ class State:
                 setattr(self, name, value.copy())
         self.theta, self.statistics = (part.astype(dtype, copy=False) for part in (self.theta, self.statistics))
         self.diverged = np.zeros(len(self.theta), bool)
-        if options.freezes_norms:
+        if options.freezes_norms or (options.streams_rows and self.exact is not None):
             self.recalibrate(self.prediction_model[1].astype(dtype))
             self.finite = None
         self.exact = None
@@ -190,10 +190,11 @@ class State:
     def recalibrate(self, statistics: Array) -> None:
         """Put statistics in the place of those that were served."""
         self.statistics, self.exact = statistics, None
-        self.best = None if self.best is None else self._with_statistics(self.best, statistics)
-        self.average = None if self.average is None else self._with_statistics(self.average, statistics)
+        self.best = None if self.best is None else self.with_statistics(self.best, statistics)
+        self.average = None if self.average is None else self.with_statistics(self.average, statistics)
 
-    def _with_statistics(self, model: Array, statistics: Array) -> Array:
+    def with_statistics(self, model: Array, statistics: Array) -> Array:
+        """Return a copy of ``model``, parameters beside statistics, with other statistics."""
         return np.concatenate([self.split(model)[0], statistics], axis=1)
 
     def mark_validation(self, mark: tuple) -> None:

@@ -10,10 +10,9 @@ import numpy as np
 from .._backend.typing import Array
 from .data import Problem
 from .epoch import EpochSteps
-from .passes import Model
 from .scoring import Scoring
 from .state import State
-from .statistics import Sample, population_statistics
+from .statistics import ServedStatistics, scoring_statistics, set_exact_statistics
 
 
 class Trainer:
@@ -27,10 +26,19 @@ class Trainer:
         state.move(problem.backend.asarray)
         self._steps: Any = None  # an EpochSteps
         self._scores: Scoring | None = None
+        self._statistics: ServedStatistics | None = None
+        self.has_new_best = False
 
     def store(self) -> None:
         """Bring the state back to the host, when training ends or someone is to see it."""
         self.state.move(self.problem.backend.to_host)
+
+    def finish(self) -> None:
+        """Bring the state back to the host at the end of training, with the statistics that predictions need."""
+        state = self.state
+        self.store()
+        if state.best is None or self.has_new_best:
+            set_exact_statistics(self.problem, state)
 
     # ---- one epoch ----------------------------------------------------------------------
 
@@ -85,7 +93,7 @@ class Trainer:
         state.loss_curve.append(loss)
         model = state.last_model
         if self.problem.data.validation is not None:
-            model = self._with_exact_statistics(*model)
+            model = self._scored_model()
             if self._scores is None:
                 self._scores = Scoring(self.problem, state)
             scores, losses = self._scores.measure(*model)
@@ -98,14 +106,12 @@ class Trainer:
         self._stop_on_plateau(new)
         vars(state).update(new)  # at once: Ctrl-C finds all of it or nothing
 
-    def _with_exact_statistics(self, theta: Array, statistics: Array) -> tuple[Array, Array]:
-        """Return the model as it is served: norms may have statistics of all rows that are trained on."""
-        problem = self.problem
-        if not problem.options.exact_norms or not np.isfinite(theta).all():
-            return theta, statistics
-        data, model = problem.data, Model.of_flat(problem.backend, problem.network, theta, statistics)
-        sample = Sample(data.rows, data.sample_weight, self.state.order)
-        return theta, problem.backend.asarray(population_statistics(model, sample))
+    def _scored_model(self) -> tuple[Array, Array]:
+        """Return the last model as it would be served now, but that norms may have statistics of some rows only."""
+        theta, running = self.state.last_model
+        if self._statistics is None:
+            self._statistics = scoring_statistics(self.problem, self.state)
+        return theta, running if self._statistics is None else self._statistics.measure(running)
 
     def _find_divergence(self, loss: Array) -> Array:
         """Stop models whose loss or parameters are not finite, with the last parameters of finite losses.
@@ -136,6 +142,7 @@ class Trainer:
             new["best_score"] = np.where(better, score, state.best_score)
             if better.any():
                 new["best"] = state.best.copy()
+                self.has_new_best = True
                 new["best"][better] = self.problem.backend.xp.concatenate(model, axis=1)[better]
         else:
             loss = state.loss_curve[-1]
@@ -181,7 +188,7 @@ def train_stack(problem: Problem, state: State, max_iter: int) -> list[State]:
         trainer.train_epoch()
         if not trainer.stopped.any():
             continue
-        trainer.store()
+        trainer.finish()
         for k in np.flatnonzero(trainer.stopped).tolist():
             finished[left[k]] = trainer.state.take([k])
         going = np.flatnonzero(~trainer.stopped)
@@ -189,8 +196,9 @@ def train_stack(problem: Problem, state: State, max_iter: int) -> list[State]:
         if not len(left):
             break
         problem = replace(problem, options=problem.options.take(going))
-        trainer = Trainer(problem, trainer.state.take(going))
-    trainer.store()
+        followed, trainer = trainer, Trainer(problem, trainer.state.take(going))
+        trainer.has_new_best = followed.has_new_best
+    trainer.finish()
     for k in range(len(left)):
         finished[left[k]] = trainer.state.take([k])
     return finished

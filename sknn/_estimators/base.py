@@ -20,8 +20,8 @@ from .._common.rows import Rows, rows_of
 from .._common.rules import check_parameters, is_named, shown
 from .._common.validation import MatrixLike, check_sample_weight, check_X
 from .._core.options import Options
-from .._core.passes import Model, predictions
-from .._core.statistics import Sample, population_statistics
+from .._core.passes import predictions
+from .._core.statistics import Population, Sample
 from . import training
 from .attributes import ATTRIBUTES, are_equal, fitted_attributes, float_type, model_of, theta_of
 from .hooks import HOOKS, ignored_hooks, warn_of_ignored
@@ -164,8 +164,9 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         checked = check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr", ensure_min_samples=2)
         weight = check_sample_weight(sample_weight, checked.shape[0], dtype)
         with backend.explained_memory_errors():
-            model = Model.of_flat(backend, self._network, theta, state.prediction_model[1])
-            statistics = population_statistics(model, Sample(rows_of(backend, checked), weight))
+            sample = Sample(rows_of(backend, checked), weight)
+            population = Population(backend, self._network, backend.asarray(theta), sample)
+            statistics = population.measure(state.prediction_model[1])
         state.continue_from(theta)
         state.recalibrate(statistics)
         self.__dict__.update(fitted_attributes(self._network, *state.prediction_model))

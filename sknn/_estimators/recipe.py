@@ -137,10 +137,16 @@ def build_options(parameters: Any, network: Network, *, is_incremental: bool) ->
         max_norm=_of_one_model(parameters.max_norm),
         dropout=_dropout(parameters),
         freezes_norms=parameters.freeze_norm,
-        exact_norms=network.has_exact_norms and not is_incremental and not parameters.freeze_norm,
+        streams_rows=is_incremental,
+        exact_norms=() if is_incremental or parameters.freeze_norm else _exact_norms(parameters, network),
         ema_decay=_of_one_model(parameters.ema_decay),
         monitors_loss=parameters.monitor == "loss",
     )
+
+
+def _exact_norms(parameters: Any, network: Network) -> tuple[int, ...]:
+    # L-BFGS has no batches, and so no running statistics
+    return network.tracking_layers if parameters.solver == "lbfgs" else network.exact_layers
 
 
 def _of_one_model(value: float | None) -> np.ndarray | None:

@@ -140,7 +140,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Decay rate of an exponential moving average of the weights over the training steps, in [0, 1), for example
         0.999. If set, predictions use the averaged weights. The first ``1 / (1 - ema_decay)`` steps have equal weight
         in the average (Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J. Control
-        Optim. 30, 1992). In combination with batch norm, use ``BatchNorm(statistics="exact")``. Must be None for
+        Optim. 30, 1992). Batch norm gets the statistics of the averaged network. Must be None for
         "lbfgs".
     monitor : str or callable, default="score"
         Quantity that ``early_stopping`` monitors on the validation set: "score" (R^2), "loss" (without penalties), or a

@@ -12,8 +12,7 @@ from .._backend.typing import Array
 from .._common.callbacks import FitTasks
 from .._common.warnings import warn
 from .._core import lbfgs
-from .._core.passes import Model
-from .._core.statistics import Sample, population_statistics
+from .._core.statistics import find_lag, scoring_statistics, set_exact_statistics
 from .._core.trainer import Trainer
 from .attributes import fitted_attributes
 from .diagnosis import divergence
@@ -27,6 +26,12 @@ LBFGS_NOT_CONVERGED = (
     "lbfgs failed to converge after {} iteration(s): {} Increase max_iter or max_fun, or scale X (for "
     "example with StandardScaler)."
 )
+LAG = (
+    "The running statistics of norm={!r} lag behind training: in hidden layer {}, the running means are {:.1f} "
+    "standard deviations from the means of the training rows, so that predictions differ from what training saw. Call "
+    "recalibrate_norm(X) before you predict, or scale X (for example with StandardScaler){}."
+)
+CALLS_A_LOOK = 64  # of partial_fit, at the latest, between looks at the running statistics; the first ones come sooner
 
 
 def run(estimator: Any, parameters: Any, fit: Fit, publish: Callable[[Fit], None]) -> None:
@@ -39,10 +44,13 @@ def run(estimator: Any, parameters: Any, fit: Fit, publish: Callable[[Fit], None
     ValueError
         If training diverged, and no epoch was validated before.
     """
-    network, backend = fit.problem.network, fit.problem.backend
+    problem, backend = fit.problem, fit.problem.backend
 
     def attributes() -> dict[str, Any]:
-        return fitted_attributes(network, *(np.array(backend.to_host(part)) for part in fit.state.last_model))
+        theta, running = fit.state.last_model
+        statistics = scoring_statistics(problem, fit.state)
+        model = theta, running if statistics is None else statistics.measure(running)
+        return fitted_attributes(problem.network, *(np.array(backend.to_host(part)) for part in model))
 
     fit.has_begun = True
     tasks = FitTasks(estimator, fit.callback_data, fit.max_iter, attributes)
@@ -52,11 +60,11 @@ def run(estimator: Any, parameters: Any, fit: Fit, publish: Callable[[Fit], None
     except KeyboardInterrupt:
         warn("Training interrupted by user.")
     finally:
-        _find_exact_statistics(parameters, fit)
         publish(fit)
     tasks.finish()
     if fit.state.diverged[0]:
         _tell_of_divergence(estimator, fit)
+    _warn_of_lag(fit)
 
 
 def _tell_of_divergence(estimator: Any, fit: Fit) -> None:
@@ -79,7 +87,7 @@ def _train_epochs(parameters: Any, fit: Fit, tasks: FitTasks) -> None:
             if tasks.end() or has_stopped:
                 return
     finally:
-        trainer.store()
+        trainer.finish()
     if fit.callback_data is not None:
         warn(NOT_CONVERGED.format(fit.max_iter), ConvergenceWarning)
 
@@ -97,37 +105,44 @@ def _train_lbfgs(parameters: Any, fit: Fit, tasks: FitTasks) -> None:
         return fit.stopped_by_callback
 
     objective = lbfgs.Objective(fit.problem, state)
-    result = lbfgs.minimize(
-        objective,
-        state.theta,
-        max_iter=fit.max_iter,
-        max_fun=parameters.max_fun,
-        tol=parameters.tol,
-        after_iteration=after_iteration,
-    )
-    loss, _ = objective(result.x)
-    state.diverged = np.array([not np.isfinite(loss)])
-    if state.diverged[0]:
-        return
-    state.theta[0] = result.x
-    fit.met_rule = result.status == 0
-    if not state.loss_curve:
-        state.loss_curve.append(np.array([objective.loss]))
+    try:
+        result = lbfgs.minimize(
+            objective,
+            state.theta,
+            max_iter=fit.max_iter,
+            max_fun=parameters.max_fun,
+            tol=parameters.tol,
+            after_iteration=after_iteration,
+        )
+        loss, _ = objective(result.x)
+        state.diverged = np.array([not np.isfinite(loss)])
+        if state.diverged[0]:
+            return
+        state.theta[0] = result.x
+        fit.met_rule = result.status == 0
+        if not state.loss_curve:
+            state.loss_curve.append(np.array([objective.loss]))
+    finally:
+        set_exact_statistics(fit.problem, state)
     if result.status != 0 and not fit.stopped_by_callback:
         warn(LBFGS_NOT_CONVERGED.format(fit.n_iter, result.message), ConvergenceWarning)
 
 
-def _find_exact_statistics(parameters: Any, fit: Fit) -> None:
-    """Give the state statistics of all training rows, where norms predict by them."""
-    problem, state = fit.problem, fit.state
-    is_lbfgs = parameters.solver == "lbfgs"
-    by_lbfgs = is_lbfgs and problem.network.statistics_layout.size and not parameters.freeze_norm
-    # the best model so far has exact statistics already: it was scored with them
-    if not (problem.options.exact_norms or by_lbfgs) or state.best is not None or state.diverged[0]:
+def _warn_of_lag(fit: Fit) -> None:
+    """Warn of running statistics by which the model would predict otherwise than training saw the rows.
+
+    This takes as long as a prediction, so only some of many calls of ``partial_fit`` look.
+    """
+    problem, n_epochs = fit.problem, fit.state.epochs
+    options, tracks = problem.options, problem.network.statistics_layout.size > 0
+    if not tracks or options.exact_norms or options.freezes_norms:
         return
-    model = Model.of_flat(problem.backend, problem.network, *state.prediction_model)
-    sample = Sample(problem.data.rows, problem.data.sample_weight, None if is_lbfgs else state.order)
-    state.exact = population_statistics(model, sample)
+    if options.streams_rows and n_epochs % CALLS_A_LOOK and n_epochs & (n_epochs - 1):
+        return
+    lag = find_lag(problem, fit.state)
+    if lag is not None:
+        instead = "" if options.streams_rows else ", or set statistics='exact' in the norm"
+        warn(LAG.format(problem.network.norms[lag.layer], lag.layer + 1, lag.distance, instead))
 
 
 def _print_progress(parameters: Any, fit: Fit, message: str = "") -> None:

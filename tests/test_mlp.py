@@ -309,9 +309,8 @@ def test_another_fraction_is_split_anew():
     assert model.best_validation_score_ == max(model.validation_scores_[-5:])
 
 
-@pytest.mark.parametrize("strange", [None, 1])
-def test_labels_of_several_kinds_are_refused(strange):
-    mixed = np.array(["a", "b", strange] * 50, object)
+def test_labels_of_several_kinds_are_refused():
+    mixed = np.array(["a", "b", 1] * 50, object)
     with pytest.raises(ValueError, match="y must hold labels of one kind.*'str'"):
         MLPClassifier().fit(X, mixed)
     with pytest.raises(ValueError, match="X_val and y_val must be valid.* labels of one kind"):
@@ -573,7 +572,7 @@ def test_bad_data_is_refused_and_leaves_the_estimator(fitted, change, message):
         (dict(y=y - 1.0), "y must be non-negative for loss='poisson'; got -1.0"),
         (dict(X_val=X, y_val=np.c_[y, y]), "y_val must have 1 column"),
         (dict(y=scipy.sparse.csr_matrix(np.c_[y, y])), "y must be a dense array"),
-        (dict(y=np.array([None, 1.0] * 75)), "y must be finite"),
+        (dict(y=np.array([None, 1.0] * 75)), "Input y contains NaN, or another missing value: 75 of 150; got None"),
         (dict(X=X.astype("f4"), y=np.full(150, 1e200)), "y must be finite in the float type of X, float32; got 1e.200"),
         (dict(y=NAMES[y]), "y must hold numbers; got dtype <U10"),
     ],

@@ -22,7 +22,7 @@ from ..schedules import BatchSchedule, Schedule
 from .base import BaseMLP, has_partial_fit
 from .preparation import Fit
 from .recipe import RULES
-from .targets import Indicators, Labels
+from .targets import Indicators, Labels, plain_targets
 from .tasks import Call, Classification, Progress
 
 
@@ -384,7 +384,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             If a parameter or the data is invalid; the estimator is then unchanged. Also if training diverges
             before any epoch was validated by early stopping; the estimator then has the last finite weights.
         """
-        return self._train(Call(X, y, sample_weight, X_val, y_val, Progress(True, to_numpy(classes))))
+        return self._train(Call(X, y, sample_weight, X_val, y_val, Progress(True, plain_targets(classes, "classes"))))
 
     def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict class labels.
@@ -464,7 +464,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Fraction of rows that are classified correctly. For multilabel targets, all labels of a row must be correct.
         """
         with sklearn.config_context(array_api_dispatch=False):  # predictions as NumPy, beside y
-            return super().score(X, to_numpy(y), to_numpy(sample_weight))
+            return super().score(X, plain_targets(y), to_numpy(sample_weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

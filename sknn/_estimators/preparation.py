@@ -25,7 +25,7 @@ from .._core.statistics import Sample, adapt_to_data
 from ..schedules import BatchSchedule
 from .attributes import fitted_attributes, theta_of
 from .recipe import batch_size, build_network, build_options
-from .targets import Targets, check_kinds
+from .targets import Targets, check_kinds, plain_targets
 from .tasks import Call
 
 N_PROBED = 1024  # rows, evenly spread, that weights are adapted to before the first step
@@ -75,7 +75,7 @@ class Preparation:
         """Return the fit, after all checks."""
         estimator, parameters, call = self.estimator, self.parameters, self.call
         task = estimator._task
-        X, y = self._check_X_y(call.X, call.y, reset=self.is_fresh, dtype=self._allowed_dtypes())
+        X, y = self._check_X_y(call.X, plain_targets(call.y), reset=self.is_fresh, dtype=self._allowed_dtypes())
         dtype = np.dtype(str(X.dtype))
         self._check_precision(dtype)
         known, progress = self._known_targets(), call.progress
@@ -202,7 +202,7 @@ class Preparation:
             given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
             raise ValueError(f"X_val and y_val must be given together; got {given} alone. Pass {missing} too.")
         try:
-            X_val, y_val = self._check_X_y(X_val, y_val, reset=False, dtype=[dtype])
+            X_val, y_val = self._check_X_y(X_val, plain_targets(y_val, "y_val"), reset=False, dtype=[dtype])
             targets.check(y_val, "y_val")
             encoded = targets.encode(y_val, dtype)
         except ValueError as error:

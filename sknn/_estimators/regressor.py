@@ -22,6 +22,7 @@ from ..optimizers import Optimizer
 from ..schedules import BatchSchedule, Schedule
 from .base import BaseMLP, has_partial_fit
 from .recipe import RULES
+from .targets import plain_targets
 from .tasks import Call, Progress, Regression
 
 
@@ -372,7 +373,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             their R^2.
         """
         with sklearn.config_context(array_api_dispatch=False):  # predictions as NumPy, beside y
-            return super().score(X, to_numpy(y), to_numpy(sample_weight))
+            return super().score(X, plain_targets(y), to_numpy(sample_weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -11,8 +11,66 @@ from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
+from .._backend import to_numpy
 from .._backend.typing import Array
 from ..losses import BinaryLogLoss, Loss, RegressionLoss, SoftmaxLogLoss
+
+NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating)
+
+# ---- containers of y ----------------------------------------------------------------------
+
+
+def plain_targets(y: Any, name: str = "y") -> Any:
+    """Return targets of any container as an array of a type that scikit-learn knows; sparse ones and None stay.
+
+    Objects that are numbers or booleans become such, as those of a nullable column or of a frame of mixed columns.
+
+    Raises
+    ------
+    ValueError
+        If a value is missing.
+    """
+    y = to_numpy(y)
+    if y is None or scipy.sparse.issparse(y):
+        return y
+    array = np.asarray(y)
+    if array.dtype.kind == "T":  # NumPy's strings of any length
+        array = array.astype(object)
+    if np.ma.is_masked(y):
+        _refuse_missing(np.ma.getmaskarray(y), y, name)
+    if array.dtype.kind == "f":
+        _refuse_missing(np.isnan(array), array, name)
+    if array.dtype != object:
+        return array
+    values = array.ravel().tolist()
+    kinds = set(map(type, values))
+    if not kinds <= {str, np.str_}:
+        _refuse_missing(np.array([_is_missing(value) for value in values]).reshape(array.shape), array, name)
+    are_numbers = all(issubclass(kind, NUMBERS) for kind in kinds)
+    return np.array(values).reshape(array.shape) if are_numbers else array
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether a value is None, NaN, NaT, or pandas' NA, which alone has no truth value."""
+    if value is None or isinstance(value, np.ndarray | list | tuple):
+        return value is None
+    try:
+        return bool(value != value)
+    except TypeError:
+        return True
+
+
+def _refuse_missing(are_missing: Array, y: Array, name: str) -> None:
+    if are_missing.any():
+        first = tuple(np.argwhere(are_missing)[0].tolist())
+        raise ValueError(
+            f"Input {name} contains NaN, or another missing value: {np.count_nonzero(are_missing)} of "
+            f"{are_missing.size}; got {y[first]} in row {first[0]} (the first row is 0). Drop these rows, or fill in "
+            "the values."
+        )
+
+
+# ---- kinds of targets -------------------------------------------------------------------
 
 
 class Targets(Protocol):

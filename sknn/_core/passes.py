@@ -15,7 +15,7 @@ import numpy as np
 from .._backend.operations import Link, Operation
 from .._backend.protocol import Backend
 from .._backend.typing import Array
-from .._common.batches import Batch
+from .._common.batches import Batch, DenseBatch
 from .._common.rows import Rows
 from ..activations import Identity
 from .layout import LayerViews
@@ -264,6 +264,28 @@ def predictions(model: Model, rows: Rows) -> Array:
         backend.execute(Link(loss, outputs))
         parts.append(np.array(rows.to_result_memory(outputs)))  # a copy, as buffers serve all chunks
     return np.concatenate(parts, axis=1)
+
+
+class SmallPass:
+    """A pass of one model over a few rows, with the link, compiled: for predictions that are asked for again and again.
+
+    It has a copy of the rows, and reads parameters where they were when it was made.
+    """
+
+    def __init__(self, model: Model, n_rows: int) -> None:
+        backend, network = model.backend, model.network
+        weights = model.parameters[0]["weights"]
+        rows = backend.xp.empty((1, n_rows, network.widths[0]), weights.dtype)
+        forward = Pass(model, DenseBatch(rows), n_rows)
+        out = forward.outputs.value
+        self._rows, self._out = rows[0], out[0]
+        self._compiled = backend.compile([*forward.forward, Link(network.loss, out)])
+
+    def outputs(self, X: Array) -> Array:
+        """Return outputs behind the link, ``(n, outputs)``."""
+        self._rows[...] = X
+        self._compiled.run(1)
+        return self._out.copy()
 
 
 def most_rows(model: Model, rows: Rows, is_gathered: bool = False) -> int:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .._backend import to_numpy
-from .._backend.protocol import Backend
 from .._backend.typing import Array, ArrayModule, Arrays
 from .._common.blocks import building_block, resolve, resolve_layers
+from .._common.rows import Rows
 from .._common.rules import REFUSED, check_parameters, integer, require
 from .._common.validation import FLOATS
 from .._core.layout import PARAMETERS, RUNNING, LayerViews, pack
@@ -70,15 +70,21 @@ def theta_of(estimator: Any, network: Network) -> Array:
     return pack(*([layer.get(kind) for layer in layers] for kind in PARAMETERS))
 
 
-def model_of(estimator: Any, backend: Backend) -> Model:
-    """Return the model that the attributes describe.
+def model_of(estimator: Any, rows: Rows) -> Model:
+    """Return the model that the attributes describe, where rows to predict for are computed.
 
     Raises
     ------
     ValueError
-        If they do not belong together.
+        If the attributes, or the rows, do not belong together.
     """
-    network, bring = network_of(estimator), backend.xp.asarray
+    network, backend = network_of(estimator), rows.backend
+    if rows.X.shape[1] != network.widths[0]:  # after weights that were set by hand
+        raise ValueError(
+            f"X has {rows.X.shape[1]} features, but {type(estimator).__name__} is expecting {network.widths[0]} "
+            "features as input, the length of coefs_[0]."
+        )
+    bring = backend.xp.asarray
     parameters: LayerViews = []
     statistics: LayerViews = []
     for arrays in _arrays(estimator, network, float_type(estimator)):

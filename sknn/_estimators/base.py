@@ -16,7 +16,7 @@ from .._backend.typing import Array
 from .._common.blocks import NestedBlocksMixin
 from .._common.callbacks import CallbackSupportMixin, with_callbacks
 from .._common.estimator import BackendMixin, unchanged_on_error
-from .._common.rows import Rows, rows_of
+from .._common.rows import DenseRows, Rows, rows_of
 from .._common.rules import check_parameters, is_named, shown
 from .._common.validation import MatrixLike, check_sample_weight, check_X
 from .._core.options import Options
@@ -28,6 +28,7 @@ from .hooks import HOOKS, ignored_hooks, warn_of_ignored
 from .persistence import from_plain, to_plain
 from .preparation import Fit, Preparation
 from .recipe import RULES, TABLES, check_for_lbfgs
+from .small_predictions import MOST_ROWS, SmallPredictions
 from .tasks import Call, Task
 
 
@@ -179,7 +180,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         learnt = fitted_attributes(network, fit.state.theta, fit.state.statistics)
         for name in ATTRIBUTES.values() - learnt.keys():
             self.__dict__.pop(name, None)  # of an earlier network, which learnt more
-        self._network, self._targets = network, fit.targets
+        self._network, self._targets, self._small = network, fit.targets, SmallPredictions()
         self.n_layers_ = len(network.widths)
         self.n_outputs_ = fit.targets.n_outputs
         self.out_activation_ = network.loss.link_name
@@ -214,6 +215,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
     def __getstate__(self) -> dict[str, Any]:
         """Keep the parameters once: coefs_ and intercepts_ are views of the state, unless they were replaced."""
         attributes = super().__getstate__()
+        attributes.pop("_small", None)
         is_fitted = "_state" in attributes and "coefs_" in attributes
         if is_fitted and are_equal(self, fitted_attributes(self._network, *self._state.prediction_model)):
             attributes = {name: value for name, value in attributes.items() if name not in ATTRIBUTES.values()}
@@ -222,6 +224,8 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         super().__setstate__(attributes)
         self.__dict__.update(from_plain(self.__dict__))
+        if "_state" in attributes:
+            self._small = SmallPredictions()
         if "_state" in attributes and "coefs_" not in attributes:
             self.__dict__.update(fitted_attributes(self._network, *self._state.prediction_model))
 
@@ -233,16 +237,10 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
             check_is_fitted(self)
         backend, dtype = self._get_backend(X), float_type(self)
         with backend.explained_memory_errors():
-            rows, model = (
-                rows_of(backend, check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr")),
-                model_of(self, backend),
-            )
-            if rows.X.shape[1] != model.network.widths[0]:  # after weights that were set by hand
-                raise ValueError(
-                    f"X has {rows.X.shape[1]} features, but {type(self).__name__} is expecting "
-                    f"{model.network.widths[0]} features as input, the length of coefs_[0]."
-                )
-            return rows, predictions(model, rows)[0]
+            rows = rows_of(backend, check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr"))
+            if backend.on_host and type(rows) is DenseRows and rows.n_rows <= MOST_ROWS and "_small" in vars(self):
+                return rows, self._small.outputs(self, rows)
+            return rows, predictions(model_of(self, rows), rows)[0]
 
     def _targets_of(self, outputs: Array) -> Any:
         """Return the targets that outputs stand for; without a fit, as the attributes describe them."""

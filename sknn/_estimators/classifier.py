@@ -424,7 +424,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             probability[~probability.any(axis=1)] = 1  # all outputs vanish: no class is more probable than another
             probability /= probability.sum(axis=1, keepdims=True)
         if n_outputs == 1:
-            probability = xp.hstack([1 - probability, probability])
+            both = xp.empty((len(probability), 2), probability.dtype)  # hstack takes a tenth of the time of one row
+            both[:, 1:] = probability
+            xp.subtract(1, probability, out=both[:, :1])
+            probability = both
         if isinstance(targets, Labels) and len(targets.classes) == 1:
             probability = xp.ones_like(probability[:, :1])
         return rows.as_prediction(probability)

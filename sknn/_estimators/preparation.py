@@ -227,7 +227,8 @@ class Preparation:
         def score_model(theta: Array, statistics: Array, chosen: Any) -> float:
             model = object.__new__(type(estimator))  # as fitted so far; rows are arrays, which have no feature names
             model.__dict__.update(vars(estimator) | fitted_attributes(network, theta, statistics))
-            model.__dict__.pop("feature_names_in_", None)
+            for name in ("feature_names_in_", "_small"):
+                model.__dict__.pop(name, None)
             weights = {"sample_weight": sample_weight[chosen]} if weighs and sample_weight is not None else {}
             return scorer(model, rows.X[chosen], y[chosen], **weights)
 

@@ -20,11 +20,14 @@ array([0.5, 1. ])
 
 from __future__ import annotations
 
+from math import exp, inf
 from typing import ClassVar
 
 from ._backend.typing import Array, ArrayModule
 from ._common.blocks import Block, building_block
 from ._common.rules import real, require
+
+LARGEST_LOG_MEAN = 40.0  # of Poisson; also in _backend/cuda/kernels/elements.h
 
 
 class Loss(Block):
@@ -40,6 +43,7 @@ class Loss(Block):
     kernel: ClassVar[str]
     link_name: ClassVar[str]
     non_negative: ClassVar[bool] = False  # whether targets below zero have no meaning
+    largest_target: ClassVar[float] = inf
 
     def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
         """Return the loss of each row, of shape ``(K, r)``, and write its gradient with respect to z to dz.
@@ -197,19 +201,26 @@ class SquaredError(RegressionLoss):
 
 @building_block
 class Poisson(RegressionLoss):
-    """Half the Poisson deviance with log link, summed over outputs: y log(y) - y z - y + exp(z), for y >= 0."""
+    """Half the Poisson deviance with log link, summed over outputs: y log(y) - y z - y + exp(z), for y >= 0.
+
+    Predictions are ``exp(min(z, 40))``, at most 2.4e17, so that they and their squares are finite, and y must not be
+    larger. For z above 40, the loss goes on as a straight line.
+    """
 
     kernel: ClassVar[str] = "poisson"
     link_name: ClassVar[str] = "exp"
     non_negative: ClassVar[bool] = True
+    largest_target: ClassVar[float] = exp(LARGEST_LOG_MEAN)
 
     def value_and_gradient(self, xp: ArrayModule, z: Array, y: Array, dz: Array) -> Array:
-        mean = xp.exp(z)
+        bounded = xp.minimum(z, LARGEST_LOG_MEAN)
+        mean = xp.exp(bounded)
         xp.subtract(mean, y, out=dz)
         y_log_y = xp.where(y > 0, y * xp.log(xp.where(y > 0, y, 1)), 0)
-        return (y_log_y - y * z - y + mean).sum(axis=-1)
+        return (y_log_y - y * z - y + mean * (1 + (z - bounded))).sum(axis=-1)
 
     def link(self, xp: ArrayModule, z: Array) -> None:
+        xp.minimum(z, LARGEST_LOG_MEAN, out=z)
         xp.exp(z, out=z)
 
 

@@ -118,7 +118,8 @@ EXTREME = {
     "far": ("squared_error", [1000, -1000], [0, 0], 0.5e6, [1000, -1000]),
     "few of none": ("poisson", [-1000], [0], 0, [0]),
     "few of some": ("poisson", [-1000], [2], 2 * np.log(2) + 2000 - 2, [-2]),
-    "too many": ("poisson", [1000], [2], np.inf, [np.inf]),
+    # above 40 a line goes on: of value exp(40) and slope exp(40) there, without the part of y
+    "too many": ("poisson", [1000], [2], np.exp(40) * 961 + 2 * np.log(2) - 2000 - 2, [np.exp(40) - 2]),
 }
 
 
@@ -280,6 +281,15 @@ def test_links_of_extreme_outputs_are_certain(name, limits, size, dtype):
     z = np.array([[[-size, size]]], dtype)
     LOSSES[name].link(np, z)
     np.testing.assert_array_equal(z[0, 0], limits)
+
+
+@each_dtype
+def test_predicted_counts_are_bounded(dtype):
+    z = np.array([[[-1000, 0, 39, 40, 41, 1e30, np.inf, np.nan]]], dtype)
+    LOSSES["poisson"].link(np, z)
+    expected = [0, 1, np.exp(39), *[np.exp(40)] * 4, np.nan]
+    np.testing.assert_allclose(z[0, 0], expected, rtol=40 * np.finfo(dtype).eps)
+    assert np.isfinite(np.square(z[0, 0, :-1])).all()
 
 
 @each_loss

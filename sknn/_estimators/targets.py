@@ -238,6 +238,11 @@ class Numbers:
         _check_columns(y, self.n_outputs, name)
         if self.loss.non_negative and (y < 0).any():
             raise ValueError(f"{name} must be non-negative for loss='poisson'; got {y.min()}. Use another loss.")
+        if (y > self.loss.largest_target).any():
+            raise ValueError(
+                f"{name} must be at most {self.loss.largest_target:.3g} for loss='poisson'; got {y.max():.3g}. Divide "
+                "y by a constant."
+            )
 
     def encode(self, y: Any, dtype: np.dtype) -> Array:
         """Return the targets in ``dtype``, ``(n, outputs)``."""

@@ -140,11 +140,14 @@ ELEMENT real sigmoid_squared_error(real z, real y, real low, real high, real* gr
     return real(0.5) * error * error;
 }
 
+const real LARGEST_LOG_MEAN = 40;  // as in losses.py
+
 ELEMENT real poisson(real z, real y, real* gradient)
 {
-    real mean = exp(z);
+    real bounded = at_most(LARGEST_LOG_MEAN, z);
+    real mean = exp(bounded);
     *gradient = mean - y;
-    return (y > 0 ? y * log(y) : real(0)) - y * z - y + mean;
+    return (y > 0 ? y * log(y) : real(0)) - y * z - y + mean * (1 + (z - bounded));
 }
 
 ELEMENT real huber(real error, real delta, real* gradient)
@@ -179,7 +182,7 @@ ELEMENT real link(int kind, real z)
 {
     switch (kind) {
     case LINK_LOGISTIC: return sigmoid(z);
-    case LINK_EXP: return exp(z);
+    case LINK_EXP: return exp(at_most(LARGEST_LOG_MEAN, z));
     default: return z;
     }
 }

@@ -140,11 +140,11 @@ class Uniform(Initializer):
     Parameters
     ----------
     bound : float, default=0.05
-        Largest magnitude of a weight, > 0.
+        Largest magnitude of a weight, in (0, 1e300).
     """
 
     bound: float = 0.05
-    _rules: ClassVar[dict] = {"bound": real(0, closed="neither")}
+    _rules: ClassVar[dict] = {"bound": real(0, 1e300, closed="neither")}  # the width is a float, too
 
     def draw_weight(
         self, random_state: np.random.RandomState, fan_in: int, fan_out: int, activation: Activation

@@ -121,7 +121,8 @@ class InverseScaling(Schedule):
     shared: ClassVar[tuple[str, ...]] = ("power_t",)
 
     def after_epoch(self, learning_rate: Array, base: Array, samples_seen: int) -> Array:
-        return base / (samples_seen + 1) ** self.power_t
+        with np.errstate(over="ignore"):  # a power beyond all floats leaves a rate of zero
+            return base / np.float64(samples_seen + 1) ** self.power_t
 
 
 @building_block
@@ -181,7 +182,7 @@ class StepDecay(Schedule):
 
     def factors(self, steps: Array, steps_per_epoch: int, n_steps: int) -> Array:
         epochs = (steps - 1) // steps_per_epoch
-        return self.factor ** (epochs // self.every)
+        return powers(self.factor, epochs // self.every)
 
 
 @building_block
@@ -198,7 +199,7 @@ class Exponential(Schedule):
     _rules: ClassVar[dict] = {"factor": real(0, closed="neither")}
 
     def factors(self, steps: Array, steps_per_epoch: int, n_steps: int) -> Array:
-        return float(self.factor) ** ((steps - 1) // steps_per_epoch)
+        return powers(self.factor, (steps - 1) // steps_per_epoch)
 
 
 @building_block
@@ -312,7 +313,7 @@ class WarmUp(Schedule):
         return self._then.last_words
 
     def factors(self, steps: Array, steps_per_epoch: int, n_steps: int) -> Array:
-        n_rising = self.epochs * steps_per_epoch
+        n_rising = min(self.epochs * steps_per_epoch, 2**62)  # an integer of NumPy
         later = self._then.factors(np.maximum(steps - n_rising, 1), steps_per_epoch, max(n_steps - n_rising, 1))
         return np.where(steps <= n_rising, steps / n_rising, later)
 
@@ -321,6 +322,12 @@ class WarmUp(Schedule):
 
     def after_plateau(self, learning_rate: float) -> float | None:
         return self._then.after_plateau(learning_rate)
+
+
+def powers(factor: float, exponents: Array) -> Array:
+    """Return the powers of a factor; infinity beyond all floats, with which training diverges."""
+    with np.errstate(over="ignore"):
+        return factor**exponents
 
 
 def falling_cosine(progress: Array) -> Array:

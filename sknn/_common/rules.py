@@ -70,9 +70,10 @@ def _as_float(value: Any) -> Any:
     """Return a real number as a float; itself, if it is too large for one."""
     try:
         with np.errstate(over="ignore"):
-            return float(value)
+            number = float(value)
     except OverflowError:
         return value
+    return value if math.isinf(number) and number != value else number
 
 
 def _number(value: Any) -> float:
@@ -260,6 +261,7 @@ def class_weights() -> Rule:
     weight = real(0)
 
     def plain(value: Any) -> Any:
+        value = plain_value(value)
         if not isinstance(value, dict):
             return REFUSED
         weights = {plain_value(label): weight.plain(item) for label, item in value.items()}

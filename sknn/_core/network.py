@@ -61,9 +61,10 @@ class Layer:
 
     def start(self, parameters: Arrays, random_state: np.random.RandomState) -> None:
         """Draw the parameters of one model, given as views ``(1, *shape)``."""
-        weights, biases = self.initializer.draw(random_state, self.fan_in, self.width, self.activation)
-        parameters["weights"][0], parameters["biases"][0, 0] = weights, biases
-        self.activation.start(parameters)
+        with np.errstate(over="ignore"):  # infinite weights are a divergence, found after an epoch
+            weights, biases = self.initializer.draw(random_state, self.fan_in, self.width, self.activation)
+            parameters["weights"][0], parameters["biases"][0, 0] = weights, biases
+            self.activation.start(parameters)
         if self.norm is not None:
             self.norm.start(parameters)
 

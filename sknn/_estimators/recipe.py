@@ -75,6 +75,7 @@ RULES = {
     "precision": one_of("float32", "tf32", "bfloat16"),
 }
 AUTO_BATCH_SIZE = 200
+MOST_PARAMETERS = 10**15  # beyond all memories, and yet few enough that NumPy can count their bytes
 # By parameter: the building blocks that it may name.
 TABLES: dict[str, Mapping[str, Any]] = {
     "activation": ACTIVATIONS,
@@ -99,6 +100,11 @@ def build_network(parameters: Any, n_features: int, n_outputs: int, loss: Loss) 
         loss=loss,
         norms=resolve_layers("norm", parameters.norm, NORMS, len(sizes)),
     )
+    if network.layout.size > MOST_PARAMETERS:
+        raise ValueError(
+            f"hidden_layer_sizes must give at most {MOST_PARAMETERS:.0e} weights and biases; got layer widths "
+            f"{shown(network.widths)}. Choose fewer units."
+        )
     for layer in network.layers:
         if layer.norm is not None:
             layer.norm.check_units(layer.normed_width)

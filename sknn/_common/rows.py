@@ -306,6 +306,9 @@ class SparseRows(Rows):
     def require_dense(self, message: str) -> None:
         raise ValueError(message)
 
+    def examine(self, check: Callable[[Backend, Array], None]) -> None:
+        check(self.backend, self.X.data)
+
 
 def rows_of(backend: Backend, X: Any, n_made: int = 0) -> Rows:
     """Return checked rows placed where they are computed.

@@ -13,24 +13,32 @@ from scipy.special import gammaln
 from .._backend.protocol import Backend
 from .._backend.typing import Array
 from .._common.moments import Moments
-from .._common.rows import EXAMINED_ELEMENTS, Rows
-from ._covariance import Spectrum, rounding_of_squares, with_signs
+from .._common.rows import COPIED_BYTES, EXAMINED_ELEMENTS, Rows
+from ._covariance import Scatter, Spectrum, centered_rows, factor_axes, rounding_of_squares, row_scatter, with_signs
 from ._mapping import map_products
-from ._moments import finite_moments
+from ._moments import measured_moments
+
+GRAM_FACTOR = 8  # times the directions of all power iterations: rows or features up to which a Gram matrix is cheaper
 
 
 def exact_axes(rows: Rows) -> Spectrum:
     """Return the spectrum of rows from the singular values of the centred rows, which are float64."""
-    backend, X = rows.backend, rows.flat(slice(None))
-    xp, moments = backend.xp, finite_moments(rows)
-    centered = xp.empty(X.shape)
-    backend.center(X, backend.asarray(moments.mean), centered)
-    if X.shape[0] > X.shape[1]:
-        centered = xp.linalg.qr(centered, "r")  # has the same axes
-    _, singular_values, axes = xp.linalg.svd(centered, full_matrices=False)
-    variances, axes = backend.to_host(singular_values) ** 2 / max(X.shape[0] - 1, 1), backend.to_host(axes)
-    rounding = rounding_of_squares(variances, X.shape)
-    return Spectrum(X.shape[0], moments.mean, moments.rest, variances, with_signs(axes), variances.sum(), rounding)
+    backend, moments = rows.backend, measured_moments(rows)
+    factor = centered_rows(backend, rows.flat(slice(None)), backend.asarray(moments.mean))
+    if rows.n_rows > rows.n_features:
+        factor = backend.xp.linalg.qr(factor, "r")  # has the same axes
+    return factor_axes(backend, Scatter(rows.n_rows, moments.mean, moments.rest, factor), rows.X.shape)
+
+
+def few_axes(rows: Rows, n_axes: int) -> Spectrum:
+    """Return the first ``n_axes`` of the spectrum of rows that are fewer than features, by the products of rows.
+
+    The axes span the rows along the first eigenvectors of the Gram matrix, and are turned within that space by a
+    decomposition of their own, which keeps them orthonormal where eigenvalues are small.
+    """
+    products = CenteredProducts(rows)
+    _, vectors = rows.backend.xp.linalg.eigh(products.gram())
+    return products.axes_within(vectors[:, -n_axes:], n_axes)
 
 
 def randomized_axes(
@@ -46,45 +54,100 @@ def randomized_axes(
     Algorithms 4.4 and 5.1 of Halko, Martinsson and Tropp, "Finding Structure with Randomness", SIAM Review 53(2),
     2011, on the centred rows or, where these are fewer than features, on their transpose. Random numbers are drawn as
     scikit-learn draws them.
+
+    All power iterations but the last may use the Gram matrix: a product with it is one with the rows and one back. It
+    resolves singular values down to 1e-8 of the first only; those below wait for the last iteration.
     """
-    backend, (n_rows, n_features) = rows.backend, rows.X.shape
-    moments, xp = finite_moments(rows), backend.xp
-
-    def times(directions: Array) -> Array:
-        return backend.asarray(map_products(rows, np.float64, backend.asarray(moments.mean), directions))
-
-    def transposed_times(images: Array) -> Array:
-        return _transposed_times(rows, moments.mean, images)
-
-    is_tall = n_rows >= n_features
-    forth, back = (times, transposed_times) if is_tall else (transposed_times, times)
+    backend, products = rows.backend, CenteredProducts(rows)
+    n_least, n_directions = min(rows.X.shape), n_axes + n_oversamples
     normalize = _normalizer(backend, normalizer)
-    basis = backend.asarray(random_state.normal(size=(min(rows.X.shape), n_axes + n_oversamples)))
-    for _ in range(n_iter):
-        basis = normalize(back(normalize(forth(basis))))
-    basis, _ = xp.linalg.qr(forth(basis))
-    left, singular_values, right = xp.linalg.svd(back(basis), full_matrices=False)
-    axes = left.T if is_tall else (basis @ right.T).T
-    axes, singular_values = backend.to_host(axes[:n_axes]), backend.to_host(singular_values[:n_axes])
-    return _truncated(rows.X.shape, moments, singular_values, axes)
+    basis = backend.asarray(random_state.normal(size=(n_least, n_directions)))
+    n_by_gram = n_iter - 1 if n_least < GRAM_FACTOR * n_directions * (n_iter - 1) else 0
+    gram = products.gram() if n_by_gram else None
+    for _ in range(n_by_gram):
+        basis = normalize(gram @ basis)
+    for _ in range(n_iter - n_by_gram):
+        basis = normalize(products.back(normalize(products.forth(basis))))
+    return products.axes_within(basis, n_axes)
 
 
-def _transposed_times(rows: Rows, mean: Array, images: Array) -> Array:
-    """Return ``(X - mean)^T images`` in float64."""
-    backend, mean = rows.backend, rows.backend.asarray(mean)
+class CenteredProducts:
+    """Products with the centred rows in float64, or with their transpose: the matrix that is at least as tall as wide.
 
-    def work(block: Array, piece: slice) -> Array:
-        centered = backend.xp.empty(block.shape)
-        backend.center(block, mean, centered)
-        return centered.T @ backend.asarray(images[piece])
+    Rows of which a float64 copy is small are copied once; others are centred in each product, piece by piece.
+    """
 
-    with backend.one_blas_thread():
-        return reduce(backend.xp.add, rows.over_pieces(work, max(EXAMINED_ELEMENTS, backend.product_elements)))
+    def __init__(self, rows: Rows) -> None:
+        self.rows, self.moments = rows, measured_moments(rows)
+        self._is_tall = rows.n_rows >= rows.n_features
+        backend, self._centered = rows.backend, None
+        self._mean = backend.asarray(self.moments.mean)
+        if 8 * rows.n_rows * rows.n_features <= COPIED_BYTES:
+            self._centered = centered_rows(backend, rows.flat(slice(None)), self._mean)
+
+    def forth(self, directions: Array) -> Array:
+        """Return the matrix times directions."""
+        return self._times(directions) if self._is_tall else self._transposed_times(directions)
+
+    def back(self, images: Array) -> Array:
+        """Return the transposed matrix times images."""
+        return self._transposed_times(images) if self._is_tall else self._times(images)
+
+    def gram(self) -> Array:
+        """Return the transposed matrix times the matrix."""
+        backend = self.rows.backend
+        if self._centered is not None:
+            tall = self._centered if self._is_tall else self._centered.T
+            return tall.T @ tall
+        if self._is_tall:
+            return backend.asarray(row_scatter(self.rows).sums())
+        n_rows, n_features = self.rows.X.shape
+        gram, width = backend.xp.zeros((n_rows, n_rows)), max(1, COPIED_BYTES // (8 * n_rows))
+        for first in range(0, n_features, width):
+            columns = slice(first, first + width)
+            block = centered_rows(backend, backend.asarray(self.rows.X[:, columns]), self._mean[columns])
+            gram += block @ block.T
+        return gram
+
+    def axes_within(self, basis: Array, n_axes: int) -> Spectrum:
+        """Return the spectrum of the rows within the space that the images of a basis span.
+
+        Variances are those of the rows along the axes. Where rows are the images, only a part of them is in that space.
+        """
+        backend, xp = self.rows.backend, self.rows.backend.xp
+        images, _ = xp.linalg.qr(self.forth(basis))
+        left, singular_values, right = xp.linalg.svd(self.back(images), full_matrices=False)
+        axes = left.T if self._is_tall else (images @ right.T).T
+        axes, singular_values = axes[:n_axes], singular_values[:n_axes]
+        if self._is_tall:
+            singular_values = xp.sqrt(xp.square(self.forth(axes.T)).sum(axis=0))
+        return _truncated(self.rows.X.shape, self.moments, *map(backend.to_host, (singular_values, axes)))
+
+    def _times(self, directions: Array) -> Array:
+        """Return ``(X - mean) directions``."""
+        if self._centered is not None:
+            return self._centered @ directions
+        return self.rows.backend.asarray(map_products(self.rows, np.float64, self._mean, directions))
+
+    def _transposed_times(self, images: Array) -> Array:
+        """Return ``(X - mean)^T images``."""
+        if self._centered is not None:
+            return self._centered.T @ images
+        backend = self.rows.backend
+
+        def work(block: Array, piece: slice) -> Array:
+            return centered_rows(backend, block, self._mean).T @ backend.asarray(images[piece])
+
+        with backend.one_blas_thread():
+            return reduce(backend.xp.add, self.rows.over_pieces(work, max(EXAMINED_ELEMENTS, backend.product_elements)))
 
 
 def lanczos_axes(rows: Rows, n_axes: int, tol: float, random_state: np.random.RandomState) -> Spectrum:
-    """Return the first ``n_axes`` of the spectrum of rows, dense or sparse, by ARPACK on products with vectors."""
-    X, moments = rows.X, finite_moments(rows)
+    """Return the first ``n_axes`` of the spectrum of rows, dense or sparse, by ARPACK on products with vectors.
+
+    Axes without variance are left to no chance: ARPACK would find other ones in each call, and fail without any other.
+    """
+    X, moments = rows.X, measured_moments(rows)
     mean = moments.mean
     centered = LinearOperator(
         X.shape,
@@ -93,23 +156,41 @@ def lanczos_axes(rows: Rows, n_axes: int, tol: float, random_state: np.random.Ra
         dtype=np.float64,
     )
     first = random_state.uniform(-1, 1, min(X.shape))
+    if moments.squares.sum() <= X.shape[0] * (4 * np.finfo(np.float64).eps) ** 2 * (mean @ mean):
+        return _truncated(X.shape, moments, np.zeros(n_axes), np.eye(n_axes, X.shape[1]))
     _, singular_values, axes = svds(centered, k=n_axes, tol=tol, v0=first)
-    order = np.argsort(-singular_values, kind="stable")
-    return _truncated(X.shape, moments, singular_values[order], axes[order])
+    spectrum = _truncated(X.shape, moments, singular_values, axes)
+    rank = int((spectrum.variances > spectrum.rounding).sum())
+    return spectrum if rank == n_axes else _axes_of_rank(spectrum, rank, centered, moments, random_state)
+
+
+def _axes_of_rank(
+    spectrum: Spectrum, rank: int, centered: LinearOperator, moments: Moments, random_state: np.random.RandomState
+) -> Spectrum:
+    """Return the spectrum of rows of low rank again: those of ARPACK depend on random numbers of its own.
+
+    The images of more directions than the rank span all rows. Axes without variance are any that complete the others.
+    """
+    n_axes, n_features = spectrum.axes.shape
+    images, _ = np.linalg.qr(centered @ random_state.normal(size=(n_features, n_axes)))
+    axes, singular_values, _ = np.linalg.svd(centered.T @ images, full_matrices=False)
+    known = _truncated(centered.shape, moments, singular_values[:rank], axes.T[:rank])
+    return known._replace(variances=np.append(known.variances, np.zeros(n_axes - rank)), axes=known.first_axes(n_axes))
 
 
 def _truncated(shape: tuple[int, ...], moments: Moments, singular_values: Array, axes: Array) -> Spectrum:
-    degrees = max(shape[0] - 1, 1)
-    variances, rounding = singular_values**2 / degrees, rounding_of_squares(singular_values**2 / degrees, shape)
-    total = moments.squares.sum() / degrees
+    order, degrees = np.argsort(-singular_values, kind="stable"), max(shape[0] - 1, 1)
+    singular_values, axes = singular_values[order], axes[order]
+    variances, total = singular_values**2 / degrees, moments.squares.sum() / degrees
+    rounding = rounding_of_squares(variances, shape)
     return Spectrum(shape[0], moments.mean, moments.rest, variances, with_signs(axes), total, rounding)
 
 
 def _normalizer(backend: Backend, name: str) -> Callable[[Array], Array]:
-    """Return the function that orthogonalises directions between two products."""
+    """Return the function that keeps directions apart between two products; by default the one that is faster."""
     if name == "none":
         return lambda directions: directions
-    if name == "LU":
+    if name == "LU" or (name == "auto" and backend.on_host):
         return lambda directions: backend.asarray(lu(backend.to_host(directions), permute_l=True)[0])
     return lambda directions: backend.xp.linalg.qr(directions)[0]
 

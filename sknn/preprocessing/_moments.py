@@ -13,6 +13,8 @@ from .._common.moments import Moments, merge, moments_from_statistics, power_of_
 from .._common.rows import Rows, SparseRows
 from ._mapping import refuse_unknown
 
+SMALLEST_SQUARES = np.finfo(np.float64).tiny / np.finfo(np.float64).eps  # of which float64 has all digits
+
 
 def column_moments(rows: Rows, weight: Array | None = None) -> Moments:
     """Return the moments of the columns of rows, with NaN left out.
@@ -80,6 +82,31 @@ def finite_moments(rows: Rows) -> Moments:
     if (moments.count < rows.X.shape[0]).any() or not np.isfinite(moments.mean).all():
         rows.examine(refuse_unknown)
     return moments
+
+
+def measured_moments(rows: Rows) -> Moments:
+    """Return the moments of the columns of rows, whose squares float64 can hold."""
+    moments = finite_moments(rows)
+    check_squares(rows, moments.squares.sum())
+    return moments
+
+
+def check_squares(rows: Rows, total: float) -> None:
+    """Raise ValueError if ``total``, the sum of squares of centred rows, exceeds float64 or vanishes in it."""
+    if SMALLEST_SQUARES <= total < np.inf:
+        return
+    rows.examine(refuse_unknown)
+    low, high = column_extremes(rows)
+    if not np.isfinite(total):
+        raise ValueError(
+            "the covariance of X exceeds float64: X contains too large numbers, up to "
+            f"{np.maximum(abs(low), abs(high)).max():.3g} in magnitude. Scale X down."
+        )
+    if (low < high).any():
+        raise ValueError(
+            "the covariance of X vanishes in float64: X contains too small numbers, as its features vary by at most "
+            f"{(high - low).max():.3g}. Scale X up."
+        )
 
 
 def column_extremes(rows: Rows) -> tuple[Array, Array]:

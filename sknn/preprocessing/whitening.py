@@ -17,13 +17,14 @@ from .._common.rows import Rows, SparseRows, rows_of
 from .._common.rules import Rule, boolean, either, integer, is_named, nothing, one_of, random_state, real, shown
 from .._common.validation import Matrix, MatrixLike
 from ._covariance import Scatter, Spectrum, blas_threads, merge, principal_axes, row_scatter, scatter_of_axes
-from ._decomposition import exact_axes, lanczos_axes, minka_rank, randomized_axes
-from ._mapping import float_type_of, map_products, precision_of, refuse_unknown
+from ._decomposition import exact_axes, few_axes, lanczos_axes, minka_rank, randomized_axes
+from ._mapping import float_type_of, map_products, precision_of
+from ._moments import check_squares
 from ._transformer import AcceptSparse, RowTransformer
 
 SOLVERS = ("auto", "full", "covariance_eigh", "arpack", "randomized")
 SPARSE_SOLVERS = ("auto", "covariance_eigh", "arpack")
-FEW = ("arpack", "randomized")  # solvers that find the first components only
+FEW = ("arpack", "randomized", "gram")  # solvers that find the first components only
 
 
 def can_go_on(transformer: Any) -> bool:
@@ -71,37 +72,37 @@ class AxesTransformer(RowTransformer):
 
     def _learn_more(self, rows: Rows, weight: Array | None, reset: bool) -> None:
         with blas_threads(rows):
-            scatter = self._finite_scatter(rows)
-            scatter = scatter if reset else merge(self._known_scatter(), scatter)
+            scatter = row_scatter(rows)
+            if not reset:
+                with np.errstate(over="ignore", invalid="ignore"):
+                    scatter = merge(self._known_scatter(), scatter)
+            check_squares(rows, scatter.total())
+            dtype = self._float_type(rows, reset)
             self._scatter = tuple(scatter)  # a plain one, so that no private class is named in pickles
-            self._publish(principal_axes(rows.backend, scatter))
+            self._publish(principal_axes(rows.backend, scatter), dtype)
+
+    def _float_type(self, rows: Rows, reset: bool) -> np.dtype:
+        """Return the float type of fitted attributes."""
+        return np.dtype(np.float64)
 
     def _known_scatter(self) -> Scatter:
         return Scatter(*self._scatter)  # type: ignore[misc]  # kept since fit
 
-    def _finite_scatter(self, rows: Rows) -> Scatter:
-        scatter = row_scatter(rows)
-        if not np.isfinite(scatter.products).all():
-            self._refuse_rows(rows)
-        return scatter
-
-    def _refuse_rows(self, rows: Rows) -> NoReturn:
-        rows.examine(refuse_unknown)
-        raise ValueError("the covariance of X exceeds float64: X contains too large numbers. Scale X down.")
-
-    def _select(self, spectrum: Spectrum, n_components: int) -> None:
-        """Publish the first components of a spectrum, and its mean and count."""
-        self.mean_, self._mean_rest = spectrum.mean, spectrum.rest
-        self.components_ = spectrum.axes[:n_components].copy()
-        self.explained_variance_ = spectrum.variances[:n_components].copy()
+    def _select(self, spectrum: Spectrum, n_components: Any, dtype: np.dtype) -> None:
+        """Publish the first components of a spectrum, and its mean and count, in a float type."""
+        self.mean_ = in_type(spectrum.mean, dtype)
+        self._mean_rest = (spectrum.mean - self.mean_) + spectrum.rest
+        self.components_ = spectrum.first_axes(n_components).astype(dtype)
+        self.explained_variance_ = in_type(spectrum.variances[:n_components], dtype)
         self.n_samples_ = self.n_samples_seen_ = spectrum.count
         self.n_components_ = n_components
         self._rounding = spectrum.rounding
 
     def _deviations(self, eps: float) -> Array:
         """Return ``sqrt(variance + eps)`` along the components; without eps infinite where the variance is rounding."""
-        is_rounding = (eps == 0) & (self.explained_variance_ <= self._rounding)
-        return np.where(is_rounding, np.inf, np.sqrt(np.where(is_rounding, 1.0, self.explained_variance_ + eps)))
+        variances = self.explained_variance_.astype(np.float64)
+        is_rounding = (eps == 0) & (variances <= self._rounding)
+        return np.where(is_rounding, np.inf, np.sqrt(np.where(is_rounding, 1.0, variances + eps)))
 
     # ---- products with rows -------------------------------------------------------------
 
@@ -129,10 +130,19 @@ class AxesTransformer(RowTransformer):
         return min(self.n_samples_, self.n_features_in_)
 
 
-def leading(spectrum: Spectrum, share: float) -> int:
-    """Return how many axes it takes to explain more than a share of the variance."""
+def leading(spectrum: Spectrum, share: float) -> np.int64:
+    """Return how many axes it takes to explain more than a share of the variance: one where there is none."""
+    if not spectrum.total_variance > 0:
+        return np.int64(1)
     ratios = np.cumsum(explained_ratios(spectrum.variances, spectrum.total_variance))
-    return min(int(np.searchsorted(ratios, share, side="right")) + 1, len(ratios))
+    return np.minimum(np.searchsorted(ratios, share, side="right") + 1, len(ratios))
+
+
+def in_type(values: Array, dtype: np.dtype) -> Array:
+    """Return a copy of float64 values in a float type, or in float64 if that type is too narrow for the greatest."""
+    greatest, limits = np.abs(values).max(initial=0), np.finfo(dtype)
+    fits = greatest == 0 or limits.tiny / limits.eps <= greatest <= limits.max
+    return values.astype(dtype if fits else np.float64)
 
 
 def explained_ratios(variances: Array, total: float) -> Array:
@@ -167,23 +177,27 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
 
         - "full": singular value decomposition of the centred rows.
         - "covariance_eigh": eigendecomposition of the covariance, for data with many more rows than features. It does
-          not copy X, and cannot resolve axes with less than 1e-16 of the largest variance.
+          not copy X, and cannot resolve axes with less than 1e-16 of the largest variance. Rows that are at most half
+          as many as features are decomposed themselves, as by "full".
         - "randomized": approximation of the first components, for data with many features.
         - "arpack": the first components, fewer than ``min(n_samples, n_features)``, for sparse X with many features.
         - "auto": "arpack" for sparse X. "covariance_eigh" for at most 1000 features and at least 10 times as many rows.
-          Otherwise "full" if neither rows nor features exceed 500, or if ``n_components`` is at least 80 % of the
-          smaller of the two numbers. Otherwise "randomized".
+          Otherwise "full" if neither rows nor features exceed 500, or if ``n_components`` is not an integer below 80 %
+          of the smaller of the two numbers. Otherwise, if the smaller one is at most 500, or at most 1000 and the other
+          one at least 10 times as large, exact components: by "covariance_eigh", or by the products of rows with each
+          other where these are fewer than features. Otherwise "randomized" with 20 power iterations.
 
         ``partial_fit`` always uses the covariance, and is not available for "arpack" and "randomized".
     tol : float, default=0.0
         Relative accuracy of the singular values for "arpack", at least 0; 0 means machine precision.
     iterated_power : int or "auto", default="auto"
         Number of power iterations for "randomized". "auto" uses 7 if less than a tenth of all components are computed,
-        otherwise 4.
+        otherwise 4; and 20 if ``svd_solver`` is "auto".
     n_oversamples : int, default=10
         Number of additional random directions for "randomized", at least 1.
     power_iteration_normalizer : {"auto", "QR", "LU", "none"}, default="auto"
-        Normalisation of the directions between power iterations for "randomized"; "auto" is "QR".
+        Normalisation of the directions between power iterations for "randomized"; "auto" is "LU" on the CPU and "QR"
+        on a GPU.
     random_state : int, RandomState or None, default=None
         Seed or random stream for "randomized" and "arpack".
     eps : float, default=0.0
@@ -200,8 +214,8 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
     Attributes
     ----------
     components_ : ndarray of shape (n_components_, n_features)
-        Orthonormal principal axes in float64, sorted by decreasing variance. In each axis, the entry of largest
-        magnitude is positive.
+        Orthonormal principal axes, sorted by decreasing variance. In each axis, the entry of largest magnitude is
+        positive; of several entries equal to it but for 1e-6 of it, the first one.
     explained_variance_ : ndarray of shape (n_components_,)
         Unbiased variance along each axis: sum of squares divided by ``n_samples - 1``.
     explained_variance_ratio_ : ndarray of shape (n_components_,)
@@ -213,7 +227,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
     noise_variance_ : float
         Noise variance of probabilistic PCA: mean variance along the discarded axes; 0 if no axis was discarded.
     n_components_ : int
-        Number of components.
+        Number of components. If all rows are alike, a fraction of the variance is explained by one.
     n_samples_, n_samples_seen_ : int
         Number of rows.
     n_features_in_ : int
@@ -226,12 +240,18 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
     Where scikit-learn's class contradicts its own documentation, this class follows the documentation: covariance,
     precision and score do not depend on ``whiten``. If the data has no variance in some direction, the score uses the
     rounding error of the solver as the variance in this direction. Whitening sets components without variance to zero,
-    where scikit-learn divides one rounding error by another. Fitted attributes are float64 also for float32 X.
+    where scikit-learn divides one rounding error by another. ``explained_variance_`` is the variance of the rows along
+    the components also for "randomized", where scikit-learn leaves a part of it out.
 
-    "covariance_eigh" and ``partial_fit`` store ``n_features^2`` float64 numbers (sums of products about the mean) in
-    the fitted object and in its pickle, so that ``partial_fit`` can continue. "full" makes a float64 copy of X.
-    "randomized" makes a few arrays of ``n_samples`` rows and ``n_components + n_oversamples`` columns. For sparse X,
-    products are computed about zero instead of the mean; features with a mean far from zero therefore lose precision.
+    All is computed in float64. If X is float32 and ``dtype`` is not "float64", then fitted arrays are float32, but for
+    those whose largest value float32 cannot hold; ``partial_fit`` goes on in float64 nevertheless.
+
+    "covariance_eigh" and ``partial_fit`` store ``n_features^2`` float64 numbers (sums of products about the mean), or
+    the centred rows where these are few, in the fitted object and in its pickle, so that ``partial_fit`` can continue.
+    "full" makes a float64 copy of X. "randomized" makes a few arrays of ``n_samples`` rows and ``n_components +
+    n_oversamples`` columns, a float64 copy of X up to 64 MB, and a square matrix of the smaller side of X where this
+    takes less time. For sparse X, products are computed about zero instead of the mean; features with a mean far from
+    zero therefore lose precision.
 
     References
     ----------
@@ -307,8 +327,15 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         if solver == "covariance_eigh":
             self._learn_more(rows, weight, reset=True)
             return
+        spectrum = exact_axes(rows) if solver == "full" else self._first_axes(rows, solver)
+        self._publish(spectrum, self._float_type(rows, reset=True))
         self._scatter = None
-        self._publish(exact_axes(rows) if solver == "full" else self._first_axes(rows, solver))
+        if self.n_components_ == self._smallest_seen() and self.components_.dtype != np.float64:
+            self._scatter = tuple(scatter_of_axes(*spectrum[:5]))  # what partial_fit goes on from is not rounded
+
+    def _float_type(self, rows: Rows, reset: bool) -> np.dtype:
+        dtype = precision_of(rows, float_type_of(rows, self.dtype))
+        return dtype if reset else np.result_type(dtype, self.components_.dtype)
 
     def _known_scatter(self) -> Scatter:
         if self._scatter is not None:
@@ -334,32 +361,41 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         least = min(shape)
         if given is None:
             return
-        is_whole = not isinstance(given, str) and (given == 0 or given >= 1)
-        if solver in FEW:
-            most = least - 1 if solver == "arpack" else least
-            if not (is_whole and 1 <= given <= most):
+        if given == "mle":
+            if solver in FEW:
                 raise ValueError(
-                    f"n_components must be None or an integer from 1 to {most} with svd_solver={solver!r} and X of "
-                    f"shape {shape}; got {given!r}. Change n_components or svd_solver."
+                    f"n_components='mle' cannot be a string with svd_solver={solver!r}. Set svd_solver='full', or "
+                    "n_components to an integer."
                 )
-        elif given == "mle" and shape[0] < shape[1]:
-            raise ValueError(
-                f"n_components='mle' needs at least as many rows as features; got X of shape {shape}. Pass more rows, "
-                "or an integer as n_components."
-            )
-        elif is_whole and given > least:
-            raise ValueError(
-                f"n_components must be between 0 and min(n_samples, n_features)={least} with svd_solver={solver!r}; "
-                f"got n_components={given}."
-            )
+            if shape[0] < shape[1]:
+                raise ValueError(
+                    f"n_components='mle' is only supported if n_samples >= n_features; got X of shape {shape}. Pass "
+                    "more rows, or an integer as n_components."
+                )
+        elif solver in FEW and not 1 <= given <= least:
+            self._refuse_count("must be between 1 and", shape, solver)
+        elif solver == "arpack" and given == least:
+            self._refuse_count("must be strictly less than", shape, solver)
+        elif given > least:
+            self._refuse_count("must be between 0 and", shape, solver)
+
+    def _refuse_count(self, demand: str, shape: tuple[int, ...], solver: str) -> NoReturn:
+        raise ValueError(
+            f"n_components={self.n_components} {demand} min(n_samples, n_features)={min(shape)} with "
+            f"svd_solver={solver!r}; got X of shape {shape}. Change n_components or svd_solver, or pass more rows."
+        )
 
     def _first_axes(self, rows: Rows, solver: str) -> Spectrum:
         least = min(rows.X.shape)
         n_axes: Any = least - (solver == "arpack") if self.n_components is None else self.n_components
         if solver == "arpack":
             return lanczos_axes(rows, n_axes, self.tol, check_random_state(self.random_state))
+        if solver == "gram":
+            return few_axes(rows, n_axes)
         n_iter: Any = self.iterated_power
-        if n_iter == "auto":
+        if n_iter == "auto" and self.svd_solver == "auto":
+            n_iter = 20
+        elif n_iter == "auto":
             n_iter = 7 if n_axes < 0.1 * least else 4
         return randomized_axes(
             rows,
@@ -370,23 +406,23 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
             check_random_state(self.random_state),
         )
 
-    def _publish(self, spectrum: Spectrum) -> None:
-        self._select(spectrum, self._count_components(spectrum))
-        variances, total = self.explained_variance_, spectrum.total_variance
-        self.explained_variance_ratio_ = explained_ratios(variances, total)
-        self.singular_values_ = np.sqrt(variances * max(spectrum.count - 1, 1))
-        self.noise_variance_ = 0.0
+    def _publish(self, spectrum: Spectrum, dtype: np.dtype) -> None:
+        self._select(spectrum, self._count_components(spectrum), dtype)
+        variances, total = spectrum.variances[: self.n_components_], spectrum.total_variance
+        self.explained_variance_ratio_ = explained_ratios(variances, total).astype(dtype)
+        self.singular_values_ = in_type(np.sqrt(variances * max(spectrum.count - 1, 1)), dtype)
+        self.noise_variance_ = np.float64(0)
         if self.n_components_ < self._smallest_seen():
             n_axes = max(len(spectrum.variances), self._smallest_seen())
-            self.noise_variance_ = float(max(total - variances.sum(), 0) / (n_axes - self.n_components_))
+            self.noise_variance_ = np.float64(max(total - variances.sum(), 0) / (n_axes - self.n_components_))
 
-    def _count_components(self, spectrum: Spectrum) -> int:
+    def _count_components(self, spectrum: Spectrum) -> Any:
         given: Any = self.n_components
         n_features = spectrum.axes.shape[1]
         if given is None:
-            return min(spectrum.count, len(spectrum.axes))
+            return min(spectrum.count, len(spectrum.variances))
         if given == "mle":
-            return minka_rank(spectrum.variances, spectrum.count)
+            return np.int64(minka_rank(spectrum.variances, spectrum.count))
         if 0 < given < 1:
             return leading(spectrum, given)
         if given > n_features:
@@ -526,20 +562,32 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
 
 @singledispatch
 def choose_solver(rows: Rows, svd_solver: str, n_components: int | float | str | None) -> str:
-    """Return the solver for rows, by their shape where ``svd_solver`` is "auto"."""
+    """Return the solver for rows, by their shape where ``svd_solver`` is "auto".
+
+    "gram" is the exact one for few of the components of rows that are fewer than features. The bounds are those up to
+    which exact axes take no longer than random directions with enough power iterations (20) for the same axes.
+    """
     if svd_solver != "auto":
         return svd_solver
     n_rows, n_features = rows.n_rows, rows.n_features
+    least, most = sorted((n_rows, n_features))
     if n_features <= 1000 and n_rows >= 10 * n_features:
         return "covariance_eigh"
-    is_few = not isinstance(n_components, str | None) and 1 <= n_components < 0.8 * min(n_rows, n_features)
-    return "randomized" if is_few and max(n_rows, n_features) > 500 else "full"
+    is_few = not isinstance(n_components, str | None) and 1 <= n_components < 0.8 * least
+    if not is_few or most <= 500:
+        return "full"
+    if least <= 500 or (least <= 1000 and most >= 10 * least):
+        return "covariance_eigh" if n_features == least else "gram"
+    return "randomized"
 
 
 @choose_solver.register
 def _choose_sparse_solver(rows: SparseRows, svd_solver: str, n_components: int | float | str | None) -> str:
     if svd_solver not in SPARSE_SOLVERS:
-        raise TypeError(f"svd_solver must be 'arpack', 'covariance_eigh' or 'auto' for sparse X; got {svd_solver!r}.")
+        raise TypeError(
+            'PCA only support sparse inputs with the "arpack" and "covariance_eigh" solvers, while '
+            f'"{svd_solver}" was passed. Set svd_solver to one of them or to "auto", or make X dense.'
+        )
     return "arpack" if svd_solver == "auto" else svd_solver
 
 
@@ -574,7 +622,7 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
     whitening_ : ndarray of shape (n_features, n_features)
         Symmetric whitening matrix ``U diag(1 / sqrt(l + eps)) U^T``, in float64.
     components_ : ndarray of shape (n_components_, n_features)
-        Principal axes ``U^T``, sorted by decreasing variance. In each axis, the entry of largest magnitude is positive.
+        Principal axes ``U^T``, sorted by decreasing variance, with signs as those of :class:`PCA`.
     explained_variance_ : ndarray of shape (n_components_,)
         Unbiased variance ``l`` along each axis: sum of squares divided by ``n_samples - 1``.
     mean_ : ndarray of shape (n_features,)
@@ -632,12 +680,12 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
     def _learn(self, rows: Rows, weight: Array | None, reset: bool) -> None:
         self._learn_more(rows, weight, reset=True)
 
-    def _publish(self, spectrum: Spectrum) -> None:
-        self._select(spectrum, self._count_components(spectrum))
+    def _publish(self, spectrum: Spectrum, dtype: np.dtype) -> None:
+        self._select(spectrum, self._count_components(spectrum), dtype)
         self._eps = self.eps
         self.whitening_ = self._symmetric(1 / self._deviations(self._eps))
 
-    def _count_components(self, spectrum: Spectrum) -> int:
+    def _count_components(self, spectrum: Spectrum) -> Any:
         given: Any = self.n_components
         n_features = spectrum.axes.shape[1]
         if given is None:

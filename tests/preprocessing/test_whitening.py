@@ -2,6 +2,7 @@
 
 import pickle
 import tracemalloc
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,7 @@ ATTRIBUTES = {
     "n_components_": 0,
     "n_samples_": 0,
 }
+ARRAYS = ["mean_", "components_", "explained_variance_", "explained_variance_ratio_", "singular_values_"]
 WHOLE = ["full", "covariance_eigh", "auto"]
 FEW = ["randomized", "arpack"]
 each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -99,7 +101,48 @@ def test_randomized_twin(n_iter, shape, normalizer):
     parameters = {"iterated_power": n_iter, "power_iteration_normalizer": normalizer, "svd_solver": "randomized"}
     mine, twin = both(n_components=5, **parameters)
     mine.fit(X), twin.fit(X)
-    assert_same(mine, twin, factor=1e2)
+    assert_same(mine, twin, factor=1e2, names=["mean_", "components_", "n_components_"])
+    variances = np.var(twin.transform(X), axis=0, ddof=1)
+    np.testing.assert_allclose(mine.explained_variance_, variances, rtol=1e-10)
+    if n_iter != 0 or shape[0] < shape[1]:  # else scikit-learn's variances are those of a part of the rows
+        assert_same(mine, twin, factor=1e2)
+
+
+def cosines(mine, exact):
+    """Return the cosines of axes, one a row, with exact ones."""
+    return np.abs(np.sum(mine * exact, axis=1))
+
+
+@pytest.mark.slow
+@each_dtype
+@pytest.mark.parametrize("shape", [(3000, 400), (1500, 200), (400, 3000), (600, 600), (510, 5200)], ids=str)
+def test_auto_is_exact(shape, dtype):
+    X = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    _, singular_values, axes = np.linalg.svd(X - X.mean(axis=0, dtype=float), full_matrices=False)
+    pca = PCA(10, random_state=0).fit(X)
+    tolerance = 1e-5 if dtype == np.float32 else 1e-8
+    if shape == (600, 600):  # by random directions: the variances of neighbouring axes differ by 1 % here
+        np.testing.assert_allclose(pca.explained_variance_, singular_values[:10] ** 2 / 599, rtol=0.02)
+        assert np.linalg.norm(pca.components_[:1] @ axes[:3].T) > 0.95
+        return
+    np.testing.assert_allclose(pca.explained_variance_, singular_values[:10] ** 2 / (shape[0] - 1), rtol=tolerance)
+    assert cosines(pca.components_, axes[:10]).min() > 1 - tolerance
+    np.testing.assert_allclose(pca.components_ @ pca.components_.T, np.eye(10), atol=tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(2000, 600), (600, 2000)], ids=str)
+@pytest.mark.parametrize("solver", ["auto", "randomized"])
+def test_axes_of_little_variance_are_found(solver, shape):
+    """A Gram matrix alone would lose axes with less than 1e-8 of the greatest deviation."""
+    rng = np.random.default_rng(0)
+    left, right = (np.linalg.qr(rng.standard_normal((size, 30)))[0] for size in shape)
+    left -= left.mean(axis=0)
+    X = left * 10.0 ** -np.arange(30) @ right.T
+    _, singular_values, axes = np.linalg.svd(X - X.mean(axis=0), full_matrices=False)
+    pca = PCA(11, svd_solver=solver, random_state=0).fit(X)
+    np.testing.assert_allclose(pca.singular_values_, singular_values[:11], rtol=1e-4)
+    assert cosines(pca.components_, axes[:11]).min() > 1 - 1e-6
 
 
 @pytest.mark.parametrize("solver", FEW)
@@ -150,8 +193,12 @@ def test_parameters_and_order():
 def test_float32_is_worked_on_in_float64(solver):
     X = table(dtype=np.float32)
     narrow, wide = PCA(4, svd_solver=solver, random_state=0), PCA(4, svd_solver=solver, random_state=0)
-    assert_same(narrow.fit(X), wide.fit(X.astype(np.float64)))
-    assert narrow.components_.dtype == np.float64
+    narrow.fit(X), wide.fit(X.astype(np.float64))
+    for name in ARRAYS:
+        exact, rounded = getattr(wide, name), getattr(narrow, name)
+        assert (rounded.dtype, exact.dtype) == (np.float32, np.float64)
+        np.testing.assert_allclose(rounded, exact.astype(np.float32), rtol=2e-7, atol=1e-14)
+    assert narrow.noise_variance_ == pytest.approx(wide.noise_variance_, rel=1e-9)
     assert narrow.transform(X).dtype == narrow.inverse_transform(narrow.transform(X)).dtype == np.float32
     np.testing.assert_allclose(narrow.transform(X), wide.transform(X.astype(float)), atol=1e-5)
 
@@ -184,7 +231,34 @@ def test_many_float32_rows_near_one():
     rng = np.random.default_rng(0)
     X = (1 + 1e-3 * rng.standard_normal((2**22, 3), dtype=np.float32)).astype(np.float32)
     exact = np.cov(X.T.astype(np.longdouble).astype(float))
-    np.testing.assert_allclose(PCA().fit(X).get_covariance(), exact, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(PCA(dtype="float64").fit(X).get_covariance(), exact, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("solver", [*WHOLE, "randomized"])
+@pytest.mark.parametrize("n_components", [4, 0.9, "mle", None])
+def test_kinds_of_attributes_are_scikit_learns(n_components, solver):
+    if solver == "randomized" and n_components in (0.9, "mle"):
+        return
+    for dtype in (np.float32, np.float64):
+        mine, twin = both(n_components=n_components, svd_solver=solver)
+        mine.fit(table(dtype=dtype)), twin.fit(table(dtype=dtype))
+        assert type(mine.n_components_) is type(twin.n_components_)
+        assert [getattr(mine, name).dtype for name in ARRAYS] == [getattr(twin, name).dtype for name in ARRAYS]
+        assert isinstance(mine.noise_variance_, float)
+
+
+@pytest.mark.parametrize("solver", ["full", "covariance_eigh"])
+def test_partial_fit_goes_on_in_float64(solver):
+    X = table(dtype=np.float32)
+    exact = PCA(svd_solver="full").fit(X.astype(np.float64))
+    pieces = PCA(svd_solver=solver).fit(X[:150]).partial_fit(X[150:180]).partial_fit(X[180:].astype(np.float64))
+    assert_same(pieces, exact)
+    assert PCA(dtype="float64").fit(X).components_.dtype == np.float64
+
+
+def test_rows_in_two_types_are_float64():
+    X = table(dtype=np.float32)
+    assert PCA().partial_fit(X.astype(np.float64)).partial_fit(X).components_.dtype == np.float64
 
 
 # ---- streaming --------------------------------------------------------------------------
@@ -272,6 +346,140 @@ def test_segments_are_one_scatter(n_segments, monkeypatch):
     monkeypatch.setattr(_covariance, "BLOCK_ROWS", 64)
     monkeypatch.setattr(reference.Backend, "product_elements", 64 * 8)
     np.testing.assert_allclose(ZCA().fit(X)._known_scatter().products, 4999 * np.cov(X.T), rtol=1e-11, atol=1e-9)
+
+
+# ---- rows without variance --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, 1e8 + 0.1])
+@pytest.mark.parametrize("shape", [(6, 5), (20, 3), (3000, 4), (4, 30)], ids=str)
+def test_a_share_of_no_variance_is_one_component(shape, value):
+    X = np.full(shape, value)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn divides 0 by 0
+        assert decomposition.PCA(0.9).fit(np.ones(shape)).n_components_ == 1
+    for dtype in (np.float64, np.float32):
+        for model in (PCA(0.9, svd_solver="full"), PCA(0.9, svd_solver="covariance_eigh"), PCA(0.9), ZCA(0.9)):
+            assert clone(model).fit(X.astype(dtype)).n_components_ == 1
+            if model.get_params().get("svd_solver") != "full":
+                assert clone(model).partial_fit(X[:1].astype(dtype)).n_components_ == 1
+                assert in_pieces(clone(model), X.astype(dtype), [1]).n_components_ == 1
+    sparse = scipy.sparse.csr_array(X)
+    assert PCA(0.9, svd_solver="covariance_eigh").fit(sparse).n_components_ == 1
+
+
+LOW_RANK = {
+    "equal": (np.ones((20, 3)), 0),
+    "equal, not a binary fraction": (np.full((20, 6), 0.1), 0),
+    "one row, repeated": (np.tile(table(1, 6), (20, 1)), 0),
+    "one feature varies": (np.hstack([table(20, 1), np.ones((20, 5))]), 1),
+    "tall": (table(50, 2) @ table(2, 40, seed=1), 2),
+    "wide": (table(20, 2) @ table(2, 100, seed=1), 2),
+}
+
+
+@pytest.mark.parametrize("container", [np.asarray, scipy.sparse.csr_array, scipy.sparse.csc_array])
+@pytest.mark.parametrize("X, rank", LOW_RANK.values(), ids=LOW_RANK)
+@pytest.mark.parametrize("n_components", [1, 2, 5])
+def test_arpack_with_rows_of_low_rank(n_components, X, rank, container):
+    n_components = min(n_components, min(X.shape) - 1)
+    fits = [PCA(n_components, svd_solver="arpack", random_state=0).fit(container(X)) for _ in range(4)]
+    np.testing.assert_allclose(fits[0].components_ @ fits[0].components_.T, np.eye(n_components), atol=1e-12)
+    covariance = np.cov(X.T)
+    variances = np.append(np.linalg.eigvalsh(covariance)[::-1][:rank], np.zeros(n_components))[:n_components]
+    np.testing.assert_allclose(fits[0].explained_variance_, variances, rtol=1e-10, atol=1e-25)
+    along = fits[0].components_ @ covariance @ fits[0].components_.T
+    np.testing.assert_allclose(along, np.diag(variances), atol=1e-10)
+    for other in fits[1:]:  # ARPACK's own random numbers go on from call to call
+        np.testing.assert_array_equal(other.components_, fits[0].components_)
+        np.testing.assert_array_equal(other.explained_variance_, fits[0].explained_variance_)
+
+
+@pytest.mark.parametrize("solver", [*WHOLE, *FEW])
+def test_rows_without_variance_have_the_same_axes_in_each_call(solver):
+    fits = [PCA(2, svd_solver=solver).fit(np.full((20, 5), 0.1)) for _ in range(3)]
+    for pca in fits:
+        np.testing.assert_array_equal(pca.components_, fits[0].components_)
+        np.testing.assert_array_equal(pca.explained_variance_, 0)
+        np.testing.assert_array_equal(pca.mean_, 0.1)
+        np.testing.assert_array_equal(pca.transform(np.full((2, 5), 0.1)), 0)
+
+
+# ---- signs of axes ----------------------------------------------------------------------
+
+
+def one_hot_pair(rng):
+    first = (rng.random(150) < 0.4) * 1.0
+    return np.column_stack([rng.random(150), first, 1 - first])
+
+
+def standardised_pair(rng):
+    X = rng.standard_normal((150, 2)) @ rng.standard_normal((2, 2))
+    return (X - X.mean(axis=0)) / X.std(axis=0)
+
+
+def three_shares(rng):
+    X = np.tile(rng.random(150), (3, 1)).T * [1, -0.5, -0.5] + rng.random((150, 1)) * [0, 1e-3, -1e-3]
+    return X + [0, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("rows", [one_hot_pair, standardised_pair, three_shares])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_equal_entries_leave_no_sign_to_rounding(dtype, rows):
+    models = [PCA(2, svd_solver=solver, random_state=0) for solver in (*WHOLE, "randomized")]
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        X = rows(rng)
+        expected = PCA(2, svd_solver="full").fit(X).components_
+        greatest = np.abs(expected).max(axis=1)
+        for axis, most in zip(expected, greatest, strict=True):
+            assert axis[np.abs(axis) >= most * (1 - 1e-7)][0] > 0
+        narrow, others = X.astype(dtype), X[rng.permutation(150)].astype(dtype)
+        axes = [clone(model).fit(rows).components_ for model in models for rows in (narrow, others)]
+        axes += [in_pieces(PCA(2), rows, [40, 90]).components_ for rows in (narrow, others)]
+        axes += [ZCA(2).fit(narrow).components_, in_pieces(ZCA(2), others, [1, 70]).components_]
+        if X.shape[1] > 2:
+            axes.append(PCA(2, svd_solver="arpack", random_state=0).fit(narrow).components_)
+        for found in axes:
+            assert (np.sum(found * expected, axis=1) > 0.99).all()
+
+
+# ---- few rows of many features ----------------------------------------------------------
+
+
+def zca_matrix(X, eps):
+    """Return the whitening matrix by its definition, from numpy's covariance."""
+    variances, axes = np.linalg.eigh(np.cov(X.T) + eps * np.eye(X.shape[1]))
+    return axes / np.sqrt(variances) @ axes.T
+
+
+@each_dtype
+@pytest.mark.parametrize("cuts", [[], [5], [1, 2, 3, 10], [16]], ids=str)
+@pytest.mark.parametrize("eps", [1e-5, 0.1])
+def test_zca_of_few_rows(eps, cuts, dtype):
+    X = table(20, 60, dtype)
+    model = in_pieces(ZCA(eps=eps), X, cuts) if cuts else ZCA(eps=eps).fit(X)
+    expected = zca_matrix(X.astype(float), eps)
+    np.testing.assert_allclose(model.whitening_, expected, atol=1e-9 * np.abs(expected).max())
+    np.testing.assert_allclose(model.components_ @ model.components_.T, np.eye(60), atol=1e-12)
+    new = table(5, 60, seed=1)
+    np.testing.assert_allclose(model.inverse_transform(model.transform(new)), new, atol=1e-8)
+    many = table(200, 60, seed=2)
+    np.testing.assert_allclose(model.inverse_transform(model.transform(many)), many, atol=1e-8)
+
+
+def test_few_rows_then_many():
+    X = table(300, 40)
+    pieces = in_pieces(ZCA(), X, [10, 15, 80])
+    whole = ZCA().fit(X).whitening_
+    np.testing.assert_allclose(pieces.whitening_, whole, rtol=1e-9, atol=1e-11 * np.abs(whole).max())
+    few = in_pieces(PCA(3), X[:14], [4, 9])
+    assert_same(few, PCA(3, svd_solver="covariance_eigh").fit(X[:14]))
+    assert_same(few, decomposition.PCA(3, svd_solver="covariance_eigh").fit(X[:14]), factor=10)
+
+
+def test_few_rows_keep_no_covariance():
+    assert len(pickle.dumps(PCA(2, svd_solver="covariance_eigh").fit(table(10, 1000)))) < 150_000
 
 
 # ---- whitening --------------------------------------------------------------------------
@@ -460,7 +668,10 @@ def test_bad_parameters(fit, cls, name, value):
 
 @pytest.mark.parametrize("solver", ["full", "covariance_eigh", "randomized"])
 def test_too_many_components(solver):
-    with pytest.raises(ValueError, match=r"n_components must be .*8.*; got (n_components=)?9"):
+    demand = (
+        rf"^n_components=9 must be between . and min\(n_samples, n_features\)=8 with svd_solver='{solver}'; got X of"
+    )
+    with pytest.raises(ValueError, match=demand):
         PCA(9, svd_solver=solver).fit(table())
     with pytest.raises(ValueError, match="n_components must be at most n_features=8; got n_components=9"):
         ZCA(9).fit(table())
@@ -468,24 +679,91 @@ def test_too_many_components(solver):
         PCA(9).partial_fit(table())
 
 
-@pytest.mark.parametrize("n_components", [8, 0, 0.5, "mle"])
-def test_arpack_finds_some_components(n_components):
-    with pytest.raises(
-        ValueError, match="n_components must be None or an integer from 1 to 7 with svd_solver='arpack'"
-    ):
+@pytest.mark.parametrize(
+    "n_components, demand",
+    [
+        (
+            8,
+            r"^n_components=8 must be strictly less than min\(n_samples, n_features\)=8 with svd_solver='arpack'",
+        ),
+        (0, r"^n_components=0 must be between 1 and min\(n_samples, n_features\)=8 with svd_solver='arpack'; got X"),
+        (0.5, "^n_components=0.5 must be between 1 and"),
+        ("mle", "^n_components='mle' cannot be a string with svd_solver='arpack'. Set svd_solver='full'"),
+    ],
+)
+def test_arpack_finds_some_components(n_components, demand):
+    with pytest.raises(ValueError, match=demand):
         PCA(n_components, svd_solver="arpack").fit(table())
     assert PCA(svd_solver="arpack", random_state=0).fit(table()).n_components_ == 7
 
 
 def test_what_some_data_does_not_allow():
-    with pytest.raises(ValueError, match="n_components='mle' needs at least as many rows as features"):
+    with pytest.raises(ValueError, match="n_components='mle' is only supported if n_samples >= n_features; got X"):
         PCA("mle", svd_solver="full").fit(table(5, 8))
-    with pytest.raises(TypeError, match="svd_solver must be 'arpack', 'covariance_eigh' or 'auto' for sparse X"):
+    with pytest.raises(
+        TypeError, match='PCA only support sparse inputs with the "arpack" and "covariance_eigh" solvers, w'
+    ):
         PCA(2, svd_solver="full").fit(scipy.sparse.csr_array(table()))
     with pytest.raises(TypeError, match="[Ss]parse"):
         ZCA().fit(scipy.sparse.csr_array(table()))
-    with pytest.raises(ValueError, match="too large numbers"):
-        ZCA().fit(1e300 * table())
+
+
+def arrays_of(X):
+    return [X, scipy.sparse.csr_array(X), scipy.sparse.csc_array(X)]
+
+
+SCALED = {
+    **{solver: PCA(2, svd_solver=solver, random_state=0) for solver in [*WHOLE, *FEW]},
+    "few": PCA(2, svd_solver="covariance_eigh"),
+    "ZCA": ZCA(),
+    "few, ZCA": ZCA(),
+}
+
+
+@pytest.mark.parametrize("name", SCALED)
+@pytest.mark.parametrize("exponent", [160, 300, -160, -300])
+def test_numbers_whose_squares_exceed_float64_are_refused(exponent, name):
+    X = (table(10, 40) if "few" in name else table()) * 10.0**exponent
+    message = (
+        "exceeds float64: X contains too large .* up to .* Scale X down" if exponent > 0 else "vanishes in float64"
+    )
+    model = SCALED[name]
+    containers = arrays_of(X) if name in ("covariance_eigh", "arpack") else [X]
+    calls = ["fit", "partial_fit"] if name in ("covariance_eigh", "few", "ZCA", "few, ZCA") else ["fit"]
+    for call in calls:
+        for rows in containers:
+            with pytest.raises(ValueError, match=message):
+                getattr(clone(model), call)(rows)
+    with pytest.raises(ValueError, match="exceeds float64"):
+        ZCA().fit(np.array([[1e308], [-1e308], [0.0]]))
+
+
+@pytest.mark.parametrize("name", SCALED)
+@pytest.mark.parametrize("exponent", [140, -140])
+def test_numbers_whose_squares_float64_can_hold(exponent, name):
+    X = table(10, 40) if "few" in name else table()
+    factor = 2.0 ** np.round(exponent / np.log10(2))  # powers of two round nothing
+    plain, scaled = clone(SCALED[name]).fit(X), clone(SCALED[name]).fit(X * factor)
+    np.testing.assert_allclose(scaled.components_[:2], plain.components_[:2], atol=1e-8)
+    np.testing.assert_allclose(scaled.explained_variance_[:2], plain.explained_variance_[:2] * factor**2, rtol=1e-10)
+
+
+def test_pieces_whose_covariance_exceeds_float64_are_refused():
+    model = ZCA().partial_fit(table())
+    before = pickle.dumps(model)
+    with pytest.raises(ValueError, match="exceeds float64"):
+        model.partial_fit(table() + 1e160)
+    assert pickle.dumps(model) == before
+
+
+@pytest.mark.parametrize("exponent", [25, -25])
+def test_variances_that_float32_cannot_hold_are_float64(exponent):
+    X = (table() * 10.0**exponent).astype(np.float32)
+    narrow, wide = PCA(3).fit(X), PCA(3).fit(X.astype(np.float64))
+    assert narrow.components_.dtype == narrow.singular_values_.dtype == np.float32
+    np.testing.assert_array_equal(narrow.explained_variance_, wide.explained_variance_)
+    unit = 10.0**exponent
+    np.testing.assert_allclose(narrow.transform(X) / unit, wide.transform(X.astype(float)) / unit, atol=1e-5)
 
 
 def test_partial_fit_cannot_go_on_from_the_first_components():

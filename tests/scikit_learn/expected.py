@@ -41,9 +41,6 @@ DEVIATIONS = {
     "partial_fit may follow a fit with early stopping; it keeps the best weights": [
         Expected("test_mlp", r"test_mlp_partial_fit_after_fit\[.*", pytest.fail.Exception),
     ],
-    "PCA takes sparse X with each solver": [
-        Expected("test_pca", r"test_sparse_pca_solver_error\[.*", AssertionError),
-    ],
     "the score of a whitened PCA is that of its data; scikit-learn scales its components twice": [
         Expected("test_pca", r"test_pca_score\[(?!randomized).*", AssertionError),
         # Equal but for rounding, so that either may be the greater.
@@ -59,21 +56,12 @@ DEVIATIONS = {
 
 # Not mended yet.
 PENDING = {
-    "scikit-learn's words": [
-        Expected("test_pca", r"test_(pca_validation|n_components_mle_error)\[.*", AssertionError),
-        Expected("test_pca", "test_fit_mle_too_few_samples", AssertionError),
-    ],
     "weights given before a fit": [Expected("test_mlp", "test_fit", AttributeError)],
     "types of attributes": [
         Expected("test_data", r"test_standard_scaler_dtype\[.*None\]", AssertionError),
-        Expected("test_pca", r"test_pca_dtype_preservation\[.*", AssertionError),
     ],
     "callbacks of transformers": [
         Expected("test_data", r"test_standard_scaler_callback_support\[partial_fit\]", AssertionError),
-    ],
-    "values of the randomized solver": [
-        Expected("test_pca", r"test_pca_explained_variance_empirical\[randomized-random-tall\]", AssertionError),
-        Expected("test_pca", r"test_pca_singular_values\[randomized\]", AssertionError),
     ],
 }
 

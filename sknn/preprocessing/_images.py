@@ -40,6 +40,10 @@ class FeatureGroups(NamedTuple):
 
     def spread(self, statistic: Array | float) -> Array:
         """Return a published statistic of the groups, or a number, as one entry a feature, ``(features,)``."""
+        if isinstance(statistic, np.ndarray) and self.size == 1 and statistic.size == self.n_groups:
+            return statistic.reshape(-1)  # as they are: the rest takes longer than all else for a few rows
+        if isinstance(statistic, float | int):
+            return np.full(self.n_groups * self.size, statistic)
         by_group = np.broadcast_to(np.ravel(statistic), self.n_groups)
         return np.broadcast_to(by_group[:, None], self[:3]).reshape(-1)
 

@@ -140,8 +140,9 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
 
     def _check_transformed(self, X: MatrixLike, **options: Any) -> Matrix:
         """Return rows to be transformed, checked against those of fit."""
-        check_is_fitted(self)
         has_learned = self._has_learned()
+        if not has_learned:
+            check_is_fitted(self)
         estimator = self if has_learned else type(self)()  # without fit there are no names to compare
         return self._check(estimator, X, reset=not has_learned, accept_sparse=self._accept_sparse and "csr", **options)
 
@@ -149,7 +150,8 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
         self, X: MatrixLike, n_features: Callable[[], int | None], noun: str = "features", **options: Any
     ) -> Matrix:
         """Return rows to be transformed back, of ``n_features()`` unless that is None; they may have no names."""
-        check_is_fitted(self)
+        if not self._has_learned():
+            check_is_fitted(self)
         X = self._check(type(self)(), X, reset=True, accept_sparse=self._accept_sparse and "csr", **options)
         n_given, n_expected = prod(X.shape[1:]), n_features()
         if n_expected not in (None, n_given):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from .._backend import get_backend
+from .callbacks import CONTEXT_ATTRIBUTES
 from .config import Scope, arrived_scope, carried_setting, check_backend_name, configured_backend, current_scope
 from .pickles import stamped, without_stamps
 from .rules import plain_value
@@ -61,11 +62,33 @@ def unchanged_on_error(
         yield
     except BaseException as error:
         if concerns(error):
-            vars(estimator).clear()
-            vars(estimator).update(before)
-            for stream, position in streams:
-                stream.set_state(position)
+            despite_interrupts(lambda: _restore(estimator, before, streams))
         raise
+
+
+def _restore(estimator: Any, before: dict[str, Any], streams: list[tuple[np.random.RandomState, Any]]) -> None:
+    attributes = vars(estimator)
+    attributes.update(before)
+    for name in attributes.keys() - before.keys() - set(CONTEXT_ATTRIBUTES):
+        attributes.pop(name, None)
+    for stream, position in streams:
+        stream.set_state(position)
+
+
+def despite_interrupts(work: Callable[[], Any]) -> None:
+    """Do work that Ctrl-C must not leave half done, again if it was interrupted; then raise KeyboardInterrupt.
+
+    Ctrl-C for the third time ends work that takes long.
+    """
+    interrupt: KeyboardInterrupt | None = None
+    for _ in range(3):
+        try:
+            work()
+            break
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
 
 
 def _random_streams(estimator: Any) -> list[np.random.RandomState]:

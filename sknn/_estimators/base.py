@@ -19,11 +19,11 @@ from .._common.estimator import BackendMixin, unchanged_on_error
 from .._common.rows import DenseRows, Rows, rows_of
 from .._common.rules import check_parameters, is_named, shown
 from .._common.validation import MatrixLike, check_sample_weight, check_X
-from .._core.options import Options
 from .._core.passes import predictions
 from .._core.statistics import Population, Sample
 from . import training
 from .attributes import ATTRIBUTES, are_equal, fitted_attributes, float_type, model_of, theta_of
+from .curves import best_epoch, grown, lowest
 from .hooks import HOOKS, ignored_hooks, warn_of_ignored
 from .persistence import from_plain, to_plain
 from .preparation import Fit, Preparation
@@ -97,8 +97,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         fit: Fit | None = None
 
         def has_not_trained(error: BaseException) -> bool:
-            is_at_start = fit is None or not fit.has_begun
-            return is_at_start or (isinstance(error, MemoryError) and fit is not None and fit.n_iter == 0)
+            return fit is None or not fit.is_published or (isinstance(error, MemoryError) and fit.n_iter == 0)
 
         warn_of_ignored(type(self), self._ignored_hooks)
         with unchanged_on_error(self, has_not_trained):
@@ -186,31 +185,35 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         self.out_activation_ = network.loss.link_name
 
     def _publish_training(self, fit: Fit) -> None:
-        state, options = fit.state, fit.problem.options
-        self._state = state
-        self.__dict__.update(fitted_attributes(fit.problem.network, *state.prediction_model))
-        self.n_iter_ = fit.n_iter
-        self.stopped_ = fit.met_rule
-        self.t_ = state.samples_seen
-        self.loss_curve_ = [float(loss[0]) for loss in state.loss_curve]
-        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.inf
-        scored = fit.problem.data.validation is not None
-        self.validation_scores_ = [float(score[0]) for score in state.validation_scores] if scored else None
-        self.validation_loss_curve_ = [float(loss[0]) for loss in state.validation_losses] if scored else None
-        self.best_validation_score_, self.best_validation_loss_ = self._best_of_validation(options)
-        self.best_loss_ = None if options.early_stopping else min(self.loss_curve_, default=np.inf)
-
-    def _best_of_validation(self, options: Options) -> tuple[float | None, float | None]:
-        """Return score and loss of the epoch whose model is served."""
-        if not options.early_stopping:
-            return None, None
-        scores: Any = self.validation_scores_
-        losses: Any = self.validation_loss_curve_
-        watched = -np.array(losses) if options.monitors_loss else np.array(scores)
-        if not np.isfinite(watched).any():
-            return -np.inf, np.inf
-        best = int(np.nanargmax(watched))
-        return scores[best], losses[best]
+        """Set the attributes of training, all at once: Ctrl-C finds all of them or none."""
+        state, options, known = fit.state, fit.problem.options, self.__dict__
+        losses = grown(known.get("loss_curve_"), state.loss_curve, fit.n_losses)
+        new: dict[str, Any] = {
+            "_state": state,
+            **fitted_attributes(fit.problem.network, *state.prediction_model),
+            "n_iter_": fit.n_iter,
+            "stopped_": fit.met_rule,
+            "t_": state.samples_seen,
+            "loss_curve_": losses,
+            "loss_": losses[-1] if losses else np.inf,
+            "best_loss_": None if options.early_stopping else lowest(known.get("best_loss_"), losses, fit.n_losses),
+            **dict.fromkeys(
+                ("validation_scores_", "validation_loss_curve_", "best_validation_score_", "best_validation_loss_")
+            ),
+        }
+        if fit.problem.data.validation is not None:
+            curves = state.validation_scores, state.validation_losses
+            names = "validation_scores_", "validation_loss_curve_"
+            scores, lost = (
+                grown(known.get(name), curve, fit.n_scores) for name, curve in zip(names, curves, strict=True)
+            )
+            new |= {"validation_scores_": scores, "validation_loss_curve_": lost}
+            if options.early_stopping:
+                before = known.get("best_validation_score_"), known.get("best_validation_loss_")
+                best = best_epoch(before, (scores, lost), fit.n_scores, options.monitors_loss)
+                new["best_validation_score_"], new["best_validation_loss_"] = best
+        known.update(new)
+        fit.is_published = True
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep the parameters once: coefs_ and intercepts_ are views of the state, unless they were replaced."""

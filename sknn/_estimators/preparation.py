@@ -41,7 +41,9 @@ class Fit:
     max_iter: int
     callback_data: dict[str, Any] | None
     first_epoch: int
-    has_begun: bool = False
+    n_losses: int  # of training and of validation, recorded by earlier calls
+    n_scores: int
+    is_published: bool = False
     stopped_by_callback: bool = False
     met_rule: bool = False
 
@@ -100,10 +102,11 @@ class Preparation:
         problem = Problem(self.backend, network, options, data)
         if self.is_fresh and not self._continues:
             _adapt_to_data(problem, state)
+        recorded = state.epochs, len(state.loss_curve), len(state.validation_scores)
         if call.progress.is_incremental:
-            return Fit(problem, state, targets, 1, None, state.epochs)
+            return Fit(problem, state, targets, 1, None, *recorded)
         told = callback_data(call.X, call.y, call.sample_weight)
-        return Fit(problem, state, targets, parameters.max_iter, told, state.epochs)
+        return Fit(problem, state, targets, parameters.max_iter, told, *recorded)
 
     # ---- X and y ------------------------------------------------------------------------
 

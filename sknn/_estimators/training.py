@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .._backend.typing import Array
 from .._common.callbacks import FitTasks
+from .._common.estimator import despite_interrupts
 from .._common.warnings import warn
 from .._core import lbfgs
 from .._core.statistics import find_lag, scoring_statistics, set_exact_statistics
@@ -52,7 +53,6 @@ def run(estimator: Any, parameters: Any, fit: Fit, publish: Callable[[Fit], None
         model = theta, running if statistics is None else statistics.measure(running)
         return fitted_attributes(problem.network, *(np.array(backend.to_host(part)) for part in model))
 
-    fit.has_begun = True
     tasks = FitTasks(estimator, fit.callback_data, fit.max_iter, attributes)
     train = _train_lbfgs if parameters.solver == "lbfgs" else _train_epochs
     try:
@@ -60,7 +60,7 @@ def run(estimator: Any, parameters: Any, fit: Fit, publish: Callable[[Fit], None
     except KeyboardInterrupt:
         warn("Training interrupted by user.")
     finally:
-        publish(fit)
+        despite_interrupts(lambda: publish(fit))
     tasks.finish()
     if fit.state.diverged[0]:
         _tell_of_divergence(estimator, fit)
@@ -87,7 +87,7 @@ def _train_epochs(parameters: Any, fit: Fit, tasks: FitTasks) -> None:
             if tasks.end() or has_stopped:
                 return
     finally:
-        trainer.finish()
+        despite_interrupts(trainer.finish)
     if fit.callback_data is not None:
         warn(NOT_CONVERGED.format(fit.max_iter), ConvergenceWarning)
 
@@ -123,7 +123,7 @@ def _train_lbfgs(parameters: Any, fit: Fit, tasks: FitTasks) -> None:
         if not state.loss_curve:
             state.loss_curve.append(np.array([objective.loss]))
     finally:
-        set_exact_statistics(fit.problem, state)
+        despite_interrupts(lambda: set_exact_statistics(fit.problem, state))
     if result.status != 0 and not fit.stopped_by_callback:
         warn(LBFGS_NOT_CONVERGED.format(fit.n_iter, result.message), ConvergenceWarning)
 

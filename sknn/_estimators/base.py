@@ -70,7 +70,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
             Validation set, at least 2 rows. It is scored after each epoch (``validation_scores_``). If
             ``early_stopping`` is True, it is monitored instead of a part of X. Not used by "lbfgs".
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
-            Targets of ``X_val``.
+            Targets of ``X_val``, on the scale of y: ``TransformedTargetRegressor`` transforms y alone.
 
         Returns
         -------
@@ -89,7 +89,9 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         -----
         ConvergenceWarning
             If training ends at ``max_iter`` before the stopping rule is met, or diverges with ``early_stopping``, which
-            keeps the best weights.
+            keeps the best weights. For regression also if the scale of y was not reached: standardise y then.
+        UserWarning
+            For regression, if ``y_val`` does not look like y.
         """
         return self._train(Call(X, y, sample_weight, X_val, y_val))
 

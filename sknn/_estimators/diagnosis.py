@@ -1,13 +1,19 @@
-"""Diagnosis: why training failed, in words that name what is out of proportion."""
+"""Diagnosis: what is out of proportion where training diverged or learnt nothing, in words for messages."""
 
 from __future__ import annotations
 
 from math import log10
 from typing import Any, NamedTuple
 
+import numpy as np
 from scipy.sparse import issparse
 
-from .preparation import Fit
+from .._backend import to_numpy
+from .._backend.typing import Array
+from .._core.data import Problem
+from .._core.passes import Model, predictions
+from .._core.state import State
+from ..losses import Loss, RegressionLoss
 
 NON_FINITE = "Solver produced non-finite parameter weights."  # this and the next begin scikit-learn's message
 LARGE_VALUES = "The input data may contain large values and need to be preprocessed."
@@ -35,27 +41,27 @@ class _Suspect(NamedTuple):
         return log10(self.value / self.usual) if self.value > self.usual else 0
 
 
-def divergence(estimator: Any, fit: Fit) -> str:
+def divergence(parameters: Any, problem: Problem, n_epochs: int) -> str:
     """Return the message for a training that diverged: what is out of proportion most, then what helps in general."""
-    suspects = _suspects(estimator, fit)
+    suspects = _suspects(parameters, problem)
     most = max(suspect.excess for suspect in suspects)
     guilty = [suspect for suspect in suspects if suspect.excess > most / 2]
     begin = f"{NON_FINITE} {LARGE_VALUES}" if any(it.is_data for it in guilty) or not guilty else NON_FINITE
     cause = "".join(f"{it.name} is large, {it.value:.3g}: {it.remedy}. " for it in guilty)
-    return f"{begin} Training diverged at epoch {len(fit.state.loss_curve)}. {cause}Remedies in general: {REMEDIES}."
+    return f"{begin} Training diverged at epoch {n_epochs}. {cause}Remedies in general: {REMEDIES}."
 
 
-def _suspects(estimator: Any, fit: Fit) -> list[_Suspect]:
-    data = fit.problem.data
+def _suspects(parameters: Any, problem: Problem) -> list[_Suspect]:
+    data = problem.data
     suspects = [
         _Suspect("X", _largest(data.rows.X), 1e3, "scale it", is_data=True),
-        _Suspect("alpha", float(estimator.alpha), 1e2, "lower it"),
+        _Suspect("alpha", float(parameters.alpha), 1e2, "lower it"),
     ]
-    if estimator._task.y_numeric:
+    if isinstance(problem.network.loss, RegressionLoss):
         suspects.append(_Suspect("y", _largest(data.y), 1e3, "scale it", is_data=True))
-    if estimator.solver != "lbfgs":
-        suspects.append(_Suspect("l1", float(estimator.l1), 1e2, "lower it"))
-        suspects.append(_Suspect("learning_rate_init", float(estimator.learning_rate_init), 0.1, "lower it"))
+    if parameters.solver != "lbfgs":
+        suspects.append(_Suspect("l1", float(parameters.l1), 1e2, "lower it"))
+        suspects.append(_Suspect("learning_rate_init", float(parameters.learning_rate_init), 0.1, "lower it"))
     return suspects
 
 
@@ -63,3 +69,112 @@ def _largest(values: Any) -> float:
     """Return the largest absolute value."""
     numbers = values.data if issparse(values) else values
     return max(float(numbers.max()), -float(numbers.min())) if numbers.size else 0.0
+
+
+# ---- y that is out of proportion --------------------------------------------------------
+
+N_PROBED = 1024  # rows, evenly spread
+LARGE, SMALL = 1e2, 1e-2  # root mean square, and standard deviation, of outputs that are looked at
+UNEXPLAINED, MISSED = 0.9, 0.1  # shares of the loss of a constant
+
+
+def missed_scale(problem: Problem, state: State, tol: float) -> str:
+    """Return a message if predictions explain nothing of y though they could, once scaled; else an empty text.
+
+    An output is judged if its y is far from the numbers that networks start with. The message is for those outputs of
+    which the loss is hardly below that of a constant, but would be if the predictions were multiplied by a number and
+    shifted: training has not reached the scale of y. Where there is nothing to explain, this gains nothing.
+    """
+    data, loss = problem.data, problem.network.loss
+    if not isinstance(loss, RegressionLoss) or loss.link_name not in SCALED:
+        return ""
+    rows = np.arange(len(data.y)) if data.sample_weight is None else np.flatnonzero(data.sample_weight)
+    rows = rows[np.arange(min(len(rows), N_PROBED)) * len(rows) // min(len(rows), N_PROBED)]
+    y = data.y[rows].astype(np.float64)
+    weight = np.ones(len(rows)) if data.sample_weight is None else data.sample_weight[rows].astype(np.float64)
+    judged = [j for j in range(y.shape[1]) if _is_far(y[:, j])]
+    if not judged:
+        return ""
+    model = Model.of_flat(problem.backend, problem.network, *state.prediction_model)
+    found = to_numpy(predictions(model, data.rows[rows])[0]).astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        missed = [j for j in judged if _misses(loss, y[:, j], found[:, j], weight)]
+    if not missed:
+        return ""
+    which = "" if y.shape[1] == 1 else f" in output {', '.join(map(str, missed[:5]))}{', ...' * (len(missed) > 5)}"
+    mean, deviation = y[:, missed[0]].mean(), y[:, missed[0]].std()
+    return (
+        f"The predictions explain nothing of y{which}, because training did not reach the scale of y (mean {mean:.3g}, "
+        f"standard deviation {deviation:.3g}): networks start with outputs near 1, and tol={tol:g} is an absolute "
+        "number. Standardise y, for example with scikit-learn's TransformedTargetRegressor(regressor, "
+        "transformer=StandardScaler())."
+    )
+
+
+def _is_far(y: Array) -> bool:
+    top = np.abs(y).max()
+    if top == 0:
+        return False
+    size, deviation = (top * np.sqrt(np.mean((centred / top) ** 2)) for centred in (y, y - y.mean()))
+    return size > LARGE or (deviation or size) < SMALL
+
+
+def _misses(loss: Loss, y: Array, found: Array, weight: Array) -> bool:
+    """Return whether predictions are hardly better than a constant, and would be if they were scaled."""
+
+    def mean_loss(raw: Array) -> Array:
+        raw = np.atleast_2d(raw)[:, :, None].astype(np.float64)
+        losses = loss.value_and_gradient(np, raw, y[None, :, None], np.empty_like(raw))
+        return np.average(losses, axis=1, weights=weight)
+
+    constants, scaled, raw = SCALED[loss.link_name](y, found, weight)
+    mine, least = mean_loss(raw)[0], mean_loss(scaled).min()
+    if y.min() == y.max():
+        return bool(mine > mean_loss(0.9 * y)[0]) if loss.link_name == "identity" else False
+    constant = mean_loss(constants).min()
+    return bool(mine > UNEXPLAINED * constant and mine - least > MISSED * constant)
+
+
+def _by_line(y: Array, found: Array, weight: Array) -> tuple[Array, Array, Array]:
+    """Return constants, predictions that were multiplied and shifted, and raw outputs, for an identity link.
+
+    The best constant for a loss is near the mean or near a quantile.
+    """
+    centred = found - np.average(found, weights=weight)
+    variance = np.average(centred**2, weights=weight)
+    slope = np.average(centred * y, weights=weight) / variance if variance > 0 else 0.0
+    line = slope * found
+    return _centres(y, weight) + 0 * y, line + _centres(y - line, weight), found
+
+
+def _by_factor(y: Array, found: Array, weight: Array) -> tuple[Array, Array, Array]:
+    """Return the same for an exponential link, where a factor is a shift of raw outputs."""
+    raw = np.log(np.maximum(found, np.finfo(np.float64).tiny))
+    mean = np.log(np.average(y, weights=weight))
+    return np.full_like(raw, mean), raw + mean - np.log(np.average(found, weights=weight)), raw
+
+
+def _centres(values: Array, weight: Array) -> Array:
+    """Return the mean and quantiles, as a column."""
+    return np.r_[np.average(values, weights=weight), np.quantile(values, np.arange(0.02, 1, 0.04))][:, None]
+
+
+SCALED = {"identity": _by_line, "exp": _by_factor}
+
+
+def unlike_validation(y: Array, y_val: Array) -> str:
+    """Return a message if y_val and y look as if only one of them was transformed, else an empty text."""
+    mean, deviation, centre = y.mean(axis=0), y.std(axis=0), np.median(y_val, axis=0)
+    is_away = (deviation > 0) & (np.median(np.abs(y_val - mean), axis=0) > 3 * deviation)
+    spread, spread_val = (np.subtract(*np.quantile(values, [0.75, 0.25], axis=0)) for values in (y, y_val))
+    is_narrow = (len(y_val) >= 10) & (spread_val > 0) & (spread_val < spread / 100)
+    wrong = np.flatnonzero(is_away | is_narrow)
+    if not len(wrong):
+        return ""
+    j = wrong[0]
+    which = f" in output {j}" if y.shape[1] > 1 else ""
+    return (
+        f"y_val does not look like y{which}: y has a mean of {mean[j]:.3g} and a standard deviation of "
+        f"{deviation[j]:.3g}; y_val has a median of {centre[j]:.3g}, and half of it lies within {spread_val[j]:.3g}. "
+        "Transform y_val as y: TransformedTargetRegressor transforms y alone, and passes y_val on as it is."
+    )

@@ -24,8 +24,9 @@ from .._core.state import State
 from .._core.statistics import Sample, adapt_to_data
 from ..schedules import BatchSchedule
 from .attributes import fitted_attributes, theta_of
+from .diagnosis import unlike_validation
 from .recipe import batch_size, build_network, build_options
-from .targets import Targets, check_kinds, plain_targets
+from .targets import Numbers, Targets, check_kinds, plain_targets
 from .tasks import Call
 
 N_PROBED = 1024  # rows, evenly spread, that weights are adapted to before the first step
@@ -91,6 +92,7 @@ class Preparation:
         self._check_frozen(network)
         options = build_options(parameters, network, is_incremental=call.progress.is_incremental)
         validation = self._given_validation(network, targets, class_weights, dtype)
+        self._compare_targets(targets, encoded, validation)
         data = Data(rows_of(self.backend, X).by_row(), encoded, weight, validation)
         state = self._initial_state(network, options, dtype)
         self._warn_of_ended_schedule(options, state)
@@ -214,6 +216,14 @@ class Preparation:
             raise ValueError(f"X_val and y_val must have at least 2 rows; got {len(encoded)}. Pass more rows.")
         rows, weight = rows_of(self.backend, X_val), times_class_weights(None, class_weights, targets, encoded)
         return Validation(rows, encoded, targets.score, weight, self._model_scorer(network, rows, y_val, weight))
+
+    def _compare_targets(self, targets: Targets, y: Array, validation: Validation | None) -> None:
+        """Warn if y_val does not look like the y of a whole fit."""
+        if validation is None or not isinstance(targets, Numbers) or self.call.progress.is_incremental:
+            return
+        message = unlike_validation(y, validation.y)
+        if message:
+            warn(message)
 
     def _model_scorer(
         self, network: Network, rows: Rows, y: Array, sample_weight: Array | None

@@ -16,7 +16,7 @@ from .._core import lbfgs
 from .._core.statistics import find_lag, scoring_statistics, set_exact_statistics
 from .._core.trainer import Trainer
 from .attributes import fitted_attributes
-from .diagnosis import divergence
+from .diagnosis import divergence, missed_scale
 from .preparation import Fit
 
 NOT_CONVERGED = (
@@ -63,16 +63,26 @@ def run(estimator: Any, parameters: Any, fit: Fit, publish: Callable[[Fit], None
         despite_interrupts(lambda: publish(fit))
     tasks.finish()
     if fit.state.diverged[0]:
-        _tell_of_divergence(estimator, fit)
+        _tell_of_divergence(parameters, fit)
+    _warn_of_scale(parameters, fit)
     _warn_of_lag(fit)
 
 
-def _tell_of_divergence(estimator: Any, fit: Fit) -> None:
+def _tell_of_divergence(parameters: Any, fit: Fit) -> None:
     """Raise ValueError, or warn where early stopping has a best epoch to go back to."""
-    message = divergence(estimator, fit)
+    message = divergence(parameters, fit.problem, len(fit.state.loss_curve))
     if not fit.state.has_best[0]:
         raise ValueError(f"{message} The estimator keeps the weights of the last finite epoch.")
     warn(f"{message} Early stopping keeps the weights of the best epoch.", ConvergenceWarning)
+
+
+def _warn_of_scale(parameters: Any, fit: Fit) -> None:
+    """Warn if training ended without having reached the scale of y."""
+    if fit.callback_data is None and not fit.met_rule:  # partial_fit, which goes on
+        return
+    message = missed_scale(fit.problem, fit.state, parameters.tol)
+    if message:
+        warn(message, ConvergenceWarning)
 
 
 def _train_epochs(parameters: Any, fit: Fit, tasks: FitTasks) -> None:

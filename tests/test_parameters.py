@@ -204,6 +204,17 @@ def test_a_name_of_an_enumeration():
     np.testing.assert_array_equal(model.coefs_[0], made(MLPClassifier, "activation", "tanh", {}).fit(X, y).coefs_[0])
 
 
+def test_arrays_on_a_gpu(cupy):
+    given = {"hidden_layer_sizes": cupy.asarray(np.array([8, 4])), "alpha": cupy.asarray(np.array(0.25))}
+    numbers = {"max_iter": 2, "random_state": 0, "backend": "numpy"}
+    model = MLPClassifier(**given, **numbers).fit(X, y)
+    expected = MLPClassifier((8, 4), alpha=0.25, **numbers).fit(X, y)
+    np.testing.assert_array_equal(model.coefs_[0], expected.coefs_[0])
+    model = MLPClassifier(backend="cupy", max_iter=2).fit(X, y).set_params(precision=["float32"])
+    with pytest.raises(ValueError, match=r"^precision must be one of .+; got \['float32'\]"):
+        model.predict(X)
+
+
 # ---- fields of blocks -------------------------------------------------------------------
 
 FIELDS = [
@@ -346,6 +357,7 @@ def test_refused_values_are_named_and_change_nothing(estimator, name):
         numbers |= {"hidden_layer_sizes": (4,), "max_iter": 1}
     model = estimator(**numbers).fit(X, y)
     expected = arrays_of(model)
+    predicted = model.predict(X) if hasattr(model, "predict") else None
     for value in BAD:
         if is_callable_monitor(name, value):
             continue
@@ -360,6 +372,11 @@ def test_refused_values_are_named_and_change_nothing(estimator, name):
                 call(X, y) if call.__name__ in ("fit", "partial_fit") else call(X)
             assert len(str(caught.value)) < 500 and "\n" not in str(caught.value)
         after = vars(model)
+        if hasattr(model, "predict"):  # by what was fitted, or an error about the parameter that is asked for
+            try:
+                np.testing.assert_array_equal(model.predict(X), predicted)
+            except ValueError as error:
+                assert str(error).startswith(f"{name} must be ") and len(str(error)) < 500
         assert after.keys() == before.keys() and all(after[key] is item for key, item in before.items())
         np.testing.assert_array_equal(random_state.get_state()[1], position)
         model.set_params(**{name: given})

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from .._backend import get_backend
+from .._backend import BACKENDS, get_backend
 from .callbacks import CONTEXT_ATTRIBUTES
-from .config import Scope, arrived_scope, carried_setting, check_backend_name, configured_backend, current_scope
+from .config import Scope, arrived_scope, carried_setting, configured_backend, current_scope
 from .pickles import stamped, without_stamps
-from .rules import plain_value
+from .rules import Rule, check_parameters, one_of
 
 if TYPE_CHECKING:
     from .._backend.protocol import Backend
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 class BackendMixin:
     """Mixin that chooses the backend of an estimator, and carries the configuration into workers of joblib."""
 
+    _backend_rules: ClassVar[dict[str, Rule]] = {"backend": one_of(None, *BACKENDS)}
     _carried_scope: Scope | None = None
+    backend: str | None = None
 
     def _get_backend(self, X: Any) -> Backend:
-        name = plain_value(getattr(self, "backend", None))
-        if name is None:
-            name = configured_backend(self._carried_scope)
-        check_backend_name(name)
-        return get_backend(name, X, plain_value(getattr(self, "precision", "float32")))
+        plain = check_parameters(self, self._backend_rules)  # a fitted estimator may have got other values since
+        name = plain["backend"] or configured_backend(self._carried_scope)
+        return get_backend(name, X, plain.get("precision", "float32"))
 
     def __sklearn_clone__(self) -> Self:
         clone: Self = super().__sklearn_clone__()  # type: ignore[misc]

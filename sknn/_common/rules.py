@@ -93,6 +93,8 @@ def _integer(value: Any) -> int | None:
 def items_of(value: Any) -> list[Any] | None:
     """Return the items of a list, tuple, range, one-dimensional array or column of a frame, or None for all else."""
     kind = type(value)
+    if kind in (tuple, list):
+        return list(value)
     if kind in PLAIN or isinstance(value, str | bytes | bytearray | Mapping | Set):
         return None
     is_sequence = hasattr(kind, "__len__") and hasattr(kind, "__iter__") and getattr(value, "ndim", 1) == 1

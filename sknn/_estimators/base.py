@@ -17,7 +17,7 @@ from .._common.blocks import NestedBlocksMixin
 from .._common.callbacks import CallbackSupportMixin, with_callbacks
 from .._common.estimator import BackendMixin, unchanged_on_error
 from .._common.rows import DenseRows, Rows, rows_of
-from .._common.rules import check_parameters, is_named, shown
+from .._common.rules import Rule, check_parameters, is_named, shown
 from .._common.validation import MatrixLike, check_sample_weight, check_X
 from .._core.passes import predictions
 from .._core.statistics import Population, Sample
@@ -36,6 +36,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
     """Base class of :class:`MLPClassifier` and :class:`MLPRegressor`."""
 
     _rules = RULES
+    _backend_rules: ClassVar[dict[str, Rule]] = {name: RULES[name] for name in ("backend", "precision")}
     _tables: ClassVar[Mapping[str, Mapping[str, Any]]] = TABLES
     _task: ClassVar[Task]
     _ignored_hooks: ClassVar[list[str]]

@@ -11,6 +11,8 @@ TORCH ?= torch
 DATA ?=
 PAGE ?= cpu
 ARGS ?=
+MINUTES ?= 10
+SEED ?= 0
 
 IN_VENV := $(VENV)/bin/python
 PYTEST := -m pytest
@@ -21,7 +23,7 @@ ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-oldest test-gpu lint format bench torch clean distclean
+.PHONY: help demo test test-fast test-oldest test-gpu fuzz lint format bench torch clean distclean
 
 help:
 	@echo "make demo         run the demo; DATA=folder for data files of your own"
@@ -29,6 +31,7 @@ help:
 	@echo "make test-fast    the tests that are not slow"
 	@echo "make test-oldest  all tests with the oldest supported dependencies"
 	@echo "make test-gpu     the tests that need a GPU; CUDA=13 for CUDA 13"
+	@echo "make fuzz         random configurations and inputs; MINUTES=10 SEED=0"
 	@echo "make lint         check style and types; make format repairs what can be repaired"
 	@echo "make bench        the CPU benchmark; PAGE=fit, ... another; ARGS=... are passed on"
 	@echo "make torch        add PyTorch to .venv, for the tests and benchmarks beside it"
@@ -49,6 +52,9 @@ test-oldest: $(VENV_OLDEST)/.installed-dev
 
 test-gpu: $(VENV)/.installed-cuda$(CUDA)
 	SKNN_REQUIRE_GPU=1 $(IN_VENV) $(PYTEST) -m gpu
+
+fuzz: $(VENV)/.installed-dev
+	$(ONE_THREAD) $(IN_VENV) -m tests.fuzz --minutes $(MINUTES) --seed $(SEED)
 
 lint: $(VENV)/.installed-dev
 	$(IN_VENV) -m ruff check

@@ -9,7 +9,7 @@ KNOWN = [
     ),
     (
         "sparse|fit_is_documented",
-        "`k` must be an int|ARPACK error",
+        "`k` must be an int|ARPACK error|IndexError",
         "arpack for one row, one column or constant rows",
     ),
     ("refused_data", "could not convert string to float", "the error does not say which argument"),

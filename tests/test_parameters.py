@@ -426,3 +426,10 @@ def test_a_layer_too_many_is_shown_in_short():
         with pytest.raises(ValueError, match=f"^{name} must be one value for all .* got 10000: ") as caught:
             MLPClassifier((8, 4), **{name: [next(iter(item))] * 10_000}).fit(X, y)
         assert len(str(caught.value)) < 250
+
+
+def test_other_classes_are_shown_in_short():
+    model = MLPClassifier((4,)).partial_fit(X, y, classes=[0, 1])
+    with pytest.raises(ValueError, match="is not the same as on last call to partial_fit, was: array") as caught:
+        model.partial_fit(X, y, classes=np.arange(1000))
+    assert len(str(caught.value)) < 300

@@ -10,7 +10,7 @@ from .._backend import to_numpy
 from .._backend.typing import Array, ArrayModule, Arrays
 from .._common.blocks import building_block, resolve, resolve_layers
 from .._common.rows import Rows
-from .._common.rules import REFUSED, check_parameters, integer, require
+from .._common.rules import REFUSED, check_parameters, integer, require, shown
 from .._common.validation import FLOATS
 from .._core.layout import PARAMETERS, RUNNING, LayerViews, pack
 from .._core.network import Network
@@ -131,7 +131,7 @@ def _converted(name: str, value: Any, dtype: np.dtype, shape: tuple[int, ...]) -
     try:
         array = np.asarray(to_numpy(value))
     except ValueError as error:  # rows of unequal lengths
-        raise ValueError(f"{name} must be {allowed}; got {value!r}.") from error
+        raise ValueError(f"{name} must be {allowed}; got {shown(value)}.") from error
     require(array.dtype.kind in "fiub", name, allowed, value)
     if array.size == 1 and len(shape) == 1:
         array = np.full(shape, array.item())

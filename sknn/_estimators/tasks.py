@@ -84,8 +84,8 @@ class Classification:
             and not np.array_equal(unique_labels(classes), known.classes)
         ):
             raise ValueError(
-                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known.classes!r}. "
-                "Pass the same classes in every call."
+                f"`classes={shown(classes)}` is not the same as on last call to partial_fit, was: "
+                f"{shown(known.classes)}. Pass the same classes in every call."
             )
         if not progress.is_incremental and set(found.classes) != set(known.classes):
             raise ValueError(

@@ -123,6 +123,8 @@ def check_X_y(
 ) -> tuple[Matrix, np.ndarray]:
     """Validate X and y together; y comes back as a NumPy array."""
     y = to_numpy(y)
+    if not reset and _is_plain_target(y, X) and _is_known_to_be_valid(estimator, X, dtype, options):
+        return X, y
     if not is_device_array(X):
         return validate_data(
             estimator, X, y, reset=reset, dtype=dtype, multi_output=True, y_numeric=y_numeric, **options
@@ -130,6 +132,13 @@ def check_X_y(
     X = check_X(estimator, X, reset=reset, dtype=dtype)
     rows = np.zeros((X.shape[0], 1))  # stand for X, so that y is checked as it always is
     return X, validation.check_X_y(rows, y, multi_output=True, y_numeric=y_numeric, estimator=estimator)[1]
+
+
+def _is_plain_target(y: np.ndarray, X: Any) -> bool:
+    """Return whether validation would return y unchanged: finite numbers, one or several a row of X."""
+    if type(X) is not np.ndarray or type(y) is not np.ndarray or y.dtype.kind not in "fiub" or y.ndim not in (1, 2):
+        return False
+    return len(y) == len(X) and y.size > 0 and (y.dtype.kind != "f" or bool(np.isfinite(y).all()))
 
 
 def _check_device_array(

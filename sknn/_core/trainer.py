@@ -18,13 +18,13 @@ from .statistics import ServedStatistics, scoring_statistics, set_exact_statisti
 class Trainer:
     """Runs epochs of mini-batches on a stack of models and keeps its state."""
 
-    def __init__(self, problem: Problem, state: State) -> None:
+    def __init__(self, problem: Problem, state: State, steps: EpochSteps | None = None) -> None:
         self.problem, self.state = problem, state
         self.stopped = np.zeros(len(state.theta), bool)
         self.message = ""
         self._start = problem.backend.asarray(state.model())  # a copy of the models as the epoch began
         state.move(problem.backend.asarray)
-        self._steps: Any = None  # an EpochSteps
+        self.steps = steps
         self._scores: Scoring | None = None
         self._statistics: ServedStatistics | None = None
         self.has_new_best = False
@@ -53,14 +53,14 @@ class Trainer:
         try:
             # overflow on the way to divergence is seen and reported at the end of the epoch
             with np.errstate(over="ignore", invalid="ignore"):
-                self._run()
-            self._record(self._steps.loss())
+                steps = self._run()
+            self._record(steps)
         finally:
             if state.epochs == n_epochs:
                 for curve, length in zip(curves, lengths, strict=True):
                     del curve[length:]
 
-    def _run(self) -> None:
+    def _run(self) -> EpochSteps:
         state, steps = self.state, self._steps_of_epoch()
         state.write_model(self._start)
         self._shuffle()
@@ -69,14 +69,15 @@ class Trainer:
             steps.run()
         finally:
             state.steps += steps.n_steps_done
+        return steps
 
     def _steps_of_epoch(self) -> EpochSteps:
         """Return the steps of batches of the size that this epoch has."""
         size = self.problem.options.batch_size_in(self.state.epochs)
-        if self._steps is None or size != self._steps.batch_size:
-            self._steps = None  # so that its buffers are free
-            self._steps = EpochSteps(self.problem, self.state, size)
-        return self._steps
+        if self.steps is None or size != self.steps.batch_size:
+            self.steps = None  # so that its buffers are free
+            self.steps = EpochSteps(self.problem, self.state, size)
+        return self.steps
 
     def _shuffle(self) -> None:
         state = self.state
@@ -87,8 +88,8 @@ class Trainer:
 
     # ---- after an epoch -----------------------------------------------------------------
 
-    def _record(self, loss: Array) -> None:
-        state, options = self.state, self.problem.options
+    def _record(self, steps: EpochSteps) -> None:
+        state, options, loss = self.state, self.problem.options, steps.loss()
         diverged = self._find_divergence(loss)
         state.loss_curve.append(loss)
         model = state.last_model
@@ -100,7 +101,7 @@ class Trainer:
             losses = np.where(diverged, np.nan, losses)
             state.validation_scores.append(np.where(np.isfinite(losses), scores, np.nan))
             state.validation_losses.append(losses)
-        seen = state.samples_seen + int(self._steps.lengths.sum())
+        seen = state.samples_seen + int(steps.lengths.sum())
         new = {"epochs": state.epochs + 1, "samples_seen": seen, **self._improvement(model)}
         new["learning_rate"] = options.schedule.after_epoch(state.learning_rate, state.base_rate, seen).copy()
         self._stop_on_plateau(new)

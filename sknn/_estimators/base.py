@@ -29,6 +29,7 @@ from .persistence import from_plain, to_plain
 from .preparation import Fit, Preparation
 from .recipe import RULES, TABLES, check_for_lbfgs
 from .small_predictions import MOST_ROWS, SmallPredictions
+from .small_trainings import SmallTrainings
 from .tasks import Call, Task
 
 
@@ -103,15 +104,18 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
             return fit is None or not fit.is_published or (isinstance(error, MemoryError) and fit.n_iter == 0)
 
         warn_of_ignored(type(self), self._ignored_hooks)
+        kept = self._trainings.taken() if "_trainings" in vars(self) else None
         with unchanged_on_error(self, has_not_trained):
             parameters = SimpleNamespace(**check_parameters(self, self._rules))
             check_for_lbfgs(parameters)
             backend = self._get_backend(call.X)
             with backend.explained_memory_errors():
-                fit = Preparation(self, parameters, backend, call).prepare()
+                fit = Preparation(self, parameters, backend, call, kept).prepare()
                 self._publish_shape(fit)
                 self._try_monitor(fit)
                 training.run(self, parameters, fit, self._publish_training)
+            if fit.small is not None:
+                self._trainings.append(fit.small)
         return self
 
     def _try_monitor(self, fit: Fit) -> None:
@@ -215,6 +219,8 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
                 before = known.get("best_validation_score_"), known.get("best_validation_loss_")
                 best = best_epoch(before, (scores, lost), fit.n_scores, options.monitors_loss)
                 new["best_validation_score_"], new["best_validation_loss_"] = best
+        if "_trainings" not in known:
+            new["_trainings"] = SmallTrainings()
         known.update(new)
         fit.is_published = True
 
@@ -222,6 +228,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         """Keep the parameters once: coefs_ and intercepts_ are views of the state, unless they were replaced."""
         attributes = super().__getstate__()
         attributes.pop("_small", None)
+        attributes.pop("_trainings", None)
         is_fitted = "_state" in attributes and "coefs_" in attributes
         if is_fitted and are_equal(self, fitted_attributes(self._network, *self._state.prediction_model)):
             attributes = {name: value for name, value in attributes.items() if name not in ATTRIBUTES.values()}

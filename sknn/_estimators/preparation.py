@@ -26,6 +26,7 @@ from ..schedules import BatchSchedule
 from .attributes import fitted_attributes, theta_of
 from .diagnosis import unlike_validation
 from .recipe import batch_size, build_network, build_options
+from .small_trainings import SmallTraining, copied_data, is_small
 from .targets import Numbers, Targets, check_kinds, plain_targets
 from .tasks import Call
 
@@ -44,6 +45,7 @@ class Fit:
     first_epoch: int
     n_losses: int  # of training and of validation, recorded by earlier calls
     n_scores: int
+    small: SmallTraining | None = None
     is_published: bool = False
     stopped_by_callback: bool = False
     met_rule: bool = False
@@ -62,6 +64,7 @@ class Preparation:
     parameters: Any
     backend: Backend
     call: Call
+    kept: SmallTraining | None = None
 
     @property
     def is_fresh(self) -> bool:
@@ -88,12 +91,20 @@ class Preparation:
         weight = check_sample_weight(call.sample_weight, len(encoded), dtype)
         class_weights = task.class_weights(parameters, targets, encoded, weight, progress)
         weight = times_class_weights(weight, class_weights, targets, encoded)
-        network = build_network(parameters, X.shape[1], targets.n_outputs, task.loss(parameters, targets))
-        self._check_frozen(network)
-        options = build_options(parameters, network, is_incremental=call.progress.is_incremental)
-        validation = self._given_validation(network, targets, class_weights, dtype)
-        self._compare_targets(targets, encoded, validation)
-        data = Data(rows_of(self.backend, X).by_row(), encoded, weight, validation)
+        small = self._known_training((X, encoded, weight))
+        if small is not None:
+            network, options, data = small.problem.network, small.problem.options, small.problem.data
+        else:
+            network = build_network(parameters, X.shape[1], targets.n_outputs, task.loss(parameters, targets))
+            self._check_frozen(network)
+            options = build_options(parameters, network, is_incremental=call.progress.is_incremental)
+            if self._has_rows_only and is_small(self.backend, X, network.layout.size):
+                data = copied_data(self.backend, X, encoded, weight)
+                small = SmallTraining(parameters, Problem(self.backend, network, options, data))
+            else:
+                validation = self._given_validation(network, targets, class_weights, dtype)
+                self._compare_targets(targets, encoded, validation)
+                data = Data(rows_of(self.backend, X).by_row(), encoded, weight, validation)
         state = self._initial_state(network, options, dtype)
         self._warn_of_ended_schedule(options, state)
         if parameters.solver == "lbfgs":
@@ -106,9 +117,25 @@ class Preparation:
             _adapt_to_data(problem, state)
         recorded = state.epochs, len(state.loss_curve), len(state.validation_scores)
         if call.progress.is_incremental:
-            return Fit(problem, state, targets, 1, None, *recorded)
+            return Fit(problem, state, targets, 1, None, *recorded, small)
         told = callback_data(call.X, call.y, call.sample_weight)
         return Fit(problem, state, targets, parameters.max_iter, told, *recorded)
+
+    @property
+    def _has_rows_only(self) -> bool:
+        """Whether the call is one of ``partial_fit`` without validation."""
+        call, incremental = self.call, self.call.progress.is_incremental
+        return incremental and not self.parameters.early_stopping and call.X_val is None and call.y_val is None
+
+    def _known_training(self, arrays: tuple[Any, ...]) -> SmallTraining | None:
+        """Return the training that the last call has kept, with the values of this one, or None."""
+        kept = self.kept
+        if kept is None or self.is_fresh or not self._has_rows_only:
+            return None
+        if not kept.fits(self.parameters, self.backend, arrays):
+            return None
+        kept.take(arrays)
+        return kept
 
     # ---- X and y ------------------------------------------------------------------------
 

@@ -86,7 +86,8 @@ def _warn_of_scale(parameters: Any, fit: Fit) -> None:
 
 
 def _train_epochs(parameters: Any, fit: Fit, tasks: FitTasks) -> None:
-    trainer = Trainer(fit.problem, fit.state)
+    small = fit.small
+    trainer = Trainer(fit.problem, fit.state, None if small is None else small.steps(fit.state))
     try:
         for _ in range(fit.max_iter):
             tasks.begin()
@@ -98,6 +99,8 @@ def _train_epochs(parameters: Any, fit: Fit, tasks: FitTasks) -> None:
                 return
     finally:
         despite_interrupts(trainer.finish)
+        if small is not None and trainer.steps is not None:
+            small.keep(trainer.steps, fit.state)
     if fit.callback_data is not None:
         warn(NOT_CONVERGED.format(fit.max_iter), ConvergenceWarning)
 

@@ -238,7 +238,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         super().__setstate__(attributes)
         self.__dict__.update(from_plain(self.__dict__))
         if "_state" in attributes:
-            self._small = SmallPredictions()
+            self._small, self._trainings = SmallPredictions(), SmallTrainings()
         if "_state" in attributes and "coefs_" not in attributes:
             self.__dict__.update(fitted_attributes(self._network, *self._state.prediction_model))
 

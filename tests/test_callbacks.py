@@ -4,17 +4,26 @@ import inspect
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from sknn import MLPClassifier, MLPRegressor
-from sknn.preprocessing import StandardScaler
+from sknn.preprocessing import PCA, ZCA, InstanceNormalizer, MinMaxScaler, StandardScaler, ZeroCenterer
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn < 1.9 has no callbacks")
 X, y = load_iris(return_X_y=True)
 EPOCHS = 4
+TRANSFORMERS = [
+    StandardScaler(),
+    MinMaxScaler(),
+    ZeroCenterer(),
+    InstanceNormalizer(),
+    PCA(2, svd_solver="covariance_eigh"),
+    ZCA(),
+]
 
 
 class Recorder:
@@ -85,6 +94,19 @@ def test_teardown_comes_after_an_error_too():
     with pytest.raises(ValueError, match="diverged"):
         diverging.fit(X, y)
     assert recorder.torn_down == 1
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("transformer", TRANSFORMERS, ids=lambda t: type(t).__name__)
+def test_a_transformer_runs_one_task(transformer, method):
+    recorder = Recorder()
+    transformer = clone(transformer).set_callbacks(recorder)
+    getattr(transformer, method)(X)
+    assert [name for name, _ in recorder.begun] == recorder.ended
+    assert len(recorder.ended) == recorder.torn_down == 1
+    with pytest.raises(ValueError, match="X"):
+        getattr(transformer, method)(np.full((2, 4), np.inf))
+    assert recorder.torn_down == 2
 
 
 def test_partial_fit_runs_no_tasks():

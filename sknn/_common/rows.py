@@ -301,7 +301,9 @@ class SparseRows(Rows):
         return SparseBatch(CSRStack.of(rows))
 
     def _host_arrays(self, X: Any) -> list[Array]:
-        return [X.data, X.indices, X.indptr]
+        X = X.copy()
+        X.eliminate_zeros()  # which may be stored or not
+        return [X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)]
 
     def require_dense(self, message: str) -> None:
         raise ValueError(message)

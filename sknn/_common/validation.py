@@ -19,7 +19,7 @@ from .._backend.typing import Array
 FLOATS = (np.float64, np.float32)
 # Types that transformers keep; all others become float64. Kernels read integers without a float copy of them.
 KEPT = [np.dtype(name) for name in ("f8", "f4", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")]
-KEPT_TYPES = frozenset(KEPT)
+KEPT_AND_HALF = [*KEPT, np.dtype("f2")]
 MatrixLike: TypeAlias = ArrayLike | spmatrix | sparray
 """Rows by features: array-like, frame, or SciPy sparse."""
 
@@ -32,7 +32,8 @@ def check_X(estimator: Any, X: Any, *, reset: bool, dtype: Sequence[DTypeLike] =
     if not reset and _is_known_to_be_valid(estimator, X, dtype, options):
         return X
     if not is_device_array(X):
-        return validate_data(estimator, X, reset=reset, dtype=dtype, **options)
+        X = X if options.get("force_writeable") else without_duplicates(X)
+        return validate_data(estimator, X, reset=reset, dtype=types_for(X, dtype), **options)
     X = _check_device_array(X, dtype, options.get("ensure_all_finite", True))
     return validate_data(estimator, X, reset=reset, skip_check_array=True)
 
@@ -51,9 +52,36 @@ def _is_known_to_be_valid(estimator: Any, X: Any, dtype: Sequence[DTypeLike], op
         return bool(np.isfinite(X.sum()))
 
 
-def _is_plain(X: Any) -> bool:
+def without_duplicates(X: Any) -> Any:
+    """Return sparse rows with entries of the same place added up, in order, as a copy if they were not; else X.
+
+    Other formats have no such entries, or add them up when they are converted to CSR.
+    """
+    if issparse(X) and X.format in ("csr", "csc", "bsr") and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
+def types_for(X: Any, dtype: Sequence[DTypeLike]) -> Any:
+    """Return the types to validate X for: float32 alone for frames of it, whose types scikit-learn does not know."""
+    return np.float32 if np.float32 in dtype and _is_float32_frame(X) else dtype
+
+
+def _is_float32_frame(X: Any) -> bool:
+    """Return whether all columns together are float32: of pandas, with nullable types and Arrow's, polars or Arrow."""
+    if hasattr(X, "dtype") or not hasattr(X, "columns"):
+        return False
+    if hasattr(X, "iloc"):
+        types = [getattr(kind, "numpy_dtype", kind) for kind in X.dtypes]
+        is_known = bool(types) and all(isinstance(kind, np.dtype) and kind.kind in "fiub" for kind in types)
+        return is_known and np.result_type(*types) == np.float32
+    return hasattr(X, "__array__") and np.asarray(X[:0]).dtype == np.float32
+
+
+def _is_plain(X: Any, dtype: Sequence[np.dtype]) -> bool:
     """Return whether X is a plain array of rows or images that transformers take as it is."""
-    return type(X) is np.ndarray and X.ndim > 1 and X.dtype in KEPT_TYPES and 0 not in X.shape
+    return type(X) is np.ndarray and X.ndim > 1 and X.dtype in dtype and 0 not in X.shape
 
 
 def _takes_width(estimator: Any, n_features: int, reset: bool) -> bool:
@@ -89,22 +117,28 @@ def check_rows(
     allow_nan: bool,
     accept_sparse: Any = False,
     in_place: bool | None = None,
+    dtype: Sequence[np.dtype] = KEPT,
 ) -> Matrix:
     """Return X checked, but for NaN and infinity in a dense X, which are looked for where X is computed.
 
     ``in_place`` is for rows that will be transformed: whether a dense X itself, which a sparse one always is, is
-    changed, so that it must be writeable.
+    changed, so that it must be writeable. ``dtype`` has the types that are kept; all others become float64.
     """
-    if _is_plain(X) and (X.flags.writeable or not in_place) and _takes_width(estimator, prod(X.shape[1:]), reset):
+    if (
+        _is_plain(X, dtype)
+        and (X.flags.writeable or not in_place)
+        and _takes_width(estimator, prod(X.shape[1:]), reset)
+    ):
         return X
     options: dict[str, Any] = {}
     if in_place is not None:
         options = {"copy": not in_place and issparse(X), "force_writeable": in_place}
     if _n_dimensions(X) > 2:
-        return check_images(estimator, X, reset=reset, dtype=KEPT, **options)
+        return check_images(estimator, X, reset=reset, dtype=dtype, **options)
     ensure_all_finite = ("allow-nan" if allow_nan else True) if issparse(X) else False
     options |= {"accept_sparse": accept_sparse, "ensure_all_finite": ensure_all_finite}
-    return check_X(estimator, X, reset=reset, dtype=KEPT, **options)
+    dtype = KEPT if issparse(X) else dtype  # SciPy cannot compute with float16
+    return check_X(estimator, X, reset=reset, dtype=dtype, **options)
 
 
 def _n_dimensions(X: Any) -> int:
@@ -126,6 +160,7 @@ def check_X_y(
     if not reset and _is_plain_target(y, X) and _is_known_to_be_valid(estimator, X, dtype, options):
         return X, y
     if not is_device_array(X):
+        X, dtype = without_duplicates(X), types_for(X, dtype)
         return validate_data(
             estimator, X, y, reset=reset, dtype=dtype, multi_output=True, y_numeric=y_numeric, **options
         )

@@ -37,7 +37,7 @@ from .._common.rules import (
     require,
     shown,
 )
-from .._common.validation import Matrix, MatrixLike, check_rows, check_sample_weight
+from .._common.validation import KEPT, KEPT_AND_HALF, Matrix, MatrixLike, check_rows, check_sample_weight
 from ._images import CHANNELS, PER, FeatureGroups, check_image_shape, feature_groups
 from ._mapping import AcceptSparse, Step, float_type_of, map_rows, precision_of, refuse_infinity
 from ._moments import column_moments
@@ -52,6 +52,7 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
     _rules: ClassVar[dict[str, Rule]] = {"dtype": float_type(), "backend": one_of(None, *BACKENDS)}
     _accept_sparse: ClassVar[AcceptSparse] = False
     _allow_nan: ClassVar[bool] = False
+    _kept_types: ClassVar[list[np.dtype]] = KEPT
     _way_out_for_images = "Flatten images: X.reshape(len(X), -1)."
     _output_container: str | None = None
     dtype: DTypeLike | None
@@ -77,8 +78,9 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
         ValueError
             If a parameter or the data is invalid; the transformer is then unchanged.
         """
-        return self._fit(X, y, None)
+        return self._take_in(X, y, reset=True)
 
+    @with_callbacks
     def partial_fit(self, X: MatrixLike, y: Any = None) -> Self:
         """Update the statistics with further rows; the result equals one ``fit`` on all rows, up to rounding.
 
@@ -99,23 +101,21 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
         ValueError
             If a parameter or the data is invalid; the transformer is then unchanged.
         """
-        return self._take_in(X, None, reset=not self._has_learned())
+        return self._take_in(X, y, reset=not self._has_learned())
 
-    def _fit(self, X: MatrixLike, y: Any, sample_weight: ArrayLike | None) -> Self:
+    def _take_in(
+        self, X: MatrixLike, y: Any, sample_weight: ArrayLike | None = None, *, reset: bool, learn: str = "_learn"
+    ) -> Self:
         tasks = FitTasks(self, callback_data(X, y, sample_weight), max_epochs=0, attributes=dict)
-        self._take_in(X, sample_weight, reset=True)
-        tasks.finish()
-        return self
-
-    def _take_in(self, X: MatrixLike, sample_weight: ArrayLike | None, reset: bool, learn: str = "_learn") -> Self:
         with unchanged_on_error(self):
             plain = self._plain()
             backend = plain._get_backend(X)
             with backend.explained_memory_errors():
-                rows = rows_of(backend, plain._check(plain, X, reset=reset, **plain._fit_options()))
+                rows = rows_of(backend, without_half(plain._check(plain, X, reset=reset, **plain._fit_options())))
                 weight = check_sample_weight(sample_weight, rows.n_rows, np.float64)
                 getattr(plain, learn)(rows, weight, reset)
             self._adopt(plain)
+        tasks.finish()
         return self
 
     def _plain(self) -> Self:
@@ -167,7 +167,7 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
                 f"{self!r} takes a table of shape (n_samples, n_features) as X; got an array of shape {shape}. "
                 f"{self._way_out_for_images}"
             )
-        return check_rows(estimator, X, allow_nan=self._allow_nan, **options)
+        return check_rows(estimator, X, allow_nan=self._allow_nan, dtype=self._kept_types, **options)
 
     def _takes_images(self) -> bool:
         return False
@@ -216,6 +216,11 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
         return tags
 
 
+def without_half(X: Matrix) -> Matrix:
+    """Return float16 rows as float32, in which kernels compute; all others as they are."""
+    return X.astype(np.float32) if X.dtype == np.float16 else X
+
+
 def is_invertible(scaler: Any) -> bool:
     """Return True, or raise AttributeError if the statistics that ``transform`` used are not kept."""
     if scaler._forgets_statistics():
@@ -237,6 +242,7 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
         "copy": boolean(),
     }
     _allow_nan = True
+    _kept_types = KEPT_AND_HALF
     _way_out_for_images = "For images, set per='image', 'channel' or 'sample'."
     per: str
     image_shape: Sequence[int] | None
@@ -294,10 +300,21 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
 
     def _map(self, checked: Matrix, make_steps: MakeSteps) -> Any:
         backend, dtype = self._get_backend(checked), float_type_of(checked, self.dtype)
+        if dtype == np.float16:
+            return self._map_half(checked, make_steps)
+        checked = without_half(checked)
         with backend.explained_memory_errors():
             rows = rows_of(backend, checked, np.dtype(dtype).itemsize * prod(checked.shape))
             steps = make_steps(rows, self._groups(rows), precision_of(checked, dtype))
             return rows.as_input(map_rows(rows, steps, dtype, in_place=not self.copy))
+
+    def _map_half(self, checked: Array, make_steps: MakeSteps) -> Array:
+        """Return float16 rows after the steps, which compute in float32."""
+        made = self._map(without_half(checked), make_steps)
+        if self.copy:
+            return made.astype(np.float16)
+        checked[...] = made
+        return checked
 
     def _groups(self, rows: Rows, reset: bool = False) -> FeatureGroups:
         """Return which features of the rows share statistics, after a look at their shape."""
@@ -340,6 +357,8 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.requires_fit = not self._is_stateless()
+        if len(tags.transformer_tags.preserves_dtype) > 1:
+            tags.transformer_tags.preserves_dtype.append("float16")
         tags.input_tags.allow_nan = True
         tags.input_tags.three_d_array = self._takes_images()
         return tags
@@ -373,8 +392,9 @@ class MomentScaler(Scaler):
         ValueError
             If a parameter or the data is invalid; the transformer is then unchanged.
         """
-        return self._fit(X, y, sample_weight)
+        return self._take_in(X, y, sample_weight, reset=True)
 
+    @with_callbacks
     def partial_fit(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Update the statistics with further rows; the result equals one ``fit`` on all rows, up to rounding.
 
@@ -397,7 +417,7 @@ class MomentScaler(Scaler):
         ValueError
             If a parameter or the data is invalid; the transformer is then unchanged.
         """
-        return self._take_in(X, sample_weight, reset=not self._has_learned())
+        return self._take_in(X, y, sample_weight, reset=not self._has_learned())
 
     def _learn_groups(self, rows: Rows, groups: FeatureGroups, weight: Array | None, reset: bool) -> None:
         moments = groups.pool_moments(column_moments(rows, weight))

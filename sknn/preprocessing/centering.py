@@ -36,7 +36,8 @@ class ZeroCenterer(MomentScaler):
         If True, ``transform`` and ``inverse_transform`` do not change their input. If False, they work in place where
         possible: a writeable float array on the device of the computation.
     dtype : {"float32", "float64"} or None, default=None
-        Float type of the output of ``transform``. None keeps float32 and float64, and converts other types to float64.
+        Float type of the output of ``transform``. None keeps float16, float32 and float64, and converts other types to
+        float64.
         With "float32", integer images are converted without an intermediate float64 copy.
     backend : {"auto", "numpy", "cupy"} or None, default=None
         Library that computes: "numpy" on the CPU, "cupy" on a GPU. "auto" uses CuPy if X is a CuPy array, and NumPy

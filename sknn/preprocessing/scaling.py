@@ -46,9 +46,9 @@ class StandardScaler(MomentScaler):
     """Standardize features or images: subtract the mean and divide by the standard deviation.
 
     A drop-in replacement for :class:`sklearn.preprocessing.StandardScaler` with the same parameters, fitted attributes
-    and results. Statistics are computed in float64, in one pass over the data. The output keeps float32 and float64;
-    other types are converted to float64. NaN is treated as a missing value: ignored in fit, kept in transform. The
-    output for a CuPy array is a CuPy array.
+    and results. Statistics are computed in float64, in one pass over the data. The output keeps float16, float32 and
+    float64; other types are converted to float64. NaN is treated as a missing value: ignored in fit, kept in
+    transform. The output for a CuPy array is a CuPy array.
 
     Parameters
     ----------
@@ -70,7 +70,8 @@ class StandardScaler(MomentScaler):
     channels : {"last", "first"}, default="last"
         Position of the channel axis in an image.
     dtype : {"float32", "float64"} or None, default=None
-        Float type of the output of ``transform``. None keeps float32 and float64, and converts other types to float64.
+        Float type of the output of ``transform``. None keeps float16, float32 and float64, and converts other types to
+        float64.
     backend : {"auto", "numpy", "cupy"} or None, default=None
         Library that computes: "numpy" on the CPU, "cupy" on a GPU. "auto" uses CuPy if X is a CuPy array, and NumPy
         otherwise. None uses the setting of ``config_context``, ``set_config`` or the environment variable
@@ -261,7 +262,8 @@ class MinMaxScaler(Scaler):
     channels : {"last", "first"}, default="last"
         Position of the channel axis in an image.
     dtype : {"float32", "float64"} or None, default=None
-        Float type of the output of ``transform``. None keeps float32 and float64, and converts other types to float64.
+        Float type of the output of ``transform``. None keeps float16, float32 and float64, and converts other types to
+        float64.
         With "float32", integer images are converted without an intermediate float64 copy.
     backend : {"auto", "numpy", "cupy"} or None, default=None
         Library that computes: "numpy" on the CPU, "cupy" on a GPU. "auto" uses CuPy if X is a CuPy array, and NumPy
@@ -429,7 +431,8 @@ class InstanceNormalizer(Scaler):
         If True, ``transform`` does not change its input. If False, it works in place where possible: a writeable float
         array on the device of the computation.
     dtype : {"float32", "float64"} or None, default=None
-        Float type of the output of ``transform``. None keeps float32 and float64, and converts other types to float64.
+        Float type of the output of ``transform``. None keeps float16, float32 and float64, and converts other types to
+        float64.
     backend : {"auto", "numpy", "cupy"} or None, default=None
         Library that computes: "numpy" on the CPU, "cupy" on a GPU. "auto" uses CuPy if X is a CuPy array, and NumPy
         otherwise. None uses the setting of ``config_context``, ``set_config`` or the environment variable

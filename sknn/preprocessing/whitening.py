@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._backend.typing import Array
+from .._common.callbacks import with_callbacks
 from .._common.rows import Rows, SparseRows, rows_of
 from .._common.rules import Rule, boolean, either, integer, is_named, nothing, one_of, random_state, real, shown
 from .._common.validation import Matrix, MatrixLike
@@ -44,6 +45,7 @@ class AxesTransformer(RowTransformer):
     _scatter: tuple | None
 
     @available_if(can_go_on)
+    @with_callbacks
     def partial_fit(self, X: MatrixLike, y: Any = None) -> Self:
         """Update the covariance with further rows; the result equals one ``fit`` on all rows, up to rounding.
 
@@ -68,7 +70,7 @@ class AxesTransformer(RowTransformer):
             If a parameter or the data is invalid, or if ``fit`` computed the first components only; the transformer is
             then unchanged.
         """
-        return self._take_in(X, None, reset=not self._has_learned(), learn="_learn_more")
+        return self._take_in(X, y, reset=not self._has_learned(), learn="_learn_more")
 
     def _learn_more(self, rows: Rows, weight: Array | None, reset: bool) -> None:
         with blas_threads(rows):

@@ -57,12 +57,6 @@ DEVIATIONS = {
 # Not mended yet.
 PENDING = {
     "weights given before a fit": [Expected("test_mlp", "test_fit", AttributeError)],
-    "types of attributes": [
-        Expected("test_data", r"test_standard_scaler_dtype\[.*None\]", AssertionError),
-    ],
-    "callbacks of transformers": [
-        Expected("test_data", r"test_standard_scaler_callback_support\[partial_fit\]", AssertionError),
-    ],
 }
 
 REASONS = [

@@ -51,6 +51,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     ...     read_idx(path)
     array([7, 2, 1], dtype=uint8)
     """
+    path = _as_path(path, "path")
     content = _read_bytes(path)
     dtype, shape, start = _parse_header(content, path)
     expected, found = math.prod(shape) * dtype.itemsize, len(content) - start
@@ -61,11 +62,28 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
             f"but {found} follow the header: {fault}."
         )
     data = np.frombuffer(content, dtype, offset=start) if found else np.empty(0, dtype)
-    return data.reshape(shape).astype(dtype.newbyteorder("="))
+    try:
+        return data.reshape(shape).astype(dtype.newbyteorder("="))
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: the sizes of its {len(shape)} dimensions, {_shortened(shape)}, are those of no NumPy array "
+            f"({error}). If this is not an IDX file, read it as what it is."
+        ) from error
 
 
-def _read_bytes(path: str | os.PathLike[str]) -> bytes:
-    content = Path(path).read_bytes()
+def _shortened(shape: tuple[int, ...]) -> str:
+    return str(shape) if len(shape) <= 6 else f"({', '.join(map(str, shape[:6]))}, ...)"
+
+
+def _as_path(value: str | os.PathLike[str], name: str) -> Path:
+    try:
+        return Path(value)
+    except TypeError as error:
+        raise TypeError(f"{name} must be a str or a path-like object of str; got {value!r}.") from error
+
+
+def _read_bytes(path: Path) -> bytes:
+    content = path.read_bytes()
     if not content.startswith(GZIP_MAGIC):
         return content
     try:
@@ -74,7 +92,7 @@ def _read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise ValueError(f"{path}: damaged or truncated gzip data ({error}).") from error
 
 
-def _parse_header(content: bytes, path: str | os.PathLike[str]) -> tuple[np.dtype, tuple[int, ...], int]:
+def _parse_header(content: bytes, path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
     """Return (dtype, shape, offset of the data)."""
     magic = content[:4]
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_TYPES:
@@ -142,7 +160,8 @@ def load_idx_folder(
     >>> y
     array([1, 7])
     """
-    if split not in IDX_PREFIXES:
+    folder = _as_path(folder, "folder")
+    if not isinstance(split, str) or split not in IDX_PREFIXES:
         raise ValueError(f"split must be one of 'train', 'test'; got {split!r}.")
     image_file, label_file = _find(folder, split, "images", 3), _find(folder, split, "labels", 1)
     images, labels = read_idx(image_file), read_idx(label_file)
@@ -156,11 +175,11 @@ def load_idx_folder(
     return images, labels.astype(np.int64)
 
 
-def _find(folder: str | os.PathLike[str], split: str, kind: str, n_dimensions: int) -> Path:
+def _find(folder: Path, split: str, kind: str, n_dimensions: int) -> Path:
     stem, ending = f"{IDX_PREFIXES[split]}-{kind}", f"idx{n_dimensions}-ubyte"
     names = [f"{stem}{mark}{ending}{suffix}" for suffix in ("", ".gz") for mark in "-."]
     for name in names:
-        if (path := Path(folder, name)).is_file():
+        if (path := folder / name).is_file():
             return path
-    problem = f"has no {split} {kind}" if Path(folder).is_dir() else "is not a folder"
+    problem = f"has no {split} {kind}" if folder.is_dir() else "is not a folder"
     raise FileNotFoundError(f"{folder} {problem}: looked for {', '.join(names)}.")

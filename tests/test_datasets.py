@@ -108,6 +108,35 @@ def test_what_is_wrong_with_a_file(tmp_path, content, message):
         read_idx(path)
 
 
+@pytest.mark.parametrize("shape", [(1,) * 65, (1,) * 255, (2**32 - 1,) * 3 + (0,), (0, *(2**32 - 1,) * 64)], ids=len)
+def test_sizes_of_no_array(tmp_path, shape):
+    path = tmp_path / "broken"
+    path.write_bytes(idx_bytes([7] * (0 not in shape), shape))
+    with pytest.raises(
+        ValueError, match=rf"{path}: the sizes of its {len(shape)} dimensions.*no NumPy array"
+    ) as caught:
+        read_idx(path)
+    assert len(str(caught.value)) < 500
+    (tmp_path / "broken").rename(tmp_path / "train-images-idx3-ubyte")
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx_bytes([], (0,)))
+    with pytest.raises(ValueError, match="train-images-idx3-ubyte: the sizes"):
+        load_idx_folder(tmp_path)
+
+
+@pytest.mark.parametrize("value", [None, 7, b"name", ["name"]], ids=str)
+def test_paths_that_are_none(value):
+    with pytest.raises(TypeError, match="path must be a str or a path-like object of str; got"):
+        read_idx(value)
+    with pytest.raises(TypeError, match="folder must be a str or a path-like object of str; got"):
+        load_idx_folder(value)
+
+
+@pytest.mark.parametrize("split", [["train"], None, {"train": 1}, np.array(["train"]), 0], ids=str)
+def test_splits_that_are_no_names(tmp_path, split):
+    with pytest.raises(ValueError, match="split must be one of 'train', 'test'; got"):
+        load_idx_folder(tmp_path, split)
+
+
 def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         read_idx(tmp_path / "nowhere")

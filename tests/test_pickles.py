@@ -139,6 +139,39 @@ def test_a_loaded_network_predicts_and_goes_on_bit_for_bit(name):
     assert loaded.loss_curve_ == goes_on.loss_curve_
 
 
+@each_network
+def test_the_hash_of_a_network_outlives_a_pickle(name):
+    model = fitted(name)
+    loaded = pickle.loads(pickle.dumps(model))
+    assert joblib.hash(loaded) == joblib.hash(model)
+    assert joblib.hash(fitted(name)) == joblib.hash(model)
+    assert joblib.hash(fitted(name, alpha=0.5)) != joblib.hash(model)
+
+
+HASHED = [
+    *TRANSFORMERS,
+    *(PCA(2, svd_solver=solver, random_state=0) for solver in ("full", "covariance_eigh", "arpack", "randomized")),
+    PCA(0.9, whiten=True),
+    ZCA(2),
+    StandardScaler(per="sample"),
+    MinMaxScaler(data_range=(0, 1)),
+]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("transformer", HASHED, ids=str)
+def test_the_hash_of_a_transformer_outlives_a_pickle(transformer, order):
+    transformer = clone(transformer).fit(np.asarray(X, order=order))
+    loaded = pickle.loads(pickle.dumps(transformer))
+    assert joblib.hash(loaded) == joblib.hash(transformer)
+
+
+def test_attributes_set_to_views_have_the_same_hash():
+    model = fitted("plain")
+    model.coefs_ = [np.repeat(coef, 2, axis=1)[:, ::2] for coef in model.coefs_]
+    assert joblib.hash(pickle.loads(pickle.dumps(model))) == joblib.hash(model)
+
+
 def test_parameters_set_after_fit_do_not_change_the_loaded_model():
     model = fitted("plain")
     expected = model.predict_proba(X)

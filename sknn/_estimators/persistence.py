@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from .._common.pickles import laid_out_anew
 from .._core.network import Network
 from .._core.state import State
 from .targets import Indicators, Labels, Numbers
@@ -39,4 +40,4 @@ def from_plain(attributes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fields_of(record: Any) -> dict[str, Any]:
-    return {item.name: getattr(record, item.name) for item in fields(record)}
+    return {item.name: laid_out_anew(getattr(record, item.name)) for item in fields(record)}

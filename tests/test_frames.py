@@ -76,3 +76,11 @@ def test_frames_of_polars_come_back_as_they_were():
     frame = FRAMES["polars"][0]
     scaled = StandardScaler().set_output(transform="polars").fit_transform(frame)
     assert scaled.dtypes == [pl.Float32, pl.Float32]
+
+
+@pytest.mark.parametrize("transformer", TRANSFORMERS, ids=lambda t: type(t).__name__)
+def test_foreign_byte_order_changes_no_bit(transformer):
+    expected = transformer.fit(X).transform(X)
+    found = transformer.fit(X.astype(">f4")).transform(X.astype(">f4"))
+    np.testing.assert_array_equal(found, expected, strict=True)
+    assert found.dtype.isnative

@@ -64,12 +64,17 @@ def without_duplicates(X: Any) -> Any:
 
 
 def types_for(X: Any, dtype: Sequence[DTypeLike]) -> Any:
-    """Return the types to validate X for: float32 alone for frames of it, whose types scikit-learn does not know."""
-    return np.float32 if np.float32 in dtype and _is_float32_frame(X) else dtype
+    """Return the types to validate X for: float32 alone if X has it in a way that scikit-learn takes for another."""
+    return np.float32 if np.float32 in dtype and _is_float32(X) else dtype
 
 
-def _is_float32_frame(X: Any) -> bool:
-    """Return whether all columns together are float32: of pandas, with nullable types and Arrow's, polars or Arrow."""
+def _is_float32(X: Any) -> bool:
+    """Return whether X, or all columns of a frame together, are float32.
+
+    Also in foreign byte order, and frames with nullable types or Arrow's in pandas, of polars and of Arrow.
+    """
+    if isinstance(getattr(X, "dtype", None), np.dtype):
+        return X.dtype.newbyteorder("=") == np.float32
     if hasattr(X, "dtype") or not hasattr(X, "columns"):
         return False
     if hasattr(X, "iloc"):

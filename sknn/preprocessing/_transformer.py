@@ -357,8 +357,6 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.requires_fit = not self._is_stateless()
-        if len(tags.transformer_tags.preserves_dtype) > 1:
-            tags.transformer_tags.preserves_dtype.append("float16")
         tags.input_tags.allow_nan = True
         tags.input_tags.three_d_array = self._takes_images()
         return tags

@@ -191,7 +191,6 @@ def test_constant_features_go_to_the_start_of_the_range(value, ends):
 NUMBERS = {
     "lists": [[1, 2], [3, 5]],
     "booleans": np.eye(3, dtype=bool),
-    "float16": np.array([[0.5, 3], [2, 7]], np.float16),
     "objects": np.array([[1, 2.5], [3, 5]], object),
     **{name: np.array([[0, 3], [100, 7], [50, 3]], name) for name in ("u1", "i1", "u2", "i4", "i8", "u8")},
     "ends of int8": np.array([[-128], [127], [0]], "i1"),
@@ -399,8 +398,6 @@ LAYOUTS = {
 def test_layouts_change_no_bit(layout, in_place, dtype):
     X = table(dtype, gaps=True)
     laid_out = LAYOUTS[layout](X)
-    if dtype == np.float32 and layout in ("big-endian", "polars"):
-        X = X.astype(preprocessing.MinMaxScaler().fit_transform(laid_out).dtype)  # these are no float32 to it
     expected = MinMaxScaler((-1, 1)).fit(X)
     scaler = MinMaxScaler((-1, 1), copy=not in_place).fit(laid_out)
     assert_same_statistics(scaler, expected)

@@ -130,13 +130,14 @@ def _segment_scatter(backend: Backend, X: Array) -> Scatter:
     with np.errstate(over="ignore", invalid="ignore"):
         drift, products = xp.zeros(n_features), xp.zeros((n_features, n_features))
         work, centered = xp.empty_like(products), xp.empty((min(size, n_rows), n_features))
+        ones = xp.ones(len(centered))  # by which products sum columns, faster than a sum does
         first_row = X[0].astype(xp.float64)
         backend.center(X[:size], first_row, centered)
         start = first_row + centered.mean(axis=0)
         for first in range(0, n_rows, size):
             block = X[first : first + size]
             backend.center(block, start, centered[: len(block)])
-            drift += centered[: len(block)].sum(axis=0)
+            drift += ones[: len(block)] @ centered[: len(block)]
             backend.gram(centered[: len(block)], products, work)
         products -= drift[:, None] * (drift / n_rows)
         start, drift, products = map(backend.to_host, (start, drift, products))
@@ -210,9 +211,20 @@ def rounding_of_squares(variances: Array, shape: tuple[int, ...]) -> float:
 
 
 def further_axes(axes: Array) -> Array:
-    """Return axes, one a row, that make orthonormal ones a basis of the space."""
-    basis, _ = np.linalg.qr(axes.T, mode="complete")
-    return with_signs(basis.T[len(axes) :])
+    """Return axes, one a row, that make orthonormal ones a basis of the space.
+
+    They are columns of one block reflector, which takes as many unit vectors to the axes, turned so that their part
+    along these vectors is symmetric: Schreiber and Parlett, "Block Reflectors", SIAM Journal on Numerical Analysis
+    25(1), 1988.
+    """
+    n_axes, n_features = axes.shape
+    left, along, right = np.linalg.svd(axes[:, :n_axes])
+    rest = left.T @ axes[:, n_axes:]
+    further = np.empty((n_features - n_axes, n_features))
+    further[:, :n_axes] = -rest.T @ right
+    scaled = rest / np.sqrt(1 + along)[:, None]
+    further[:, n_axes:] = np.eye(n_features - n_axes) - scaled.T @ scaled
+    return with_signs(further)
 
 
 def with_signs(axes: Array) -> Array:

@@ -55,14 +55,15 @@ def randomized_axes(
     2011, on the centred rows or, where these are fewer than features, on their transpose. Random numbers are drawn as
     scikit-learn draws them.
 
-    All power iterations but the last may use the Gram matrix: a product with it is one with the rows and one back. It
-    resolves singular values down to 1e-8 of the first only; those below wait for the last iteration.
+    Power iterations may use the Gram matrix: a product with it is one with the rows and one back. It resolves singular
+    values down to 1e-8 of the first, as float32 rows do; those of other rows below that wait for the last iteration.
     """
     backend, products = rows.backend, CenteredProducts(rows)
     n_least, n_directions = min(rows.X.shape), n_axes + n_oversamples
     normalize = _normalizer(backend, normalizer)
     basis = backend.asarray(random_state.normal(size=(n_least, n_directions)))
-    n_by_gram = n_iter - 1 if n_least < GRAM_FACTOR * n_directions * (n_iter - 1) else 0
+    n_by_gram = n_iter if rows.dtype == np.float32 else n_iter - 1
+    n_by_gram = n_by_gram if n_least < GRAM_FACTOR * n_directions * n_by_gram else 0
     gram = products.gram() if n_by_gram else None
     for _ in range(n_by_gram):
         basis = normalize(gram @ basis)

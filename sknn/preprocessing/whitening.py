@@ -699,8 +699,16 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
         return given
 
     def _symmetric(self, factors: Array) -> Array:
-        product = (self.components_.T * factors) @ self.components_
-        return (product + product.T) / 2
+        """Return ``U diag(factors) U^T``, for factors that fall or rise along the axes."""
+        has_empty_axes = len(factors) == self.n_features_in_ and self.explained_variance_[-1] == 0
+        common = factors[-1] if has_empty_axes else 0.0  # which all axes without variance share
+        others = factors != common
+        roots = self.components_[others] * np.sqrt(np.abs(factors[others] - common))[:, None]
+        product = roots.T @ roots  # by which NumPy makes a matrix that is symmetric bit for bit
+        if has_empty_axes and common > factors[0]:
+            product = -product
+        product[np.diag_indices_from(product)] += common
+        return product
 
     def transform(self, X: MatrixLike) -> Any:
         """Whiten rows: ``(X - mean_) @ whitening_``.
@@ -735,5 +743,11 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
         """
         plain = self._plain()
         checked = plain._check_restored(X, lambda: self.n_features_in_)
-        coloring = self._symmetric(without_infinity(self._deviations(self._eps)))
-        return plain._map(checked, np.zeros(self.n_features_in_), coloring, self.mean_, precision=np.float64)
+        deviations, zeros = without_infinity(self._deviations(self._eps)), np.zeros(self.n_features_in_)
+        if checked.shape[0] > self.n_features_in_:
+            return plain._map(checked, zeros, self._symmetric(deviations), self.mean_, precision=np.float64)
+        dtype = float_type_of(checked, plain.dtype)
+        scores = plain._map(checked, zeros, self.components_.T * deviations, dtype=np.float64, precision=np.float64)
+        return plain._map(
+            scores, zeros[: self.n_components_], self.components_, self.mean_, dtype=dtype, precision=np.float64
+        )

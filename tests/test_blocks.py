@@ -188,6 +188,17 @@ def test_fields_of_a_named_block_in_a_search():
     assert best.loss.quantile in grid["loss__quantile"]
 
 
+def test_parameters_of_estimators_inside():
+    class Own(MLPClassifier):
+        def __init__(self, inner=None, alpha=0.5):
+            super().__init__(alpha=alpha)
+            self.inner = inner
+
+    model = Own(StandardScaler(with_std=False))
+    assert model.get_params()["inner__with_std"] is False
+    assert model.set_params(inner__with_std=True, alpha=2).inner.with_std and model.alpha == 2
+
+
 def test_names_of_parameters_are_read_once(monkeypatch):
     class Own(MLPClassifier):
         def __init__(self, extra=1, alpha=0.5):

@@ -141,9 +141,11 @@ class NestedBlocksMixin:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name; if ``deep``, also fields of building blocks, such as ``norm__momentum``."""
+        params: dict[str, Any] = {name: getattr(self, name) for name in self._parameter_names()}
         if not deep:
-            return {name: getattr(self, name) for name in self._parameter_names()}
-        params: dict[str, Any] = super().get_params(deep=True)  # type: ignore[misc]
+            return params
+        if any(hasattr(value, "get_params") for value in params.values()):  # of a subclass with other parameters
+            params = super().get_params(deep=True)  # type: ignore[misc]
         for name in self._tables:
             params |= {f"{name}__{item}": value for item, value in self._fields(name).items()}
         return params

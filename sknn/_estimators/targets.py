@@ -36,9 +36,9 @@ def plain_targets(y: Any, name: str = "y") -> Any:
     array = np.asarray(y)
     if array.dtype.kind == "T":  # NumPy's strings of any length
         array = array.astype(object)
-    if np.ma.is_masked(y):
+    if isinstance(y, np.ma.MaskedArray):
         _refuse_missing(np.ma.getmaskarray(y), y, name)
-    if array.dtype.kind == "f":
+    if array.dtype.kind == "f" and np.isnan(array).any():
         _refuse_missing(np.isnan(array), array, name)
     if array.dtype != object:
         return array

@@ -18,6 +18,7 @@ from ._covariance import Scatter, Spectrum, centered_rows, factor_axes, rounding
 from ._mapping import map_products
 from ._moments import measured_moments
 
+REDUCED_ELEMENTS = 2**13  # of tall rows, above which a decomposition of their triangle takes less time than theirs
 GRAM_FACTOR = 8  # times the directions of all power iterations: rows or features up to which a Gram matrix is cheaper
 
 
@@ -25,7 +26,7 @@ def exact_axes(rows: Rows) -> Spectrum:
     """Return the spectrum of rows from the singular values of the centred rows, which are float64."""
     backend, moments = rows.backend, measured_moments(rows)
     factor = centered_rows(backend, rows.flat(slice(None)), backend.asarray(moments.mean))
-    if rows.n_rows > rows.n_features:
+    if rows.n_rows > rows.n_features and factor.size > REDUCED_ELEMENTS:
         factor = backend.xp.linalg.qr(factor, "r")  # has the same axes
     return factor_axes(backend, Scatter(rows.n_rows, moments.mean, moments.rest, factor), rows.X.shape)
 

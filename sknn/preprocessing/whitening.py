@@ -25,6 +25,7 @@ from ._transformer import AcceptSparse, RowTransformer
 
 SOLVERS = ("auto", "full", "covariance_eigh", "arpack", "randomized")
 SPARSE_SOLVERS = ("auto", "covariance_eigh", "arpack")
+SMALL = 64  # features up to which a matrix is made in less time than rows are multiplied twice
 FEW = ("arpack", "randomized", "gram")  # solvers that find the first components only
 
 
@@ -336,7 +337,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
             self._scatter = tuple(scatter_of_axes(*spectrum[:5]))  # what partial_fit goes on from is not rounded
 
     def _float_type(self, rows: Rows, reset: bool) -> np.dtype:
-        dtype = precision_of(rows, float_type_of(rows, self.dtype))
+        dtype = precision_of(rows.X, float_type_of(rows.X, self.dtype))
         return dtype if reset else np.result_type(dtype, self.components_.dtype)
 
     def _known_scatter(self) -> Scatter:
@@ -449,7 +450,8 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         plain = self._plain()
         checked = plain._check_transformed(X)
         plain._refuse_container(checked)
-        return plain._map(checked, self.mean_, self.components_.T / plain._scales())
+        weights = self.components_.T
+        return plain._map(checked, self.mean_, weights / plain._deviations(plain.eps) if plain.whiten else weights)
 
     def inverse_transform(self, X: MatrixLike) -> Any:
         """Map projected rows back to feature space; the part along discarded components is lost.
@@ -466,11 +468,10 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         """
         plain = self._plain()
         checked = plain._check_restored(X, lambda: self.n_components_, "components")
-        scales = without_infinity(plain._scales())
-        return plain._map(checked, np.zeros(self.n_components_), self.components_ * scales[:, None], self.mean_)
-
-    def _scales(self) -> Array:
-        return self._deviations(self.eps) if self.whiten else np.ones(self.n_components_)
+        weights = self.components_
+        if plain.whiten:
+            weights = weights * without_infinity(plain._deviations(plain.eps))[:, None]
+        return plain._map(checked, np.zeros(self.n_components_), weights, self.mean_)
 
     @property
     def _n_features_out(self) -> int:
@@ -699,14 +700,18 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
         return given
 
     def _symmetric(self, factors: Array) -> Array:
-        """Return ``U diag(factors) U^T``, for factors that fall or rise along the axes."""
-        has_empty_axes = len(factors) == self.n_features_in_ and self.explained_variance_[-1] == 0
-        common = factors[-1] if has_empty_axes else 0.0  # which all axes without variance share
-        others = factors != common
-        roots = self.components_[others] * np.sqrt(np.abs(factors[others] - common))[:, None]
-        product = roots.T @ roots  # by which NumPy makes a matrix that is symmetric bit for bit
-        if has_empty_axes and common > factors[0]:
-            product = -product
+        """Return ``U diag(factors) U^T``, for factors that fall or rise along the axes.
+
+        Axes without variance share a factor: they add up to a multiple of the unit matrix. NumPy makes products of a
+        matrix with itself symmetric bit for bit.
+        """
+        if len(factors) < self.n_features_in_ or self.explained_variance_[-1] > 0:
+            roots = self.components_ * np.sqrt(factors)[:, None]
+            return roots.T @ roots
+        common = factors[-1]
+        differences = factors[factors != common] - common
+        roots = self.components_[factors != common] * np.sqrt(np.abs(differences))[:, None]
+        product = np.sign(differences[:1].sum()) * (roots.T @ roots)
         product[np.diag_indices_from(product)] += common
         return product
 
@@ -744,7 +749,7 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
         plain = self._plain()
         checked = plain._check_restored(X, lambda: self.n_features_in_)
         deviations, zeros = without_infinity(self._deviations(self._eps)), np.zeros(self.n_features_in_)
-        if checked.shape[0] > self.n_features_in_:
+        if max(checked.shape[0], SMALL) > self.n_features_in_:
             return plain._map(checked, zeros, self._symmetric(deviations), self.mean_, precision=np.float64)
         dtype = float_type_of(checked, plain.dtype)
         scores = plain._map(checked, zeros, self.components_.T * deviations, dtype=np.float64, precision=np.float64)

@@ -57,7 +57,7 @@ class Backend(reference.Backend):
     # ---- transformers -------------------------------------------------------------------
 
     def map_pieces(self, work: Callable[[Any], T], pieces: Sequence[Any]) -> list[T]:
-        n_threads = min(thread_count(), len(pieces))
+        n_threads = min(thread_count(), len(pieces)) if len(pieces) > 1 else 1
         if n_threads < 2:
             return super().map_pieces(work, pieces)
         with ThreadPoolExecutor(n_threads) as pool:

@@ -155,3 +155,10 @@ def test_bad_label_smoothing(value):
 @parametrize_with_checks([MLPClassifier(label_smoothing=0.1)])
 def test_estimator(estimator, check):
     check(estimator)
+
+
+def test_weights_of_an_infinite_sum_are_refused():
+    X, y = data()
+    model = MLPClassifier(class_weight={"ant": 1e307, "bee": 1, "cat": 1}, max_iter=2)
+    with pytest.raises(ValueError, match="sample_weight, times class_weight, must have a finite sum"):
+        model.fit(X, y)

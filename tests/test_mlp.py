@@ -539,6 +539,14 @@ BAD_FITS = {
         dict(X=X.astype("f4"), sample_weight=np.full(150, 1e-60)),
         "must fit the float type of X",
     ),
+    "weights of an infinite sum": (
+        dict(sample_weight=np.full(150, 1e307)),
+        "must have a finite sum.* float64; got .*1e.307",
+    ),
+    "of float32": (
+        dict(X=X.astype("f4"), sample_weight=np.full(150, 1e37)),
+        "must have a finite sum.* float32; got .*150",
+    ),
     "weights above float32": (dict(X=X.astype("f4"), sample_weight=np.full(150, 1e60)), "must fit the float type of X"),
     "NaN in weights": (dict(sample_weight=np.full(150, np.nan)), "NaN"),
     "validation of other width": (dict(X_val=WIDE, y_val=y), "8 features.*4 features"),

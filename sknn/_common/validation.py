@@ -228,4 +228,18 @@ def check_sample_weight(sample_weight: Any, n_rows: int, dtype: DTypeLike) -> np
         narrow = weight.astype(dtype, copy=False)
     if not (narrow.any() and np.isfinite(narrow).all()):
         raise ValueError(f"sample_weight must fit the float type of X, {dtype}; got {weight.max()}. Rescale it.")
+    check_weight_sum(narrow)
     return narrow
+
+
+def check_weight_sum(weight: np.ndarray | None) -> None:
+    """Raise ValueError if the sum of weights is too large for their float type."""
+    if weight is None:
+        return
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if not np.isfinite(total):
+        raise ValueError(
+            f"sample_weight, times class_weight, must have a finite sum in the float type of X, {weight.dtype}; got "
+            f"weights of up to {weight.max()} for {len(weight)} rows. Divide all weights by the same number."
+        )

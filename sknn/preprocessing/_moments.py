@@ -140,4 +140,4 @@ def _sparse_extremes(
 
 
 def _columns_of(backend: Backend, block: Array, columns: Array) -> Array:
-    return block[:, backend.asarray(columns)]
+    return block.take(backend.asarray(columns), axis=1)

@@ -67,6 +67,8 @@ def round_trips(case):
 
 def rows_are_independent(case):
     """A row has the same prediction alone as among others, but for rounding."""
+    if case.parameters.get("norm") is not None and np.abs(case.data.X.astype(float)).max(initial=0) > 1e3:
+        return False  # a norm divides roundings of large numbers by a deviation that may be next to nothing
     chosen = case.rng.integers(len(case.data.X))
     alone = case.outputs(X=case.data.X[chosen : chosen + 1])
     for name, together in case.outputs().items():

@@ -54,13 +54,7 @@ DEVIATIONS = {
     ],
 }
 
-# Not mended yet.
-PENDING = {
-    "weights given before a fit": [Expected("test_mlp", "test_fit", AttributeError)],
-}
-
 REASONS = [
     *((f"reads {attribute}", entries) for attribute, entries in PRIVATE.items()),
     *DEVIATIONS.items(),
-    *PENDING.items(),
 ]

@@ -39,7 +39,7 @@ SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 FAR = 1e4  # where every saturating function has saturated, and arithmetic is still exact
 
 
-class Activation(Block):
+class Activation(Block, is_base=True):
     """Base class of all activations.
 
     A subclass, decorated with :func:`sknn.building_block`, defines ``forward`` and ``backward``, and

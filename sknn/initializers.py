@@ -29,7 +29,7 @@ from ._common.rules import boolean, either, finite, nothing, one_of, real
 from .activations import Activation
 
 
-class Initializer(Block):
+class Initializer(Block, is_base=True):
     """Base class of all initialisers; a subclass defines ``draw_weight``, or ``draw`` if it also draws biases."""
 
     follows_data: ClassVar[bool] = False  # weights are adapted to training rows

@@ -30,7 +30,7 @@ from ._common.rules import real, require
 LARGEST_LOG_MEAN = 40.0  # of Poisson; also in _backend/cuda/kernels/elements.h
 
 
-class Loss(Block):
+class Loss(Block, is_base=True):
     """Base class of all losses.
 
     A subclass, decorated with :func:`sknn.building_block`, defines ``value_and_gradient``, ``link`` and
@@ -174,7 +174,7 @@ def link_logistic(xp: ArrayModule, z: Array) -> None:
     z[...] = xp.where(z >= 0, 1, decay) / (1 + decay)
 
 
-class RegressionLoss(Loss):
+class RegressionLoss(Loss, is_base=True):
     """Base class of the losses for regression; ``MLPRegressor(loss=...)`` accepts its instances."""
 
 

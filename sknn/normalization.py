@@ -38,7 +38,7 @@ from ._common.blocks import Block, building_block
 from ._common.rules import boolean, either, integer, nothing, one_of, real, require
 
 
-class Norm(Block):
+class Norm(Block, is_base=True):
     """Base class of all norms."""
 
     stage: ClassVar[str]  # of a pass: "batch", "renorm" or "groups"; "weights" for a norm of the weights
@@ -111,7 +111,7 @@ class WeightNorm(Norm):
         parameters["biases"][...] = np.where(varies, -mean / std, 0)
 
 
-class UnitNorm(Norm):
+class UnitNorm(Norm, is_base=True):
     """Base class of norms that standardize the values of units to x-hat and return ``gain * x-hat + shift``.
 
     All of them have the fields ``eps``, ``center``, ``scale`` and ``position``.
@@ -139,7 +139,7 @@ class UnitNorm(Norm):
                 parameters[kind][...] = value
 
 
-class RunningNorm(UnitNorm):
+class RunningNorm(UnitNorm, is_base=True):
     """Base class of norms by the statistics of a batch, with running statistics for predictions.
 
     Besides the fields of :class:`UnitNorm` they have ``momentum`` and ``statistics``.
@@ -286,7 +286,7 @@ class BatchRenorm(RunningNorm):
         return mean - d * std, np.maximum(std**2 - self.eps, 0)
 
 
-class RowNorm(UnitNorm):
+class RowNorm(UnitNorm, is_base=True):
     """Base class of norms over groups of neighbouring units of each row."""
 
     stage: ClassVar[str] = "groups"

@@ -31,7 +31,7 @@ from ._common.blocks import Block, building_block
 from ._common.rules import boolean, real
 
 
-class Optimizer(Block):
+class Optimizer(Block, is_base=True):
     """Base class of all optimisers.
 
     A subclass, decorated with :func:`sknn.building_block`, defines ``n_slots``, ``constants`` and ``update``.

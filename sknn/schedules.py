@@ -28,7 +28,7 @@ from ._common.blocks import Block, building_block
 from ._common.rules import block, either, integer, nothing, real, require
 
 
-class Schedule(Block):
+class Schedule(Block, is_base=True):
     """Base class of all learning-rate schedules: constant learning rate, training stops on a plateau."""
 
     last_words: ClassVar[str] = "Stopping."
@@ -50,7 +50,7 @@ class Schedule(Block):
         return None
 
 
-class BatchSchedule(Block):
+class BatchSchedule(Block, is_base=True):
     """Base class of batch-size schedules."""
 
     def size_in(self, epoch: int) -> int:

@@ -19,11 +19,11 @@ from sknn import MLPClassifier, MLPRegressor
 from sknn._common.blocks import Block
 from sknn.activations import ACTIVATIONS, ELU, GELU, Activation, LeakyReLU, PReLU, Tanh
 from sknn.initializers import INITIALIZERS, Constant, Initializer, Normal, VarianceScaling
-from sknn.losses import REGRESSION_LOSSES, Huber, Quantile
+from sknn.losses import REGRESSION_LOSSES, Huber, Quantile, RegressionLoss
 from sknn.normalization import NORMS, BatchNorm, BatchRenorm, GroupNorm, Norm
-from sknn.optimizers import OPTIMIZERS, SGD, Lion, NAdam, Optimizer, RMSprop
+from sknn.optimizers import OPTIMIZERS, SGD, FullBatch, Lion, NAdam, Optimizer, RMSprop
 from sknn.preprocessing import StandardScaler
-from sknn.schedules import SCHEDULES, SCIKIT_LEARNS, Cosine, InverseScaling, OneCycle, Schedule, WarmUp
+from sknn.schedules import SCHEDULES, SCIKIT_LEARNS, BatchSchedule, Cosine, InverseScaling, OneCycle, Schedule, WarmUp
 from tests.support.classes import all_subclasses
 from tests.support.designs import in_turns, shared_out
 
@@ -431,3 +431,19 @@ MIXED = [
 )
 def test_estimator(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize(
+    "base",
+    [Activation, Initializer, Norm, Optimizer, RegressionLoss, Schedule, BatchSchedule],
+    ids=lambda base: base.__name__,
+)
+def test_a_base_class_is_no_block(base):
+    said = rf"^{base.__name__} is a base class .* Use one of its subclasses in sknn\.\w+, or write one"
+    with pytest.raises(TypeError, match=said):
+        base()
+
+
+def test_the_placeholder_of_lbfgs_is_no_solver():
+    with pytest.raises(ValueError, match=r"^solver must be one of 'lbfgs', .* other than FullBatch; got FullBatch"):
+        MLPRegressor(solver=FullBatch()).fit([[0.0], [1.0]], [0.0, 1.0])

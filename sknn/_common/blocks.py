@@ -56,20 +56,29 @@ def building_block(cls: type[T]) -> type[T]:
 class Block:
     """Base class of all building blocks; ``_rules`` maps each field to the rule that its value must satisfy.
 
-    ``_fused`` maps each key of fused code, such as ``kernel``, to the attributes that this code replaces.
+    A class with ``is_base=True`` has no instances, only subclasses. ``_fused`` maps each key of fused code, such as
+    ``kernel``, to the attributes that this code replaces.
     """
 
     _rules: ClassVar[dict[str, Rule]] = {}
     _fused: ClassVar[dict[str, tuple[str, ...]]] = {}
+    _is_base: ClassVar[bool] = True
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, is_base: bool = False, **options: Any) -> None:
         # with the key of its parent, a block with a function of its own would run as its parent
         super().__init_subclass__(**options)
+        cls._is_base = is_base
         for key, replaced in cls._fused.items():
             if any(is_newer(cls, attribute, key) for attribute in replaced):
                 setattr(cls, key, f"{cls.__module__}.{cls.__qualname__}")
 
     def __post_init__(self) -> None:
+        cls = type(self)
+        if cls._is_base:
+            raise TypeError(
+                f"{cls.__name__} is a base class of building blocks and cannot be used itself. Use one of its "
+                f"subclasses in {cls.__module__}, or write one with sknn.building_block."
+            )
         for name, value in check_parameters(self, self._rules).items():
             object.__setattr__(self, name, value)
 

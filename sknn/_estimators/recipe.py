@@ -23,6 +23,7 @@ from .._common.rules import (
     per_layer,
     random_state,
     real,
+    require,
     scorer,
     shown,
 )
@@ -172,6 +173,8 @@ def batch_size(parameters: Any) -> int | BatchSchedule:
 
 def _optimizer(parameters: Any) -> Optimizer:
     if not isinstance(parameters.solver, str):
+        is_placeholder = isinstance(parameters.solver, FullBatch)
+        require(not is_placeholder, "solver", f"{RULES['solver'].allowed} other than FullBatch", parameters.solver)
         return parameters.solver
     named: Any = OPTIMIZERS.get(parameters.solver, FullBatch)
     return with_parameters_of(parameters, named, named.shared)

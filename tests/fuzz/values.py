@@ -106,14 +106,14 @@ HOSTILE = [
 @cache
 def blocks_allowed(rule):
     """Return the classes of building blocks that a rule allows."""
-    return [cls for cls in _leaves(Block) if rule.plain(_plainest(cls)) is not REFUSED]
+    return [cls for cls in _complete(Block) if rule.plain(_plainest(cls)) is not REFUSED]
 
 
-def _leaves(cls):
-    """Return the classes of sknn that may be made: all but bases, which have subclasses and no fields."""
+def _complete(cls):
+    """Return the classes of sknn that have instances."""
     below = [child for child in cls.__subclasses__() if child.__module__.startswith("sknn.")]
-    own = [cls] if fields(cls) or not below else []
-    return own + [leaf for child in below for leaf in _leaves(child)]
+    own = [] if cls._is_base else [cls]
+    return own + [leaf for child in below for leaf in _complete(child)]
 
 
 def _plainest(cls):

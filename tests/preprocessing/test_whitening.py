@@ -971,6 +971,27 @@ def test_cupy_in_cupy_out(model, dtype, cupy):
         np.testing.assert_allclose(mine.score(cupy.asarray(X)), expected.score(X), rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "model, shape",
+    [
+        (PCA(3), (30, 600)),
+        (PCA(3, svd_solver="randomized"), (30, 600)),
+        (PCA(3, svd_solver="randomized"), (600, 30)),
+        (PCA(3, svd_solver="covariance_eigh"), (10, 40)),
+        (ZCA(), (10, 40)),
+    ],
+    ids=str,
+)
+def test_cupy_with_either_side_small(shape, model, cupy):
+    X = table(*shape)
+    model = clone(model).set_params(random_state=0) if isinstance(model, PCA) else clone(model)
+    expected, mine = clone(model).fit(X), clone(model).fit(cupy.asarray(X))
+    np.testing.assert_allclose(mine.explained_variance_, expected.explained_variance_, rtol=1e-9, atol=1e-20)
+    np.testing.assert_allclose(
+        mine.transform(cupy.asarray(X)).get(), expected.transform(X), atol=1e-7 * np.abs(expected.transform(X)).max()
+    )
+
+
 def test_cupy_pieces_and_refusals(cupy):
     X = table()
     pieces = ZCA().partial_fit(cupy.asarray(X[:50])).partial_fit(X[50:])

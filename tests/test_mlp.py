@@ -627,7 +627,7 @@ def test_weights_of_other_shapes_are_refused():
     model = quick(warm_start=True).fit(X, y)
     model.coefs_[0] = np.ones((4, 3))
     with pytest.raises(
-        ValueError, match=r"must have shapes that match the layer widths .*; got \[\(4, 3\), .*warm_start=False"
+        ValueError, match=r"coefs_\[0\] must be .* of shape \(4, .*; got shape \(4, 3\)\. .*warm_start=False"
     ):
         model.fit(X, y)
 

@@ -138,7 +138,7 @@ def _converted(name: str, value: Any, dtype: np.dtype, shape: tuple[int, ...]) -
     if array.shape != shape:
         raise ValueError(
             f"{name} must be {allowed}; got shape {array.shape}. Set coefs_, intercepts_ and n_layers_ of all layers "
-            "together, or call fit again."
+            "together, or fit anew with warm_start=False."
         )
     return np.ascontiguousarray(array, dtype)
 

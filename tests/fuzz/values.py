@@ -11,6 +11,7 @@ import sknn
 from sknn import preprocessing
 from sknn._common.blocks import Block
 from sknn._common.rules import REFUSED
+from tests.support.classes import is_public
 
 ESTIMATORS = [
     sknn.MLPClassifier,
@@ -110,8 +111,8 @@ def blocks_allowed(rule):
 
 
 def _complete(cls):
-    """Return the classes of sknn that have instances."""
-    below = [child for child in cls.__subclasses__() if child.__module__.startswith("sknn.")]
+    """Return the public classes that have instances."""
+    below = [child for child in cls.__subclasses__() if is_public(child)]
     own = [] if cls._is_base else [cls]
     return own + [leaf for child in below for leaf in _complete(child)]
 

@@ -15,6 +15,8 @@ from ._mapping import refuse_unknown
 
 SMALLEST_SQUARES = np.finfo(np.float64).tiny / np.finfo(np.float64).eps  # of which float64 has all digits
 
+LEAST_MEAN = 2.0**-430  # whose last digit has a square that is far from vanishing
+
 
 def column_moments(rows: Rows, weight: Array | None = None) -> Moments:
     """Return the moments of the columns of rows, with NaN left out.
@@ -24,8 +26,25 @@ def column_moments(rows: Rows, weight: Array | None = None) -> Moments:
     moments = _plain_moments(rows, weight)
     if weight is None and rows.X.dtype != np.float64:
         return moments  # float64 has room for the squares of all other numbers
-    doubtful = np.flatnonzero(moments.are_doubtful())
-    return _with_exact(moments, rows, weight, doubtful) if doubtful.size else moments
+    doubtful = moments.are_doubtful()
+    if weight is None:  # numbers that differ from a mean of this size, differ by so much that their squares are numbers
+        doubtful &= (moments.squares != 0) | (abs(moments.mean) < LEAST_MEAN)
+    columns = np.flatnonzero(doubtful)
+    if not columns.size or not (moments.mean[columns].any() or _are_any(rows, columns)):
+        return moments
+    return _with_exact(moments, rows, weight, columns)
+
+
+@singledispatch
+def _are_any(rows: Rows, columns: Array) -> bool:
+    """Return whether some columns hold anything but zeros, which is all there is to ask of most of them."""
+    backend = rows.backend
+    return any(rows.over_pieces(lambda block, _: bool(_columns_of(backend, block, columns).any())))
+
+
+@_are_any.register
+def _are_any_stored(rows: SparseRows, columns: Array) -> bool:
+    return rows.X[:, columns].count_nonzero() > 0
 
 
 def _with_exact(moments: Moments, rows: Rows, weight: Array | None, doubtful: Array) -> Moments:

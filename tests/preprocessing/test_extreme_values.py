@@ -186,6 +186,16 @@ def test_a_constant_far_from_zero_is_constant():
     np.testing.assert_allclose(scaler.transform(2 * X), X)
 
 
+@each_backend
+@pytest.mark.parametrize("small", [1e-200, 1e-320])
+def test_small_numbers_that_cancel_are_seen(small, backend, use):
+    use(backend)
+    X = np.zeros((9, 3))
+    X[1:3, 0], X[1:3, 1] = [small, -small], [small, 0]
+    expected = small * np.sqrt([2 / 9, 8 / 81])  # by hand: 2 a^2 / 9, and a^2 / 9 - (a / 9)^2
+    np.testing.assert_allclose(StandardScaler().fit(X).scale_, [*expected, 1], rtol=1e-3)
+
+
 @pytest.mark.parametrize("scaler", [StandardScaler(), StandardScaler(per="channel"), ZeroCenterer()])
 def test_weights_without_a_finite_sum_are_refused(scaler):
     X = table(factors=[1.0] * 4).reshape(60, 2, 2, 1)

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from multiprocessing import get_all_start_methods
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,109 @@ def test_kernels_run_where_none_can_be_kept(has_place, tmp_path):
     warned = [] if has_place else [("RuntimeWarning", True)]
     assert ran.stdout.strip() == f"[[[0.0, 2.0, 4.0], [1.0, 3.0, 5.0]]] {warned}"
     assert bool(list(tmp_path.glob("kept/*/*.nbi"))) == has_place
+
+
+def run_program(program, folder, **environment):
+    """Run a program in a process of its own, with an empty cache of kernels unless the folder has one."""
+    script = folder / "program.py"
+    script.write_text(program)
+    root = str(Path(sknn.__file__).parent.parent)
+    environment = {**os.environ, "PYTHONPATH": root, "NUMBA_CACHE_DIR": str(folder / "kernels"), **environment}
+    ran = subprocess.run(
+        [sys.executable, str(script)], env=environment, capture_output=True, text=True, cwd=folder, timeout=600
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+FULL_DISK = """
+import errno, os, warnings
+import numpy as np
+from numba.core import caching
+
+def no_space(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+caching.IndexDataCacheFile.{} = no_space
+from sknn.preprocessing import StandardScaler
+X = np.arange(12.0).reshape(6, 2)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for rows in (X, X.astype("f4")):
+        made = StandardScaler().fit_transform(rows)
+        assert np.allclose(made, (X - X.mean(axis=0)) / X.std(axis=0)), made
+(warning,) = caught
+assert "No space left on device" in str(warning.message) and "NUMBA_CACHE_DIR" in str(warning.message)
+assert warning.category is RuntimeWarning and warning.filename == __file__, warning
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("write", ["_save_index", "_save_data"])
+def test_a_full_disk_costs_one_warning_at_the_line_of_the_caller(write, tmp_path):
+    run_program(FULL_DISK.format(write), tmp_path)
+
+
+TWO_TYPES = """
+import numpy as np
+from sknn._backend.cpu import loops
+for dtype in "fd":
+    x, out = np.arange(6, dtype=dtype).reshape(1, 3, 2), np.empty((1, 2, 3), dtype)
+    loops.transpose(x, out)
+    assert out.tolist() == [[[0, 2, 4], [1, 3, 5]]], out
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["swapped", "empty"])
+def test_a_kernel_under_the_name_of_another_is_not_run(damage, tmp_path):
+    """Two processes that save kernels of two types at the same time may give them one name."""
+    run_program(TWO_TYPES, tmp_path)
+    files = sorted((tmp_path / "kernels").glob("*/loops.transpose-*.nbc"))
+    assert len(files) == 2
+    contents = [file.read_bytes() for file in files]
+    for file, content in zip(files, reversed(contents), strict=True):
+        file.write_bytes(content if damage == "swapped" else b"")
+    run_program(TWO_TYPES, tmp_path)
+
+
+PROCESSES = """
+import multiprocessing, warnings
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from sknn import MLPRegressor
+from sknn.preprocessing import StandardScaler
+
+warnings.simplefilter("ignore")
+rng = np.random.default_rng(0)
+X, t = rng.standard_normal((60, 4)), rng.standard_normal(60)
+
+def results(number, dtype):
+    rows = X.astype(dtype)
+    scaled = StandardScaler().fit_transform(rows)
+    if not FITS:
+        return scaled
+    model = MLPRegressor(hidden_layer_sizes=(5,), solver="sgd", max_iter=3, random_state=number)
+    return model.fit(scaled, t.astype(rows.dtype)).predict(scaled)
+
+def in_threads(dtype):
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(results, range(4), dtype * 4))
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(METHOD)
+    with context.Pool(4) as pool:
+        found = pool.map(in_threads, "fdfd", chunksize=1)
+    for dtype, made in zip("fdfd", found):
+        for number in range(4):
+            np.testing.assert_array_equal(made[number], results(number, dtype))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "method", [name for name in ("fork", "spawn", "forkserver") if name in get_all_start_methods()]
+)
+def test_processes_and_threads_fit_at_once_without_kernels_on_disk(method, tmp_path):
+    """Networks take many kernels, so only processes that are started anew fit one."""
+    run_program(PROCESSES.replace("METHOD", repr(method)).replace("FITS", str(method == "spawn")), tmp_path)

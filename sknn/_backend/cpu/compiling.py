@@ -7,37 +7,67 @@ compile away the arithmetic that lets divergence be seen.
 
 from __future__ import annotations
 
-import functools
-import warnings
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 import numba
+from numba.core import sigutils
+from numba.core.caching import FunctionCache
+
+from ..warnings import warn
+
+
+class KernelCache(FunctionCache):
+    """Numba's cache on disk of one function, for several processes that write to it, and a disk that may be full."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the kernel for a signature, or None if there is none.
+
+        Two processes that save kernels at the same time may give both the same file; the other one is not returned.
+        """
+        try:
+            found = super().load_overload(sig, target_context)
+        except (OSError, EOFError, pickle.UnpicklingError):  # of a disk or a process that failed
+            return None
+        arguments, _ = sigutils.normalize_signature(sig)
+        return found if found is not None and tuple(found.signature.args) == tuple(arguments) else None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep a kernel if it can be written."""
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _warn_of_no_place(f"Numba cannot write to its cache of compiled kernels ({error})")
+
+
+WARNED: list[str] = []  # what a warning has said, as one is enough
 
 
 def compile_with_disk_cache(**options: Any) -> Callable[[Any], Any]:
     """Return a decorator that compiles a function, and keeps the result on disk if a folder can be written to."""
 
     def decorate(function: Any) -> Any:
+        dispatcher = numba.njit(**options)(function)
         try:
-            return numba.njit(cache=True, **options)(function)
+            dispatcher._cache = KernelCache(function)  # as its enable_caching() does with Numba's own class
         except RuntimeError as error:
             if "no locator available" not in str(error):
                 raise
-            _warn_of_no_place()
-            return numba.njit(**options)(function)
+            _warn_of_no_place("Numba finds no writable directory for its cache of compiled kernels")
+        return dispatcher
 
     return decorate
 
 
-@functools.cache
-def _warn_of_no_place() -> None:
-    warnings.warn(
-        "Numba finds no writable directory for its cache of compiled kernels, so every process compiles them "
-        "again. This takes about 10 seconds. Set the environment variable NUMBA_CACHE_DIR to a writable "
-        "directory.",
+def _warn_of_no_place(what: str) -> None:
+    if WARNED:
+        return
+    WARNED.append(what)
+    warn(
+        f"{what}, so every process compiles them again. This takes about 10 seconds. Set the environment variable "
+        "NUMBA_CACHE_DIR to a writable directory.",
         RuntimeWarning,
-        stacklevel=4,
     )
 
 

@@ -244,6 +244,7 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
     _allow_nan = True
     _kept_types = KEPT_AND_HALF
     _way_out_for_images = "For images, set per='image', 'channel' or 'sample'."
+    _map_attributes: ClassVar[tuple[str, ...]] = ("mean_", "scale_")
     per: str
     image_shape: Sequence[int] | None
     channels: str
@@ -288,8 +289,18 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
 
     def _inverse_transform(self, X: MatrixLike, copy: bool | None = None) -> Matrix:
         plain = self._plain(copy)
-        checked = plain._check_restored(X, lambda: getattr(self, "n_features_in_", None), in_place=not plain.copy)
+        checked = plain._check_restored(X, self._n_features_restored, in_place=not plain.copy)
         return plain._map(checked, plain._backward)
+
+    def _n_features_restored(self) -> int | None:
+        """Return the number of features that transformed rows have; None, for any, after a user has set numbers.
+
+        Scripts set ``scale_`` to that of the target column, so as to transform predictions back.
+        """
+        attributes = vars(self)
+        given: list[Any] = [attributes[name] for name in self._map_attributes if attributes.get(name) is not None]
+        are_numbers = bool(given) and all(np.ndim(value) == 0 for value in given)
+        return None if are_numbers else attributes.get("n_features_in_")
 
     def _plain(self, copy: bool | None = None) -> Self:
         plain = super()._plain()
@@ -453,7 +464,7 @@ def unit_of(precision: DTypeLike, *statistics: Any) -> Array:
     limits = np.finfo(precision)
     least, most = float(limits.tiny) * ROOM, float(limits.max) / ROOM
     size = reduce(np.maximum, map(np.abs, statistics))
-    if least <= size.min() and size.max() <= most:
+    if least <= float(size.min()) and float(size.max()) <= most:
         return ONE
     is_extreme = (size > most) | ((size < least) & (size > 0))
     return power_of_two(np, np.where(is_extreme, size, 1.0), limits.maxexp - 24) if is_extreme.any() else ONE

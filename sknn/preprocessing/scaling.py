@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -315,6 +316,7 @@ class MinMaxScaler(Scaler):
     """
 
     n_samples_seen_: int
+    _map_attributes = ("min_", "scale_")
     _rules: ClassVar[dict[str, Rule]] = {
         **Scaler._rules,
         "feature_range": interval(),
@@ -366,19 +368,45 @@ class MinMaxScaler(Scaler):
         self._publish(low.reshape(groups.shape), high.reshape(groups.shape))
 
     def _publish(self, low: Array, high: Array) -> None:
-        start, end = self._range = self.feature_range
+        self._range = self.feature_range
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.data_min_, self.data_max_, self.data_range_ = low, high, high - low
+        self.min_, self.scale_ = self._map_of(low, high)
+        self._fitted_map = self._map_checksum()
+
+    def _map_of(self, low: Array, high: Array) -> tuple[Array, Array]:
+        """Return ``min_`` and ``scale_`` for these extremes."""
+        start, end = self._target()
         shift, width, unit = range_in_units(np.float64, low, high)
         _, span, target_unit = range_in_units(np.float64, start, end)
         with np.errstate(over="ignore", invalid="ignore"):
-            self.data_min_, self.data_max_, self.data_range_ = low, high, high - low
-            self.scale_ = span / width * (target_unit / unit)
-            offset = low * self.scale_
-            self.min_ = start - np.where(np.isinf(self.scale_), shift / width * span * target_unit, offset)
+            scale = span / width * (target_unit / unit)
+            return start - np.where(np.isinf(scale), shift / width * span * target_unit, low * scale), scale
+
+    def _map_checksum(self) -> int:
+        return zlib.crc32(np.asarray(self.scale_).tobytes(), zlib.crc32(np.asarray(self.min_).tobytes()))
+
+    def _has_given_map(self) -> bool:
+        """Return whether a user has set other ``scale_`` and ``min_``, by which scikit-learn's class transforms."""
+        attributes = vars(self)
+        if "scale_" not in attributes or self._map_checksum() == attributes.get("_fitted_map"):
+            return False
+        if not {"data_min_", "data_max_"} <= attributes.keys():
+            return True
+        implied = self._map_of(self.data_min_, self.data_max_)
+        given = self.min_, self.scale_
+        return not all(
+            np.allclose(*pair, rtol=1e-12, atol=0, equal_nan=True) for pair in zip(given, implied, strict=True)
+        )
 
     def _forward(self, rows: Rows, groups: FeatureGroups, precision: np.dtype) -> list[Step]:
         backend, start, end = rows.backend, *self._target()
-        steps = [self._to_unit_range(rows, groups, precision)]
-        if (start, end) != (0, 1):
+        is_given = self._has_given_map()
+        if is_given:
+            steps = [scale_shift_step(rows, groups, precision, self.min_, self.scale_, ONE)]
+        else:
+            steps = [self._to_unit_range(rows, groups, precision)]
+        if not is_given and (start, end) != (0, 1):
             steps.append(scale_shift_step(rows, groups, precision, *range_in_units(precision, start, end)))
         if self.clip:
             steps.append(lambda block: backend.xp.clip(block, start, end, out=block))
@@ -390,6 +418,8 @@ class MinMaxScaler(Scaler):
         return shift_scale_step(rows, groups, precision, *range_in_units(precision, *self._known_range()))
 
     def _backward(self, rows: Rows, groups: FeatureGroups, precision: np.dtype) -> list[Step]:
+        if self._has_given_map():
+            return [shift_scale_step(rows, groups, precision, self.min_, self.scale_, ONE)]
         start, end = self._target()
         steps = [scale_shift_step(rows, groups, precision, *range_in_units(precision, *self._known_range()))]
         if (start, end) != (0, 1):

@@ -104,7 +104,7 @@ class AxesTransformer(RowTransformer):
     def _deviations(self, eps: float) -> Array:
         """Return ``sqrt(variance + eps)`` along the components; without eps infinite where the variance is rounding."""
         variances = self.explained_variance_.astype(np.float64)
-        is_rounding = (eps == 0) & (variances <= self._rounding)
+        is_rounding = (eps == 0) & (variances <= getattr(self, "_rounding", 0.0))  # not there without a fit
         return np.where(is_rounding, np.inf, np.sqrt(np.where(is_rounding, 1.0, variances + eps)))
 
     # ---- products with rows -------------------------------------------------------------
@@ -467,11 +467,11 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
             In the float type of X or ``dtype``, on the device of X.
         """
         plain = self._plain()
-        checked = plain._check_restored(X, lambda: self.n_components_, "components")
+        checked = plain._check_restored(X, lambda: len(self.components_), "components")
         weights = self.components_
         if plain.whiten:
             weights = weights * without_infinity(plain._deviations(plain.eps))[:, None]
-        return plain._map(checked, np.zeros(self.n_components_), weights, self.mean_)
+        return plain._map(checked, np.zeros(len(weights)), weights, self.mean_)
 
     @property
     def _n_features_out(self) -> int:

@@ -84,7 +84,8 @@ class CenteredProducts:
         self._is_tall = rows.n_rows >= rows.n_features
         backend, self._centered = rows.backend, None
         self._mean = backend.asarray(self.moments.mean)
-        if 8 * rows.n_rows * rows.n_features <= COPIED_BYTES:
+        n_bytes = 8 * rows.n_rows * rows.n_features
+        if n_bytes <= COPIED_BYTES and backend.has_room(n_bytes):
             self._centered = centered_rows(backend, rows.flat(slice(None)), self._mean)
 
     def forth(self, directions: Array) -> Array:

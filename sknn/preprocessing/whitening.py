@@ -654,7 +654,7 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
     >>> np.cov(zca.transform(X).T).round(6) + 0.0
     array([[1., 0.],
            [0., 1.]])
-    >>> zca.inverse_transform(zca.transform(X)).round(6)
+    >>> zca.inverse_transform(zca.transform(X)).round(6) + 0.0
     array([[0., 0.],
            [2., 1.],
            [4., 3.],

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils import check_random_state
 
 from .._backend.protocol import Backend
 from .._backend.typing import Array
@@ -30,6 +31,10 @@ from .small_trainings import SmallTraining, copied_data, is_small
 from .targets import Numbers, Targets, check_kinds, plain_targets
 from .tasks import Call
 
+COLUMN = (  # scikit-learn's, which would name a line of sknn
+    "A column-vector y was passed when a 1d array was expected. Please change the shape of y to (n_samples, ), for "
+    "example using ravel()."
+)
 N_PROBED = 1024  # rows, evenly spread, that weights are adapted to before the first step
 
 
@@ -149,7 +154,8 @@ class Preparation:
         y_numeric = self.estimator._task.y_numeric
         X, y = check_X_y(self.estimator, X, y, reset=reset, dtype=dtype, accept_sparse="csr", y_numeric=y_numeric)
         if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+            warn(COLUMN, DataConversionWarning)
+            y = y.ravel()
         if y.dtype == object:
             check_kinds(y)
         return X, y

@@ -98,7 +98,7 @@ def _same_rows(X):
     read_only = X.copy()
     read_only.flags.writeable = False
     made = {"a memory map": mapped, "a read-only array": read_only}
-    return made if X.dtype == np.float32 else {**made, "a list": X.tolist()}
+    return {**made, "a list": X.tolist()} if X.dtype == np.float64 else made  # others become float64
 
 
 def _same_columns(X):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 from numbers import Real
 from typing import Any, TypeAlias
@@ -33,9 +34,24 @@ def check_X(estimator: Any, X: Any, *, reset: bool, dtype: Sequence[DTypeLike] =
         return X
     if not is_device_array(X):
         X = X if options.get("force_writeable") else without_duplicates(X)
-        return validate_data(estimator, X, reset=reset, dtype=types_for(X, dtype), **options)
+        with numbers_of("X"):
+            return validate_data(estimator, X, reset=reset, dtype=types_for(X, dtype), **options)
     X = _check_device_array(X, dtype, options.get("ensure_all_finite", True))
     return validate_data(estimator, X, reset=reset, skip_check_array=True)
+
+
+@contextmanager
+def numbers_of(name: str) -> Iterator[None]:
+    """Let errors about values that are no real numbers say which argument has them, and not show all of it."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        words, _, _ = str(error).partition("\n")
+        if words.startswith("Complex data not supported"):
+            raise ValueError(f"{words}. {name} must have real numbers; pass real and imaginary parts apart.") from None
+        if "could not convert string to float" in words and name not in words:
+            raise ValueError(f"{words}. {name} must have numbers; encode text, as OneHotEncoder does.") from error
+        raise
 
 
 def _is_known_to_be_valid(estimator: Any, X: Any, dtype: Sequence[DTypeLike], options: dict[str, Any]) -> bool:
@@ -106,7 +122,8 @@ def check_images(estimator: Any, X: Any, *, reset: bool, dtype: Sequence[DTypeLi
     if is_device_array(X):
         X = _check_device_array(X, dtype, ensure_all_finite=False, flat=False)
     else:
-        X = check_array(X, dtype=dtype, allow_nd=True, ensure_all_finite=False, estimator=estimator, **options)
+        with numbers_of("X"):
+            X = check_array(X, dtype=dtype, allow_nd=True, ensure_all_finite=False, estimator=estimator, **options)
     shape = X.shape[0], prod(X.shape[1:])
     if 0 in shape:
         raise ValueError(f"X must have at least one image, and each image at least one value; got shape {X.shape}.")
@@ -166,9 +183,10 @@ def check_X_y(
         return X, y
     if not is_device_array(X):
         X, dtype = without_duplicates(X), types_for(X, dtype)
-        return validate_data(
-            estimator, X, y, reset=reset, dtype=dtype, multi_output=True, y_numeric=y_numeric, **options
-        )
+        with numbers_of("y" if np.iscomplexobj(y) else "X"):
+            return validate_data(
+                estimator, X, y, reset=reset, dtype=dtype, multi_output=True, y_numeric=y_numeric, **options
+            )
     X = check_X(estimator, X, reset=reset, dtype=dtype)
     rows = np.zeros((X.shape[0], 1))  # stand for X, so that y is checked as it always is
     return X, validation.check_X_y(rows, y, multi_output=True, y_numeric=y_numeric, estimator=estimator)[1]
@@ -213,7 +231,8 @@ def check_sample_weight(sample_weight: Any, n_rows: int, dtype: DTypeLike) -> np
         return None
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_rows, sample_weight, np.float64)
-    weight = check_array(to_numpy(sample_weight), ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+    with numbers_of("sample_weight"):
+        weight = check_array(to_numpy(sample_weight), ensure_2d=False, dtype=np.float64, input_name="sample_weight")
     if weight.ndim != 1:
         raise ValueError(
             f"Sample weights must be 1D array or scalar, got {weight.ndim}D array of shape {weight.shape}."

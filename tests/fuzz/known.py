@@ -6,7 +6,5 @@ KNOWN = [
         "`k` must be an int|ARPACK error|IndexError",
         "arpack for one row, one column or constant rows",
     ),
-    ("refused_data", "could not convert string to float", "the error does not say which argument"),
-    ("refused_data", "Complex data not supported", "the error shows the whole array"),
     (".*", "RuntimeWarning: (overflow|divide by zero) encountered", "numbers whose square or float32 is infinite"),
 ]

@@ -446,3 +446,12 @@ def test_a_base_class_is_no_block(base):
 def test_the_placeholder_of_lbfgs_is_no_solver():
     with pytest.raises(ValueError, match=r"^solver must be one of 'lbfgs', .* other than FullBatch; got FullBatch"):
         MLPRegressor(solver=FullBatch()).fit([[0.0], [1.0]], [0.0, 1.0])
+
+
+def test_a_number_has_no_fields():
+    with pytest.raises(
+        ValueError, match="alpha__a needs alpha to be a single building block with fields; got alpha=0.0"
+    ):
+        MLPClassifier().set_params(alpha__a=1)
+    with pytest.raises(ValueError, match="Invalid parameter 'nothing'"):
+        MLPClassifier().set_params(nothing__a=1)

@@ -117,7 +117,6 @@ def test_outputs_of_a_network_whose_last_layers_are_cut_off(pair, n_kept, cuts_c
 
 
 def test_a_layer_that_is_widened_and_one_that_is_added(pair):
-    draws = np.random.default_rng(2)
     for model in pair:
         draws = np.random.default_rng(2)
         first, last = model.coefs_[0], model.coefs_[-1]
@@ -128,6 +127,24 @@ def test_a_layer_that_is_widened_and_one_that_is_added(pair):
         model.n_layers_ = 5
     mine, other = pair
     np.testing.assert_allclose(outputs(mine), outputs(other), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_kept", [1, 2])
+def test_a_cut_network_keeps_its_norms(n_kept):
+    """Of weights by which the norms of the first layers, computed by hand, are neither the identity nor alike."""
+    rows = X * 3 + 2
+    model = fitted(MLPRegressor, T, rows, norm=["batch", "batch"], activation=["tanh", "relu"], learning_rate_init=0.1)
+    hidden = rows
+    for i in range(n_kept):
+        scale = model.norm_gains_[i] / np.sqrt(model.norm_variances_[i] + 1e-5)
+        z = (hidden @ model.coefs_[i] - model.norm_means_[i]) * scale + model.intercepts_[i]
+        hidden = np.tanh(z) if i == 0 else np.maximum(z, 0)
+    model.n_layers_, model.out_activation_ = n_kept + 1, ("tanh", "relu")[n_kept - 1]
+    np.testing.assert_allclose(model.predict(rows), hidden, rtol=1e-9, atol=1e-12)
+    model.coefs_, model.intercepts_ = model.coefs_[:n_kept], model.intercepts_[:n_kept]
+    np.testing.assert_allclose(model.predict(rows[:1]), hidden[:1], rtol=1e-9, atol=1e-12)
+    model.out_activation_ = "logistic"
+    assert ((model.predict(rows) > 0) & (model.predict(rows) < 1)).all()
 
 
 def test_cut_classifier_has_no_labels_to_predict():
@@ -240,7 +257,7 @@ def test_training_goes_on_from_weights_without_a_fit(kind):
 # ---- private names of scikit-learn ------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["_init_coef", "_initialize", "_validate_input", "_forward_pass", "_backprop", "_fit"])
+@pytest.mark.parametrize("name", ["_init_coef", "_initialize", "_validate_input", "_forward_pass", "_backprop"])
 @pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
 def test_private_method_in_a_subclass_is_reported(cls, name):
     sub = type("Sub", (cls,), {name: lambda self, *args: None})
@@ -248,6 +265,40 @@ def test_private_method_in_a_subclass_is_reported(cls, name):
     for call in (model.fit, model.partial_fit):
         with pytest.warns(UserWarning, match=f"Sub.{name} is never called.*Use|Sub.{name} is never called.*Pass"):
             call(X, Y2)
+
+
+def test_a_method_of_ones_own_is_not_reported():
+    class Mine(MLPRegressor):
+        def fit(self, X, y):
+            return self._initialize(X, y)
+
+        def _initialize(self, X, y):
+            return super().fit(X, y)
+
+    class Helpful(MLPRegressor):
+        def _fit(self, X, y):
+            return self.fit(X, y)
+
+    for cls in (Mine, Helpful):
+        fitted(cls, T)  # where warnings are silent
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            cls(max_iter=300, tol=10).fit(X, T)
+
+
+def test_other_errors_of_attributes_are_those_of_python():
+    class Summarized(MLPRegressor):
+        @property
+        def summary(self):
+            return self.missing_thing_
+
+    with pytest.raises(AttributeError, match="missing_thing_"):
+        _ = Summarized().summary
+    with pytest.raises(AttributeError, match="has no attribute 'partial_fit'") as raised:
+        _ = MLPRegressor(solver="lbfgs").partial_fit
+    assert "only available for mini-batch solvers" in str(raised.value.__cause__)
+    with pytest.raises(AttributeError, match="classes_"):
+        _ = MLPClassifier()._label_binarizer
 
 
 @pytest.mark.parametrize("name", sorted(HOOKS))

@@ -165,7 +165,7 @@ class NestedBlocksMixin:
         nested: dict[str, dict[str, Any]] = {}
         for key, value in params.items():
             name, _, item = key.partition("__")
-            if item and name in self._tables:
+            if item and not self._holds_estimator(name):
                 nested.setdefault(name, {})[item] = value
             else:
                 own[key] = value
@@ -190,11 +190,16 @@ class NestedBlocksMixin:
             cls._own_parameters = tuple(super().get_params(deep=False))  # type: ignore[misc]
         return cls._own_parameters
 
+    def _holds_estimator(self, name: str) -> bool:
+        """Return whether nested parameters of this name are no fields: scikit-learn sets or refuses them."""
+        is_own = name in self._parameter_names()
+        return not is_own or (name not in self._tables and hasattr(getattr(self, name), "set_params"))
+
     def _named(self, name: str) -> Any:
         """Return the building block that a parameter holds or names, or its class; None for all else."""
         given = plain_value(getattr(self, name, None))
         if isinstance(given, str):
-            return self._tables[name].get(given)
+            return self._tables.get(name, {}).get(given)
         return given if isinstance(given, Block) else None
 
     def _fields(self, name: str) -> dict[str, Any]:

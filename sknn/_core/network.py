@@ -86,7 +86,8 @@ class Network:
     """The architecture that all models of a stack have in common.
 
     ``widths`` run from input to output; ``activations`` has one item a hidden layer, and so has ``norms``, where None
-    stands for no norm; ``initializers`` has one a layer.
+    stands for no norm; ``initializers`` has one a layer. Of a network whose last layers were cut off, ``activations``
+    and ``norms`` may have an item for the output layer, too.
     """
 
     widths: tuple[int, ...]
@@ -97,8 +98,10 @@ class Network:
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
-        """The layers; the activation of the output layer is the identity, its link belongs to the loss."""
-        activations, norms = (*self.activations, Identity()), (*(self.norms or (None,) * len(self.activations)), None)
+        """The layers; the output layer of a whole network has the identity, as its link belongs to the loss."""
+        n_layers = len(self.widths) - 1
+        activations, norms = (*self.activations, Identity())[:n_layers], (*self.norms, None)[:n_layers]
+        norms = norms if self.norms else (None,) * n_layers
         parts = self.widths[:-1], self.widths[1:], activations, self.initializers, norms
         return tuple(Layer(*each) for each in zip(*parts, strict=True))
 

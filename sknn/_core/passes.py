@@ -276,14 +276,15 @@ class SmallPass:
         backend, network = model.backend, model.network
         weights = model.parameters[0]["weights"]
         rows = backend.xp.empty((1, n_rows, network.widths[0]), weights.dtype)
-        forward = Pass(model, DenseBatch(rows), n_rows)
-        out = forward.outputs.value
+        self._pass = Pass(model, DenseBatch(rows), n_rows)
+        out = self._pass.outputs.value
         self._rows, self._out = rows[0], out[0]
-        self._compiled = backend.compile([*forward.forward, Link(network.loss, out)])
+        self._compiled = backend.compile([*self._pass.forward, Link(network.loss, out)])
 
     def outputs(self, X: Array) -> Array:
         """Return outputs behind the link, ``(n, outputs)``."""
         self._rows[...] = X
+        self._pass.refresh_norms()
         self._compiled.run(1)
         return self._out.copy()
 

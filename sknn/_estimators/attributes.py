@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from .._backend import to_numpy
-from .._backend.typing import Array, ArrayModule, Arrays
-from .._common.blocks import building_block, resolve, resolve_layers
+from .._backend.typing import Array, Arrays
+from .._common.blocks import resolve, resolve_layers
 from .._common.rows import Rows
 from .._common.rules import REFUSED, check_parameters, integer, require, shown
 from .._common.validation import FLOATS
 from .._core.layout import PARAMETERS, RUNNING, LayerViews, pack
 from .._core.network import Network
 from .._core.passes import Model
-from ..activations import ACTIVATIONS, Activation
+from ..activations import ACTIVATIONS, Activation, Identity
 from ..initializers import Auto
 from ..losses import BinaryLogLoss, Loss, Poisson, SoftmaxLogLoss, SquaredError
 from ..normalization import NORMS
@@ -191,45 +191,37 @@ def _described_network(estimator: Any, fitted: Network | None, shapes: list[tupl
         require(len(shape) == 2, f"coefs_[{i}]", "an array of shape (inputs, units)", estimator.coefs_[i])
     parameters = check_parameters(estimator, {name: RULES[name] for name in ("activation", "norm")})
     n_hidden = len(shapes) - 1
-    activations = resolve_layers("activation", parameters["activation"], ACTIVATIONS, n_hidden)
+    activations = _of_hidden_layers("activation", parameters, ACTIVATIONS, n_hidden)
     units = [shape[1] // activation.pieces for shape, activation in zip(shapes, activations, strict=False)]
-    if fitted is not None and len(fitted.norms) == n_hidden:
-        norms = fitted.norms
+    loss, outputs = _described_outputs(estimator, fitted, shapes[-1][1])
+    if fitted is not None and n_hidden <= len(fitted.norms):
+        norms = fitted.norms[: len(shapes)]  # also that of a hidden layer which is the last now
     else:
-        norms = resolve_layers("norm", parameters["norm"], NORMS, n_hidden)
+        norms = _of_hidden_layers("norm", parameters, NORMS, n_hidden)
     return Network(
         widths=(shapes[0][0], *units, shapes[-1][1]),
-        activations=activations,
+        activations=(*activations, outputs),
         initializers=(Auto(),) * len(shapes),
-        loss=_described_loss(estimator, fitted, shapes[-1][1]),
+        loss=loss,
         norms=norms,
     )
 
 
-def _described_loss(estimator: Any, fitted: Network | None, n_outputs: int) -> Loss:
-    """Return a loss with the link that ``out_activation_`` names; a model that was never fitted may have none."""
-    if fitted is None:
-        default = estimator._task.usual_loss(estimator, n_outputs)
-    else:
-        default = fitted.loss
-    name = vars(estimator).get("out_activation_", default.link_name)
-    if name == default.link_name:
-        return default
+def _of_hidden_layers(name: str, parameters: dict[str, Any], table: Any, n_hidden: int) -> tuple[Any, ...]:
+    """Return a building block for each hidden layer; of a tuple for more layers, the first ones."""
+    value = parameters[name]
+    return resolve_layers(name, value[:n_hidden] if isinstance(value, tuple) else value, table, n_hidden)
+
+
+def _described_outputs(estimator: Any, fitted: Network | None, n_outputs: int) -> tuple[Loss, Activation]:
+    """Return a loss with the link that ``out_activation_`` names, or an activation of the outputs and no link."""
+    loss = estimator._task.usual_loss(estimator, n_outputs) if fitted is None else fitted.loss
+    name = vars(estimator).get("out_activation_", loss.link_name)
+    if name == loss.link_name:
+        return loss, Identity()
     elementwise = {key: activation for key, activation in ACTIVATIONS.items() if activation.stage == "elementwise"}
     require(name in {**LINKS, **elementwise}, "out_activation_", f"one of {[*LINKS, *elementwise]}", name)
-    return LINKS[name] if name in LINKS else ActivatedOutputs(elementwise[name])
-
-
-@building_block
-class ActivatedOutputs(Loss):
-    """Outputs behind an activation, for predictions of a network of which the last layers were cut off."""
-
-    activation: Activation
-    kernel: ClassVar[str] = "activated_outputs"
-    link_name: ClassVar[str] = "activated_outputs"
-
-    def link(self, xp: ArrayModule, z: Array) -> None:
-        self.activation.forward(xp, z.copy(), z)
+    return (LINKS[name], Identity()) if name in LINKS else (SquaredError(), elementwise[name])
 
 
 LINKS: dict[str, Loss] = {

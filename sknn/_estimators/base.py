@@ -44,7 +44,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls._ignored_hooks = ignored_hooks(cls)
+        cls._ignored_hooks = ignored_hooks(cls, BaseMLP)
 
     # ---- fitting ------------------------------------------------------------------------
 
@@ -263,8 +263,9 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
     if not TYPE_CHECKING:  # or every attribute would be known to exist
 
         def __getattr__(self, name: str) -> Any:
-            hint = f" {HOOKS[name]}" if name in HOOKS else ""
-            message = f"{type(self).__name__!r} object has no attribute {name!r}.{hint}"
+            if name not in HOOKS:
+                return object.__getattribute__(self, name)  # which raises the error that led here
+            message = f"{type(self).__name__!r} object has no attribute {name!r}. {HOOKS[name]}"
             raise AttributeError(message, name=name, obj=self)
 
     def __sklearn_tags__(self) -> Any:

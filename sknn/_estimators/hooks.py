@@ -6,12 +6,11 @@ from .._common.warnings import warn
 
 WEIGHTS = "Use the parameter init, or set coefs_ and intercepts_ and train on with warm_start=True or partial_fit."
 OUTPUTS = (
-    "Use predict or predict_proba; for the outputs of a hidden layer, cut a copy of the model: set coefs_, "
-    "intercepts_, n_layers_ and out_activation_."
+    "Use predict or predict_proba; for the outputs of hidden layer k, set n_layers_ = k + 1 and out_activation_ of a "
+    "copy of the model."
 )
 TRAINING = "Use the parameters loss (a block of your own, see sknn.building_block), solver and learning_rate."
 PROGRESS = "Use loss_curve_, validation_scores_, best_loss_, stopped_, callbacks, or partial_fit for each epoch."
-LABELS = "Use classes_."
 
 HOOKS = {
     "_init_coef": WEIGHTS,
@@ -35,13 +34,16 @@ HOOKS = {
     "_score": "Use the parameter monitor.",
     "_score_with_function": "Use the parameter monitor.",
     "_validate_input": "Pass X and y as they are to be trained on.",
-    "_label_binarizer": LABELS,
 }
 
 
-def ignored_hooks(estimator: type) -> list[str]:
-    """Return the names of methods of a class that are never called, as they are private ones of scikit-learn."""
-    return [name for name in HOOKS if callable(getattr(estimator, name, None))]
+GENERAL = {"_fit", "_predict", "_score", "_unpack"}  # names that a subclass may use for methods of its own
+
+
+def ignored_hooks(estimator: type, base: type) -> list[str]:
+    """Return the names of methods that a class has for scikit-learn's ``fit`` to call; none if ``fit`` is its own."""
+    names = HOOKS.keys() - GENERAL if estimator.fit is base.fit else ()  # type: ignore[attr-defined]
+    return sorted(name for name in names if callable(getattr(estimator, name, None)))
 
 
 def warn_of_ignored(estimator: type, names: list[str]) -> None:

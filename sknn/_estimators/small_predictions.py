@@ -52,7 +52,9 @@ def _source(estimator: Any, backend: Backend) -> tuple[Any, ...]:
 
 
 def _reads(model: Model, source: tuple[Any, ...]) -> bool:
-    """Return whether a model reads these arrays where they are, so that it follows changes in place."""
+    """Return whether a model reads these arrays where they are, and nothing else in there can change in place."""
+    if any(isinstance(setting, list) for setting in source):
+        return False
     arrays = [array for array in source if isinstance(array, np.ndarray)]
     learnt = [array for layer in (*model.parameters, *model.statistics) for array in layer.values()]
     return all(any(np.may_share_memory(array, other) for other in arrays) for array in learnt)

@@ -802,6 +802,20 @@ def test_running_statistics_that_lag_behind_are_told_with_the_remedy(distance, n
         assert model.recalibrate_norm(rows).score(rows, SUM) > 0.8
 
 
+def test_calls_of_partial_fit_that_look_for_a_lag_are_counted_from_the_last_fit():
+    model = MLPRegressor(**STREAMED, norm="batch", max_iter=20)
+    for n_epochs in (20, 13):  # of which no call of partial_fit can be seen
+        model.set_params(max_iter=n_epochs).fit(A + 1000, SUM)
+        told = []
+        for call in range(1, 200):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                model.partial_fit(A + 1000, SUM)
+            told += [call] * len(caught)
+        assert set(told) <= {1, 2, 4, 8, 16, 32, 64, 128, 192}
+        assert {8, 16, 32, 64, 128} <= set(told)
+
+
 def test_a_fit_that_asks_for_running_statistics_is_told_of_their_lag_and_of_exact_ones():
     model = MLPRegressor(norm=BatchNorm(statistics="ema"), max_iter=30, **STREAMED)
     with pytest.warns(UserWarning, match=LAGS + ".*or set statistics='exact' in the norm"):

@@ -85,6 +85,14 @@ def test_partial_fit_says_it_when_training_should_end():
     assert n_messages == 1
 
 
+def test_partial_fit_says_it_again_in_some_of_the_calls_after_that():
+    model = MLPRegressor(random_state=0, n_iter_no_change=4, tol=1e300)
+    told = [bool(messages_of(lambda: model.partial_fit(X, T * 1e6))[1]) for _ in range(70)]
+    calls = np.flatnonzero(told) + 1
+    first = 6  # as in a fit: after the first loss, five that are not lower by tol
+    assert [first, 8, 16, 32, 64] == calls.tolist()
+
+
 def test_rows_without_weight_do_not_count():
     y = np.r_[T, np.full(60, 1e6)]
     weight = np.r_[np.ones(60), np.zeros(60)]

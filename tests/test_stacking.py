@@ -99,6 +99,7 @@ def test_models_of_a_stack_have_one_kind_of_optimiser():
 def test_fields_with_arrays_say_what_they_have_one_entry_of(cls):
     """A field that is forgotten here would be shared by all models of a stack without a word."""
     shared = {"optimizer", "n_rows", "fraction", "validation_mark", "steps", "epochs", "samples_seen"} | {
+        "n_partial_fits",
         *("batch_size", "schedule", "n_epochs", "shuffle", "tol", "n_iter_no_change", "early_stopping"),
         *("decouples_decay", "freezes_norms", "exact_norms", "streams_rows", "monitors_loss"),
     }

@@ -28,7 +28,8 @@ class State:
     ``slots (n_slots, models, P)`` is the optimiser's memory. ``streams`` are the random states that draw the batches,
     one for all models or one each; ``order`` and ``validation_rows (streams, ...)`` number rows of the ``n_rows``
     that were last trained on, a ``fraction`` of them for validation. ``keys (models, 2)`` choose the random bits of
-    dropout. ``validation_mark`` tells validation sets apart.
+    dropout. ``validation_mark`` tells validation sets apart. ``n_partial_fits`` counts calls of ``partial_fit`` since
+    the last ``fit``.
     """
 
     theta: Array = field(metadata=PER_MODEL)
@@ -55,6 +56,7 @@ class State:
     steps: int = 0
     epochs: int = 0
     samples_seen: int = 0
+    n_partial_fits: int = 0
     loss_curve: list[Array] = field(default_factory=list, metadata=PER_EPOCH)
     validation_scores: list[Array] = field(default_factory=list, metadata=PER_EPOCH)
     validation_losses: list[Array] = field(default_factory=list, metadata=PER_EPOCH)

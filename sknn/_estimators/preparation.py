@@ -46,7 +46,7 @@ class Fit:
     state: State
     targets: Targets
     max_iter: int
-    callback_data: dict[str, Any] | None
+    callback_data: dict[str, Any] | None  # None for partial_fit, which calls none
     first_epoch: int
     n_losses: int  # of training and of validation, recorded by earlier calls
     n_scores: int
@@ -54,6 +54,11 @@ class Fit:
     is_published: bool = False
     stopped_by_callback: bool = False
     met_rule: bool = False
+
+    @property
+    def is_incremental(self) -> bool:
+        """Whether the call is one of ``partial_fit``."""
+        return self.callback_data is None
 
     @property
     def n_iter(self) -> int:

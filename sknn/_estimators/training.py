@@ -32,7 +32,7 @@ LAG = (
     "standard deviations from the means of the training rows, so that predictions differ from what training saw. Call "
     "recalibrate_norm(X) before you predict, or scale X (for example with StandardScaler){}."
 )
-CALLS_A_LOOK = 64  # of partial_fit, at the latest, between looks at the running statistics; the first ones come sooner
+CALLS_A_LOOK = 64  # of partial_fit, at the latest, between looks at the whole model; the first ones come sooner
 
 
 def run(estimator: Any, parameters: Any, fit: Fit, publish: Callable[[Fit], None]) -> None:
@@ -46,6 +46,8 @@ def run(estimator: Any, parameters: Any, fit: Fit, publish: Callable[[Fit], None
         If training diverged, and no epoch was validated before.
     """
     problem, backend = fit.problem, fit.problem.backend
+    had_met_rule = bool(vars(estimator).get("stopped_"))
+    fit.state.n_partial_fits = fit.state.n_partial_fits + 1 if fit.is_incremental else 0
 
     def attributes() -> dict[str, Any]:
         theta, running = fit.state.last_model
@@ -64,8 +66,23 @@ def run(estimator: Any, parameters: Any, fit: Fit, publish: Callable[[Fit], None
     tasks.finish()
     if fit.state.diverged[0]:
         _tell_of_divergence(parameters, fit)
-    _warn_of_scale(parameters, fit)
-    _warn_of_lag(fit)
+    looks = _looks_at_model(fit.state.n_partial_fits)
+    if looks or (fit.met_rule and not had_met_rule):
+        _warn_of_scale(parameters, fit)
+    if looks:
+        _warn_of_lag(fit)
+
+
+def _looks_at_model(n_partial_fits: int) -> bool:
+    """Return whether to look at what the model has learnt, which takes as long as a prediction of many rows.
+
+    ``fit`` always does, ``partial_fit`` in its first, second, 4th, 8th, ... call and in every 64th.
+    """
+    return n_partial_fits % CALLS_A_LOOK == 0 or _is_power_of_two(n_partial_fits)
+
+
+def _is_power_of_two(number: int) -> bool:
+    return number.bit_count() == 1
 
 
 def _tell_of_divergence(parameters: Any, fit: Fit) -> None:
@@ -78,7 +95,7 @@ def _tell_of_divergence(parameters: Any, fit: Fit) -> None:
 
 def _warn_of_scale(parameters: Any, fit: Fit) -> None:
     """Warn if training ended without having reached the scale of y."""
-    if fit.callback_data is None and not fit.met_rule:  # partial_fit, which goes on
+    if fit.is_incremental and not fit.met_rule:  # goes on
         return
     message = missed_scale(fit.problem, fit.state, parameters.tol)
     if message:
@@ -101,7 +118,7 @@ def _train_epochs(parameters: Any, fit: Fit, tasks: FitTasks) -> None:
         despite_interrupts(trainer.finish)
         if small is not None and trainer.steps is not None:
             small.keep(trainer.steps, fit.state)
-    if fit.callback_data is not None:
+    if not fit.is_incremental:
         warn(NOT_CONVERGED.format(fit.max_iter), ConvergenceWarning)
 
 
@@ -142,15 +159,10 @@ def _train_lbfgs(parameters: Any, fit: Fit, tasks: FitTasks) -> None:
 
 
 def _warn_of_lag(fit: Fit) -> None:
-    """Warn of running statistics by which the model would predict otherwise than training saw the rows.
-
-    This takes as long as a prediction, so only some of many calls of ``partial_fit`` look.
-    """
-    problem, n_epochs = fit.problem, fit.state.epochs
+    """Warn of running statistics by which the model would predict otherwise than training saw the rows."""
+    problem = fit.problem
     options, tracks = problem.options, problem.network.statistics_layout.size > 0
     if not tracks or options.exact_norms or options.freezes_norms:
-        return
-    if options.streams_rows and n_epochs % CALLS_A_LOOK and n_epochs & (n_epochs - 1):
         return
     lag = find_lag(problem, fit.state)
     if lag is not None:

@@ -26,6 +26,7 @@ rng = np.random.default_rng(0)
 X = rng.standard_normal((30, 4))
 y = (X[:, 0] > 0).astype(int)
 NUMBERS = {"hidden_layer_sizes": (8, 4), "max_iter": 2, "random_state": 0}
+PER_LAYER = ("activation", "init", "norm", "dropout")
 STOPPING = {"early_stopping": True, "max_iter": 3}
 
 # By parameter: a value other than the default, and the parameters with which it has an effect.
@@ -291,10 +292,30 @@ def test_powers_beyond_all_floats():
         Uniform(1.7e308)
 
 
-@pytest.mark.parametrize("sizes", [(2**62,), (2**31, 2**31), (2**63 - 1, 2)])
+@pytest.mark.parametrize("sizes", [(2**62,), (2**31, 2**31), (2**63 - 1, 2), (10**7, 10**7)])
 def test_a_network_beyond_all_memories(sizes):
-    with pytest.raises(ValueError, match="hidden_layer_sizes must give at most 1e[+]15 weights and biases; got layer"):
+    with pytest.raises(ValueError, match="hidden_layer_sizes must give at most 1e[+]12 weights and biases; got layer"):
         MLPClassifier(sizes).fit(X, y)
+
+
+LONG = [range(10**9), range(10**400)]  # neither fits into memory, and Python cannot count the second
+TAKE_SEQUENCES = [
+    *((MLPRegressor, name, "a sequence of ") for name in ("hidden_layer_sizes", *PER_LAYER)),
+    *((MinMaxScaler, name, "a pair of ") for name in ("feature_range", "data_range")),
+    (StandardScaler, "image_shape", r"\(height, width"),
+]
+
+
+@pytest.mark.parametrize("value", LONG, ids=["long", "longer"])
+@pytest.mark.parametrize("cls, name, words", TAKE_SEQUENCES)
+def test_long_ranges_are_refused_without_a_list_of_their_items(cls, name, words, value):
+    with pytest.raises(ValueError, match=rf"^{name} must be .*{words}.*; got range\(0, 10+"):
+        cls(**{name: value}).fit(X, y)
+
+
+def test_no_network_has_more_layers_than_10_000():
+    with pytest.raises(ValueError, match="hidden_layer_sizes must be .* up to 10000 positive integers; got"):
+        MLPRegressor(hidden_layer_sizes=[1] * 10_001).fit(X, y)
 
 
 # ---- refused values ---------------------------------------------------------------------
@@ -421,7 +442,7 @@ def test_errors_show_what_came(value, text):
 
 
 def test_a_layer_too_many_is_shown_in_short():
-    for name in ("activation", "init", "norm", "dropout"):
+    for name in PER_LAYER:
         item = {"activation": ACTIVATIONS, "init": INITIALIZERS, "norm": NORMS, "dropout": [0.5]}[name]
         with pytest.raises(ValueError, match=f"^{name} must be one value for all .* got 10000: ") as caught:
             MLPClassifier((8, 4), **{name: [next(iter(item))] * 10_000}).fit(X, y)

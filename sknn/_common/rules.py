@@ -21,6 +21,7 @@ REFUSED: Any = object()
 
 PLAIN = (bool, int, float, str, type(None))
 MOST_CHARACTERS = 80  # of a value in an error
+MOST_LAYERS = 10_000
 
 
 class Rule(NamedTuple):
@@ -90,15 +91,26 @@ def _integer(value: Any) -> int | None:
     return value if type(value) is int and -(2**63) <= value < 2**63 else None
 
 
-def items_of(value: Any) -> list[Any] | None:
-    """Return the items of a list, tuple, range, one-dimensional array or column of a frame, or None for all else."""
+def items_of(value: Any, most: int) -> list[Any] | None:
+    """Return the items of a list, tuple, range, one-dimensional array or column of a frame, or None for all else.
+
+    None also for more than ``most`` items, which are not listed: a range may have more than fit into memory.
+    """
     kind = type(value)
     if kind in (tuple, list):
-        return list(value)
+        return list(value) if len(value) <= most else None
     if kind in PLAIN or isinstance(value, str | bytes | bytearray | Mapping | Set):
         return None
     is_sequence = hasattr(kind, "__len__") and hasattr(kind, "__iter__") and getattr(value, "ndim", 1) == 1
-    return list(value) if is_sequence else None
+    return list(value) if is_sequence and _length(value) <= most else None
+
+
+def _length(value: Any) -> float:
+    """Return the length of a sequence; infinity for a range whose length Python cannot count."""
+    try:
+        return len(value)
+    except OverflowError:
+        return math.inf
 
 
 # ---- rules ------------------------------------------------------------------------------
@@ -204,10 +216,10 @@ def layer_sizes() -> Rule:
     width = integer(1)
 
     def plain(value: Any) -> Any:
-        items = items_of(value)
+        items = items_of(value, MOST_LAYERS)
         return _each(width, [value] if items is None else items)
 
-    return Rule(plain, "a positive integer or a sequence of positive integers")
+    return Rule(plain, f"a positive integer or a sequence of up to {MOST_LAYERS} positive integers")
 
 
 def _each(rule: Rule, items: list[Any]) -> Any:
@@ -239,7 +251,7 @@ def interval(low: float = -np.inf, high: float = np.inf) -> Rule:
     end = finite()
 
     def plain(value: Any) -> Any:
-        items = items_of(value)
+        items = items_of(value, 2)
         ends = REFUSED if items is None or len(items) != 2 else _each(end, items)
         return ends if ends is not REFUSED and low <= ends[0] < ends[1] <= high else REFUSED
 
@@ -252,7 +264,7 @@ def image_shape() -> Rule:
     length = integer(1)
 
     def plain(value: Any) -> Any:
-        items = items_of(value)
+        items = items_of(value, 3)
         return REFUSED if items is None or len(items) not in (2, 3) else _each(length, items)
 
     return Rule(plain, "(height, width), (height, width, channels) or (channels, height, width)")
@@ -305,7 +317,7 @@ def per_layer(rule: Rule) -> Rule:
     """A value that the rule allows, for all layers, or a sequence of one for each, whose plain value is a tuple."""
 
     def plain(value: Any) -> Any:
-        items = items_of(value)
+        items = items_of(value, MOST_LAYERS)
         return REFUSED if items is None else _each(rule, items)
 
     return either(rule, Rule(plain, "a sequence of these, one for each hidden layer"))

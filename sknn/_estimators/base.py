@@ -106,8 +106,10 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         warn_of_ignored(type(self), self._ignored_hooks)
         kept = self._trainings.taken() if "_trainings" in vars(self) else None
         with unchanged_on_error(self, has_not_trained):
-            parameters = SimpleNamespace(**check_parameters(self, self._rules))
-            check_for_lbfgs(parameters)
+            parameters = None if kept is None else kept.parameters_of(self)
+            if parameters is None:
+                parameters = SimpleNamespace(**check_parameters(self, self._rules))
+                check_for_lbfgs(parameters)
             backend = self._get_backend(call.X)
             with backend.explained_memory_errors():
                 fit = Preparation(self, parameters, backend, call, kept).prepare()
@@ -115,6 +117,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
                 self._try_monitor(fit)
                 training.run(self, parameters, fit, self._publish_training)
             if fit.small is not None:
+                fit.small.remember(self)
                 self._trainings.append(fit.small)
         return self
 
@@ -183,10 +186,12 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
 
     def _publish_shape(self, fit: Fit) -> None:
         network = fit.problem.network
-        learnt = fitted_attributes(network, fit.state.theta, fit.state.statistics)
-        for name in ATTRIBUTES.values() - learnt.keys():
-            self.__dict__.pop(name, None)  # of an earlier network, which learnt more
-        self._network, self._targets, self._small = network, fit.targets, SmallPredictions()
+        if network is not vars(self).get("_network"):
+            learnt = fitted_attributes(network, fit.state.theta, fit.state.statistics)
+            for name in ATTRIBUTES.values() - learnt.keys():
+                self.__dict__.pop(name, None)  # of an earlier network, which learnt more
+            self._small = SmallPredictions()
+        self._network, self._targets = network, fit.targets
         self.n_layers_ = len(network.widths)
         self.n_outputs_ = fit.targets.n_outputs
         self.out_activation_ = network.loss.link_name
@@ -194,10 +199,11 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
     def _publish_training(self, fit: Fit) -> None:
         """Set the attributes of training, all at once: Ctrl-C finds all of them or none."""
         state, options, known = fit.state, fit.problem.options, self.__dict__
+        remakes = not (fit.has_attributes and state.predicts_by_arrays_of(known["_state"]))
         losses = grown(known.get("loss_curve_"), state.loss_curve, fit.n_losses)
         new: dict[str, Any] = {
             "_state": state,
-            **fitted_attributes(fit.problem.network, *state.prediction_model),
+            **(fitted_attributes(fit.problem.network, *state.prediction_model) if remakes else {}),
             "n_iter_": fit.n_iter,
             "stopped_": fit.met_rule,
             "t_": state.samples_seen,

@@ -51,6 +51,7 @@ class Fit:
     n_losses: int  # of training and of validation, recorded by earlier calls
     n_scores: int
     small: SmallTraining | None = None
+    has_attributes: bool = False  # whether the fitted attributes are, for sure, views of the state
     is_published: bool = False
     stopped_by_callback: bool = False
     met_rule: bool = False
@@ -128,7 +129,7 @@ class Preparation:
             _adapt_to_data(problem, state)
         recorded = state.epochs, len(state.loss_curve), len(state.validation_scores)
         if call.progress.is_incremental:
-            return Fit(problem, state, targets, 1, None, *recorded, small)
+            return Fit(problem, state, targets, 1, None, *recorded, small, self._has_attributes)
         told = callback_data(call.X, call.y, call.sample_weight)
         return Fit(problem, state, targets, parameters.max_iter, told, *recorded)
 
@@ -204,13 +205,21 @@ class Preparation:
                 theta = theta_of(self.estimator, network).astype(dtype)
             return State.start(theta, [stream], options, statistics)
         self._check_same_shapes(network)
-        state, theta = replace(self.estimator._state), theta_of(self.estimator, network)
-        state.continue_from(theta)
+        state = self.estimator._state.shallow_copy()
+        if not self._has_attributes:
+            state.continue_from(theta_of(self.estimator, network))
         state.continue_with(options, dtype)
         return state
 
+    @property
+    def _has_attributes(self) -> bool:
+        """Whether the fitted attributes that training goes on from are, for sure, views of the state."""
+        return self.kept is not None and self.kept.has_published(self.estimator)
+
     def _check_same_shapes(self, network: Network) -> None:
         known = self.estimator._network
+        if network is known:
+            return
         if network.widths != known.widths:
             raise ValueError(
                 "hidden_layer_sizes and the number of outputs must stay the same to continue training; got layer "

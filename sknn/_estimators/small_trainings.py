@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import chain
 from operator import is_
 from typing import Any
 
@@ -10,10 +11,13 @@ import numpy as np
 
 from .._backend.protocol import Backend
 from .._backend.typing import Array
+from .._common.blocks import Block
 from .._common.rows import rows_of
+from .._common.rules import PLAIN
 from .._core.data import Data, Problem
 from .._core.epoch import EpochSteps
 from .._core.state import State
+from .attributes import ATTRIBUTES
 
 MOST_BYTES = 2**20  # of X, and of the parameters
 
@@ -28,6 +32,22 @@ class SmallTraining:
         self._parameters, self.problem = parameters, problem
         self._steps: EpochSteps | None = None
         self._arrays: tuple[Any, ...] = ()
+        self._given: tuple[Any, ...] = ()
+        self._published: tuple[Any, ...] = ()
+
+    def parameters_of(self, estimator: Any) -> Any:
+        """Return the plain parameters if the estimator has the very same as in the last call, or None."""
+        return self._parameters if _are_same(self._given, _given_parameters(estimator)) else None
+
+    def has_published(self, estimator: Any) -> bool:
+        """Return whether the estimator has the arrays that the last call made, which are views of its state."""
+        return _are_same(self._published, _published_arrays(estimator))
+
+    def remember(self, estimator: Any) -> None:
+        """Remember what the estimator has after a call."""
+        given = _given_parameters(estimator)
+        self._given = given if all(map(_is_immutable, given)) else ()
+        self._published = _published_arrays(estimator)
 
     def fits(self, parameters: Any, backend: Backend, arrays: tuple[Any, ...]) -> bool:
         """Return whether a call with these parameters, and X, y and weights, poses the same problem."""
@@ -46,8 +66,7 @@ class SmallTraining:
 
     def steps(self, state: State) -> EpochSteps | None:
         """Return the compiled steps if they train the arrays of a state."""
-        arrays = _arrays_of_steps(state)
-        return self._steps if len(arrays) == len(self._arrays) and all(map(is_, arrays, self._arrays)) else None
+        return self._steps if _are_same(self._arrays, _arrays_of_steps(state)) else None
 
 
 class SmallTrainings(deque[SmallTraining]):
@@ -84,3 +103,24 @@ def _shapes(arrays: tuple[Any, ...]) -> list[Any]:
 
 def _arrays_of_steps(state: State) -> tuple[Any, ...]:
     return state.theta, state.statistics, state.slots, state.average, state.keys
+
+
+def _given_parameters(estimator: Any) -> tuple[Any, ...]:
+    return tuple(map(vars(estimator).get, estimator._rules))
+
+
+def _published_arrays(estimator: Any) -> tuple[Any, ...]:
+    attributes = vars(estimator)
+    arrays = chain.from_iterable(attributes[name] for name in ATTRIBUTES.values() if name in attributes)
+    return (attributes.get("_state"), attributes.get("_network"), *arrays)
+
+
+def _are_same(before: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
+    return len(before) == len(now) and all(map(is_, before, now))
+
+
+def _is_immutable(value: Any) -> bool:
+    """Return whether a parameter has the same plain value as long as it is the same object."""
+    if type(value) is tuple:
+        return all(map(_is_immutable, value))
+    return type(value) in PLAIN or isinstance(value, Block | np.generic | np.random.RandomState)

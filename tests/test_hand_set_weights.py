@@ -254,6 +254,13 @@ def test_training_goes_on_from_weights_without_a_fit(kind):
     np.testing.assert_array_equal(warm.coefs_[0], model.coefs_[0])
 
 
+def test_training_goes_on_from_weights_of_the_layers_that_parameters_describe():
+    model = bare(fitted(theirs.MLPRegressor, T)).set_params(hidden_layer_sizes=(9,))
+    with pytest.raises(ValueError, match=r"hidden_layer_sizes must be those of coefs_.*\[4, 5, 3, 1\].*=\(5, 3\)"):
+        model.partial_fit(X, T)
+    model.set_params(hidden_layer_sizes=(5, 3)).partial_fit(X, T)
+
+
 # ---- private names of scikit-learn ------------------------------------------------------
 
 
@@ -307,11 +314,12 @@ def test_private_name_leads_to_the_public_one(name):
         getattr(MLPClassifier(), name)
 
 
-def test_optimizer_that_is_set_to_none():
-    expected, model = fitted(MLPRegressor, T), fitted(MLPRegressor, T)
-    model._optimizer = None
+def test_private_attributes_that_are_set_to_none():
+    expected, model = fitted(MLPClassifier, Y3), fitted(MLPClassifier, Y3)
+    model._optimizer = model._label_binarizer = model._random_state = None
+    np.testing.assert_array_equal(model.predict(X), expected.predict(X))
     with pytest.warns(Warning, match="Maximum iterations"):
-        model.fit(X, T)
+        model.fit(X, Y3)
     np.testing.assert_array_equal(model.coefs_[0], expected.coefs_[0])
 
 

@@ -105,8 +105,9 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
 
         warn_of_ignored(type(self), self._ignored_hooks)
         kept = self._trainings.taken() if "_trainings" in vars(self) else None
-        with unchanged_on_error(self, has_not_trained):
-            parameters = None if kept is None else kept.parameters_of(self)
+        parameters = None if kept is None else kept.parameters_of(self)
+        # to go on with known parameters takes no random number but those of training itself
+        with unchanged_on_error(self, has_not_trained, draws=parameters is None):
             if parameters is None:
                 parameters = SimpleNamespace(**check_parameters(self, self._rules))
                 check_for_lbfgs(parameters)

@@ -339,7 +339,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @_label_binarizer.setter
     def _label_binarizer(self, binarizer: Any) -> None:
-        self.classes_ = binarizer.classes_
+        if binarizer is not None:  # as scripts set it to start anew
+            self.classes_ = binarizer.classes_
 
     def _publish_shape(self, fit: Fit) -> None:
         super()._publish_shape(fit)

@@ -202,6 +202,7 @@ class Preparation:
             stream = check_random_state(self.parameters.random_state)
             theta, statistics = network.initial_parameters(stream, dtype), network.initial_statistics(1, dtype)
             if self._continues:
+                self._check_given_weights(network)
                 theta = theta_of(self.estimator, network).astype(dtype)
             return State.start(theta, [stream], options, statistics)
         self._check_same_shapes(network)
@@ -210,6 +211,16 @@ class Preparation:
             state.continue_from(theta_of(self.estimator, network))
         state.continue_with(options, dtype)
         return state
+
+    def _check_given_weights(self, network: Network) -> None:
+        """Raise ValueError for weights, set without a fit, of other layers than the parameters describe."""
+        widths = [*(np.shape(weights)[0] for weights in self.estimator.coefs_), network.widths[-1]]
+        if tuple(widths) != network.widths:
+            raise ValueError(
+                f"hidden_layer_sizes must be those of coefs_, to train on from weights that were set without a fit: "
+                f"layers of coefs_ have the widths {widths}; got {self.parameters.hidden_layer_sizes}, for the widths "
+                f"{list(network.widths)}. Set hidden_layer_sizes={tuple(widths[1:-1])}, or other weights."
+            )
 
     @property
     def _has_attributes(self) -> bool:
@@ -307,7 +318,7 @@ class Preparation:
         if validation is not None:
             monitor = parameters.monitor if isinstance(parameters.monitor, str) else repr(parameters.monitor)
             state.mark_validation((splits, len(validation.y) if splits else validation.fingerprint(), monitor))
-        return replace(data, validation=validation)
+        return data if validation is None else replace(data, validation=validation)
 
     def _number_rows(self, network: Network, state: State, n_rows: int, strata: Array | None, splits: bool) -> None:
         fraction, size = self.parameters.validation_fraction, batch_size(self.parameters)

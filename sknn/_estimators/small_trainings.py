@@ -46,7 +46,8 @@ class SmallTraining:
     def remember(self, estimator: Any) -> None:
         """Remember what the estimator has after a call."""
         given = _given_parameters(estimator)
-        self._given = given if all(map(_is_immutable, given)) else ()
+        if not _are_same(self._given, given):
+            self._given = given if all(map(_is_immutable, given)) else ()
         self._published = _published_arrays(estimator)
 
     def fits(self, parameters: Any, backend: Backend, arrays: tuple[Any, ...]) -> bool:

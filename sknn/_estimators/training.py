@@ -66,10 +66,10 @@ def run(estimator: Any, parameters: Any, fit: Fit, publish: Callable[[Fit], None
     tasks.finish()
     if fit.state.diverged[0]:
         _tell_of_divergence(parameters, fit)
-    looks = _looks_at_model(fit.state.n_partial_fits)
-    if looks or (fit.met_rule and not had_met_rule):
+    # losses of the chunks of a stream stop falling long before training ends, so only validation rows tell its end
+    if not fit.is_incremental or (parameters.early_stopping and fit.met_rule and not had_met_rule):
         _warn_of_scale(parameters, fit)
-    if looks:
+    if _looks_at_model(fit.state.n_partial_fits):
         _warn_of_lag(fit)
 
 
@@ -95,8 +95,6 @@ def _tell_of_divergence(parameters: Any, fit: Fit) -> None:
 
 def _warn_of_scale(parameters: Any, fit: Fit) -> None:
     """Warn if training ended without having reached the scale of y."""
-    if fit.is_incremental and not fit.met_rule:  # goes on
-        return
     message = missed_scale(fit.problem, fit.state, parameters.tol)
     if message:
         warn(message, ConvergenceWarning)

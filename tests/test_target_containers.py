@@ -1,5 +1,7 @@
 """Targets in every container, missing targets, and targets of one class."""
 
+import datetime
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -117,11 +119,16 @@ MISSING = {
     "objects NaN": lambda: np.array([1, np.nan, 2], object),
     "masked": lambda: np.ma.array([1, 2, 3], mask=[0, 1, 0]),
     "NaT": lambda: pd.Series([pd.Timestamp("2020"), pd.NaT, pd.Timestamp("2021")], dtype=object),
+    "dates": lambda: pd.Series(pd.to_datetime(["2020", None, "2021"], format="%Y")),
+    "dates in a time zone": lambda: pd.Series(pd.to_datetime(["2020", None, "2021"], format="%Y", utc=True)),
+    "times": lambda: np.array([1, "NaT", 2], "timedelta64[s]"),
+    "periods": lambda: pd.Series(pd.PeriodIndex(["2020", None, "2021"], freq="Y")),
     "Int64": lambda: pd.Series([1, None, 2], dtype="Int64"),
     "boolean": lambda: pd.Series([True, None, False], dtype="boolean"),
     "string": lambda: pd.Series(["a", None, "b"], dtype="string"),
     "category": lambda: pd.Series(["a", None, "b"], dtype="category"),
     "polars": lambda: pl.Series(["a", None, "b"]),
+    "polars dates": lambda: pl.Series([datetime.date(2020, 1, 1), None, datetime.date(2021, 1, 1)]),
     "several": lambda: pd.DataFrame({"a": [0, None, 1], "b": [0, 1, 1]}, dtype="Int64"),
 }
 

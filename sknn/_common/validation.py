@@ -52,6 +52,11 @@ def numbers_of(name: str) -> Iterator[None]:
         if "could not convert string to float" in words and name not in words:
             raise ValueError(f"{words}. {name} must have numbers; encode text, as OneHotEncoder does.") from error
         raise
+    except OverflowError as error:
+        raise ValueError(
+            f"Input {name} contains infinity or a value too large for dtype('float64'). {name} must have numbers that "
+            "floats can hold; got an integer beyond them. Scale it."
+        ) from error
 
 
 def _is_known_to_be_valid(estimator: Any, X: Any, dtype: Sequence[DTypeLike], options: dict[str, Any]) -> bool:
@@ -229,9 +234,9 @@ def check_sample_weight(sample_weight: Any, n_rows: int, dtype: DTypeLike) -> np
     """Return weights ``(n,)`` of ``dtype``: non-negative, not all zero; None stays None."""
     if sample_weight is None:
         return None
-    if isinstance(sample_weight, Real):
-        sample_weight = np.full(n_rows, sample_weight, np.float64)
     with numbers_of("sample_weight"):
+        if isinstance(sample_weight, Real):
+            sample_weight = np.full(n_rows, sample_weight, np.float64)
         weight = check_array(to_numpy(sample_weight), ensure_2d=False, dtype=np.float64, input_name="sample_weight")
     if weight.ndim != 1:
         raise ValueError(
@@ -249,6 +254,15 @@ def check_sample_weight(sample_weight: Any, n_rows: int, dtype: DTypeLike) -> np
         raise ValueError(f"sample_weight must fit the float type of X, {dtype}; got {weight.max()}. Rescale it.")
     check_weight_sum(narrow)
     return narrow
+
+
+def plain_sample_weight(sample_weight: Any) -> Any:
+    """Return weights as scikit-learn's scores take them: on the host, and numbers where they are text or objects."""
+    weight = to_numpy(sample_weight)
+    if weight is None or np.asarray(weight).dtype.kind in "fiub":
+        return weight
+    with numbers_of("sample_weight"):
+        return check_array(weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
 
 
 def check_weight_sum(weight: np.ndarray | None) -> None:

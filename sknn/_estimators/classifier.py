@@ -13,7 +13,7 @@ from sklearn.utils.metaestimators import available_if
 
 from .._backend import get_backend, to_numpy
 from .._common.rules import class_weights, either, interval, is_named, one_of, real
-from .._common.validation import MatrixLike
+from .._common.validation import MatrixLike, plain_sample_weight
 from ..activations import Activation
 from ..initializers import Initializer
 from ..normalization import Norm
@@ -468,7 +468,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Fraction of rows that are classified correctly. For multilabel targets, all labels of a row must be correct.
         """
         with sklearn.config_context(array_api_dispatch=False):  # predictions as NumPy, beside y
-            return super().score(X, plain_targets(y), to_numpy(sample_weight))
+            return super().score(X, plain_targets(y), plain_sample_weight(sample_weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

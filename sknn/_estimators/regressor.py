@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike, DTypeLike
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
-from .._backend import to_numpy
 from .._common.rules import block
-from .._common.validation import MatrixLike
+from .._common.validation import MatrixLike, plain_sample_weight
 from ..activations import Activation
 from ..initializers import Initializer
 from ..losses import REGRESSION_LOSSES, RegressionLoss
@@ -373,7 +372,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             their R^2.
         """
         with sklearn.config_context(array_api_dispatch=False):  # predictions as NumPy, beside y
-            return super().score(X, plain_targets(y), to_numpy(sample_weight))
+            return super().score(X, plain_targets(y), plain_sample_weight(sample_weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -13,6 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from .._backend import to_numpy
 from .._backend.typing import Array
+from .._common.validation import numbers_of
 from ..losses import BinaryLogLoss, Loss, RegressionLoss, SoftmaxLogLoss
 
 NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating)
@@ -40,14 +41,21 @@ def plain_targets(y: Any, name: str = "y") -> Any:
         _refuse_missing(np.ma.getmaskarray(y), y, name)
     if array.dtype.kind == "f" and np.isnan(array).any():
         _refuse_missing(np.isnan(array), array, name)
+    if array.dtype.kind in "mM":
+        _refuse_missing(np.isnat(array), array, name)
     if array.dtype != object:
         return array
     values = array.ravel().tolist()
     kinds = set(map(type, values))
     if not kinds <= {str, np.str_}:
         _refuse_missing(np.array([_is_missing(value) for value in values]).reshape(array.shape), array, name)
-    are_numbers = all(issubclass(kind, NUMBERS) for kind in kinds)
-    return np.array(values).reshape(array.shape) if are_numbers else array
+    if not all(issubclass(kind, NUMBERS) for kind in kinds):
+        return array
+    numbers = np.array(values).reshape(array.shape)
+    if numbers.dtype == object:  # integers of more than 64 bits
+        with numbers_of(name):
+            numbers.astype(np.float64)
+    return numbers
 
 
 def _is_missing(value: Any) -> bool:
@@ -284,7 +292,12 @@ def _check_columns(y: Array, n_outputs: int, name: str) -> None:
 
 
 def check_kinds(labels: Array) -> None:
-    """Raise ValueError for labels that cannot be sorted, such as strings beside numbers."""
+    """Raise ValueError for labels that cannot be sorted, such as strings beside numbers, or have too many digits."""
+    if all(isinstance(label, int) for label in labels.flat):  # else they would be an array of integers
+        raise ValueError(
+            "y must hold labels of one kind, all strings or all numbers of up to 64 bits; got larger integers. Convert "
+            "them, for example with y.astype(str)."
+        )
     try:
         np.unique(labels)
     except TypeError as error:

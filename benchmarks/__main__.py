@@ -13,6 +13,7 @@ PAGES = (
     "first",
     "scoring",
     "predict",
+    "small",
     "search",
     "scaling",
     "memory",
@@ -22,7 +23,7 @@ PAGES = (
 
 def page_of(name):
     """Return the function that makes a page from the other arguments."""
-    if name in ("fit", "predict"):
+    if name in ("fit", "predict", "small"):
         return partial(importlib.import_module("benchmarks.calls").main, name)
     return importlib.import_module(f"benchmarks.{name}").main
 

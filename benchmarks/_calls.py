@@ -92,6 +92,42 @@ def torch_prediction(X):
     return call, mean_square
 
 
+def network_on(Network, method, layers, n_rows):
+    """Return a task: a method of a small network on some rows; ``partial_fit`` goes on with the same network."""
+
+    def task(library, folder):
+        rng = np.random.default_rng(0)
+        X, codes = rng.standard_normal((1000, layers[0])), rng.integers(0, max(2, layers[-1]), 1000)
+        y = codes if Network == "MLPClassifier" else X.sum(axis=1)
+        network = getattr(importlib.import_module(MODULES[library]), Network)
+        network = network(hidden_layer_sizes=layers[1:-1], random_state=0)
+        network.partial_fit(X, y, **({"classes": np.arange(max(2, layers[-1]))} if y is codes else {}))
+        rows = X[:n_rows], y[:n_rows]
+        call = partial(getattr(network, method), *(rows if method == "partial_fit" else rows[:1]))
+        return call, lambda made: mean_square(made.coefs_[0] if made is network else made)
+
+    return task
+
+
+def transformer_on(name, method, n_rows):
+    """Return a task: a method of a fitted transformer on some rows of 20 features."""
+
+    def task(library, folder):
+        own = "sklearn.decomposition" if name == "PCA" else "sklearn.preprocessing"
+        module = importlib.import_module("sknn.preprocessing" if library == "sknn" else own)
+        X = np.random.default_rng(0).standard_normal((1000, 20))
+        transformer = getattr(module, name)().fit(X)
+        rows = transformer.transform(X[:n_rows]) if method == "inverse_transform" else X[:n_rows]
+        return partial(getattr(transformer, method), rows), mean_square
+
+    return task
+
+
+SMALL_TRANSFORMS = [
+    (name, method, n_rows)
+    for name in ("StandardScaler", "MinMaxScaler", "PCA")
+    for method, n_rows in [("transform", 1), ("transform", 100), ("inverse_transform", 1), ("fit_transform", 30)]
+]
 TASKS = {
     "fit iris": fit_on(table("iris")),
     "fit digits": fit_on(table("digits")),
@@ -103,6 +139,15 @@ TASKS = {
     "predict 1 row": predict_with("predict", 1),
     "predict_proba 1 row": predict_with("predict_proba", 1),
     "predict_proba 10,000 rows": predict_with("predict_proba", 10_000),
+    "small predict 1 row, 20-100-1": network_on("MLPRegressor", "predict", (20, 100, 1), 1),
+    "small predict 1 row, 64-64-10": network_on("MLPClassifier", "predict", (64, 64, 10), 1),
+    "small predict_proba 1 row, 20-32-16-1": network_on("MLPClassifier", "predict_proba", (20, 32, 16, 1), 1),
+    "small partial_fit 32 rows, 20-32-1": network_on("MLPRegressor", "partial_fit", (20, 32, 1), 32),
+    "small partial_fit 32 rows, 64-64-10": network_on("MLPClassifier", "partial_fit", (64, 64, 10), 32),
+    **{
+        f"small {name}.{method} {n_rows} row(s)": transformer_on(name, method, n_rows)
+        for name, method, n_rows in SMALL_TRANSFORMS
+    },
 }
 
 

@@ -1,7 +1,8 @@
 """Milliseconds of whole calls: fit and predict compared with scikit-learn, and predictions also with PyTorch.
 
-Run ``python -m benchmarks fit`` or ``python -m benchmarks predict``, with ``--save`` to write `docs/benchmarks/fit.md`
-or `predict.md`. Every figure is the median of rounds; in each round every library has a process of its own, in turn.
+Run ``python -m benchmarks fit``, ``predict`` or ``small`` (calls of few rows), with ``--save`` to write
+`docs/benchmarks/fit.md`, `predict.md` or `small.md`. Every figure is the median of rounds; in each round every library
+has a process of its own, in turn.
 """
 
 import sys
@@ -29,6 +30,8 @@ Milliseconds, lower is better: median of {rounds} rounds. Written by
   with early stopping they differ, as sknn's split of validation rows is stratified.
 - predict: 784-256-128-10, float32; the last columns are mean squares of what is predicted. PyTorch's network is not
   trained, which takes as long.
+- small: calls of few rows, float64, again and again on the same estimator; 20 features where nothing is named; the last
+  columns are mean squares of what is made; for `partial_fit`, of the first weights after as many calls as were timed.
 """
 
 

@@ -144,3 +144,68 @@ def test_scikit_learns_sentence_begins_where_nothing_is_out_of_proportion():
     model = MLPRegressor(hidden_layer_sizes=(5,), solver="sgd", learning_rate_init=0.1, random_state=0)
     with pytest.raises(ValueError, match=f"^{re.escape(f'{NON_FINITE} {LARGE}')} Training diverged at epoch"):
         model.fit(rows, TARGETS[MLPRegressor] * 100)
+
+
+# ---- training that ends without having converged ----------------------------------------
+
+
+@pytest.mark.parametrize(
+    "parameters, names",
+    [
+        ({"alpha": 1e308, "solver": "lbfgs"}, ["alpha"]),
+        ({"alpha": 1e308}, ["alpha"]),
+        ({"l1": 1e300}, ["l1"]),
+        ({"l1": 1e300, "alpha": 1e300, "solver": "sgd", "learning_rate_init": 1e-310}, ["alpha", "l1"]),
+        ({"alpha": 1e4}, []),
+        ({"alpha": 1e4, "solver": "lbfgs"}, []),
+        ({"l1": 10.0}, []),
+    ],
+)
+def test_penalties_out_of_proportion_are_named_where_training_has_not_converged(parameters, names):
+    model = MLPRegressor(hidden_layer_sizes=(5,), max_iter=3, random_state=0, **parameters)
+    with pytest.warns(ConvergenceWarning, match="Increase max_iter") as caught:
+        model.fit(X, TARGETS[MLPRegressor])
+    (message,) = (str(warning.message) for warning in caught if "Increase max_iter" in str(warning.message))
+    assert re.findall(r"(\w+) is large, 1e\+30\d: lower it\.", message) == names
+
+
+def test_a_penalty_is_compared_with_the_weights_of_rows():
+    model = MLPRegressor(hidden_layer_sizes=(5,), max_iter=3, random_state=0, alpha=1e9)
+    for size, is_named in ((1, True), (1e6, False)):
+        with pytest.warns(ConvergenceWarning) as caught:
+            model.fit(X, TARGETS[MLPRegressor], np.full(len(X), size))
+        assert any("alpha is large" in str(warning.message) for warning in caught) == is_named
+
+
+# ---- weights too small for sums ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype, size", [(np.float32, 1e-40), (np.float64, 1e-309), (np.float64, 5e-324)])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+def test_weights_too_small_for_sums_are_refused(estimator, solver, dtype, size):
+    weight, y = np.full(len(X), size), TARGETS[estimator]
+    words = f"sample_weight, times class_weight, must be at least .*{np.dtype(dtype).name}.*Multiply all weights by"
+    with pytest.raises(ValueError, match=words):
+        estimator(solver=solver).fit(X.astype(dtype), y, weight)
+    if solver == "adam":
+        classes = {"classes": np.unique(y)} if estimator is MLPClassifier else {}
+        with pytest.raises(ValueError, match=words):
+            estimator().partial_fit(X.astype(dtype), y, sample_weight=weight, **classes)
+    if estimator is MLPClassifier:
+        with pytest.raises(ValueError, match=words):
+            model = estimator(solver=solver, class_weight=dict.fromkeys(np.unique(y).tolist(), size))
+            model.fit(X.astype(dtype), y, np.full(len(X), 2.0))
+
+
+def test_recalibration_refuses_weights_too_small_for_sums():
+    model = MLPRegressor(norm="batch", tol=1e300, n_iter_no_change=1).fit(X, TARGETS[MLPRegressor])
+    with pytest.raises(ValueError, match="sample_weight, times class_weight, must be at least 2.23e-308 "):
+        model.recalibrate_norm(X, np.full(len(X), 5e-324))
+
+
+def test_weights_that_are_too_small_for_a_batch_are_named():
+    weight = np.ones(len(X))
+    weight[::2] = 1e-320
+    with pytest.raises(ValueError, match="sample_weight has weights between 0 and 2.23e-308, .*: set them to 0"):
+        MLPRegressor(batch_size=1).fit(X, TARGETS[MLPRegressor], weight)

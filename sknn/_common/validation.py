@@ -276,3 +276,16 @@ def check_weight_sum(weight: np.ndarray | None) -> None:
             f"sample_weight, times class_weight, must have a finite sum in the float type of X, {weight.dtype}; got "
             f"weights of up to {weight.max()} for {len(weight)} rows. Divide all weights by the same number."
         )
+
+
+def check_training_weights(weight: np.ndarray | None) -> None:
+    """Raise ValueError for weights whose sum, or whose inverse of a sum, is beyond the numbers of their float type."""
+    check_weight_sum(weight)
+    if weight is None:
+        return
+    least = np.finfo(weight.dtype).tiny
+    if weight.max() < least:
+        raise ValueError(
+            f"sample_weight, times class_weight, must be at least {least:.3g} in a row, the smallest {weight.dtype} of "
+            f"all digits; got weights of up to {weight.max():.3g}. Multiply all weights by the same number."
+        )

@@ -18,7 +18,7 @@ from .._common.callbacks import CallbackSupportMixin, with_callbacks
 from .._common.estimator import BackendMixin, unchanged_on_error
 from .._common.rows import DenseRows, Rows, rows_of
 from .._common.rules import Rule, check_parameters, is_named, shown
-from .._common.validation import MatrixLike, check_sample_weight, check_X
+from .._common.validation import MatrixLike, check_sample_weight, check_training_weights, check_X
 from .._core.passes import predictions
 from .._core.statistics import Population, Sample
 from . import training
@@ -174,6 +174,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         )
         checked = check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr", ensure_min_samples=2)
         weight = check_sample_weight(sample_weight, checked.shape[0], dtype)
+        check_training_weights(weight)
         with backend.explained_memory_errors():
             sample = Sample(rows_of(backend, checked), weight)
             population = Population(backend, self._network, backend.asarray(theta), sample)

@@ -21,6 +21,7 @@ REMEDIES = (
     "lower learning_rate_init, set clip_norm, or scale X (for example with StandardScaler) and, for regression, y "
     "(with TransformedTargetRegressor)"
 )
+HUGE_PENALTY = 1e6  # for each row
 
 
 # ---- divergence -------------------------------------------------------------------------
@@ -43,12 +44,48 @@ class _Suspect(NamedTuple):
 
 def divergence(parameters: Any, problem: Problem, n_epochs: int) -> str:
     """Return the message for a training that diverged: what is out of proportion most, then what helps in general."""
-    suspects = _suspects(parameters, problem)
-    most = max(suspect.excess for suspect in suspects)
-    guilty = [suspect for suspect in suspects if suspect.excess > most / 2]
+    guilty = _guilty(_suspects(parameters, problem))
     begin = f"{NON_FINITE} {LARGE_VALUES}" if any(it.is_data for it in guilty) or not guilty else NON_FINITE
-    cause = "".join(f"{it.name} is large, {it.value:.3g}: {it.remedy}. " for it in guilty)
-    return f"{begin} Training diverged at epoch {n_epochs}. {cause}Remedies in general: {REMEDIES}."
+    weights = _tiny_weights(problem.data.sample_weight)
+    return (
+        f"{begin} Training diverged at epoch {n_epochs}. {_in_words(guilty)}{weights}Remedies in general: {REMEDIES}."
+    )
+
+
+def obstacle(parameters: Any, problem: Problem) -> str:
+    """Return what is out of proportion where L-BFGS finds no step, as sentences, or an empty text."""
+    return _in_words(_guilty(_suspects(parameters, problem)))
+
+
+def large_penalty(parameters: Any, problem: Problem) -> str:
+    """Return which penalty is beyond all that is usual where training has not converged, or an empty text.
+
+    Training divides penalties by the sum of the weights of rows.
+    """
+    weight = problem.data.sample_weight
+    usual = HUGE_PENALTY * (len(problem.data.y) if weight is None else float(weight.sum(dtype=np.float64)))
+    suspects = [_Suspect("alpha", float(parameters.alpha), usual, "lower it")]
+    if parameters.solver != "lbfgs":
+        suspects.append(_Suspect("l1", float(parameters.l1), usual, "lower it"))
+    return _in_words(_guilty(suspects))
+
+
+def _guilty(suspects: list[_Suspect]) -> list[_Suspect]:
+    """Return the suspects that are out of proportion most."""
+    most = max(suspect.excess for suspect in suspects)
+    return [suspect for suspect in suspects if suspect.excess > most / 2]
+
+
+def _in_words(guilty: list[_Suspect]) -> str:
+    return "".join(f"{it.name} is large, {it.value:.3g}: {it.remedy}. " for it in guilty)
+
+
+def _tiny_weights(weight: Array | None) -> str:
+    """Return a sentence if batches may have sums of weights whose inverse is infinite, else an empty text."""
+    least = 0.0 if weight is None else float(np.finfo(weight.dtype).tiny)
+    if weight is None or not ((weight > 0) & (weight < least)).any():
+        return ""
+    return f"sample_weight has weights between 0 and {least:.3g}, which are too small for sums: set them to 0. "
 
 
 def _suspects(parameters: Any, problem: Problem) -> list[_Suspect]:

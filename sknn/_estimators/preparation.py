@@ -16,7 +16,7 @@ from .._backend.typing import Array
 from .._common.callbacks import callback_data
 from .._common.rows import Rows, rows_of
 from .._common.rules import shown
-from .._common.validation import FLOATS, check_sample_weight, check_weight_sum, check_X_y
+from .._common.validation import FLOATS, check_sample_weight, check_training_weights, check_X_y
 from .._common.warnings import warn
 from .._core.data import Data, Problem, Validation, split_rows
 from .._core.network import Network
@@ -102,7 +102,7 @@ class Preparation:
         weight = check_sample_weight(call.sample_weight, len(encoded), dtype)
         class_weights = task.class_weights(parameters, targets, encoded, weight, progress)
         weight = times_class_weights(weight, class_weights, targets, encoded)
-        check_weight_sum(weight)
+        check_training_weights(weight)
         small = self._known_training((X, encoded, weight))
         if small is not None:
             network, options, data = small.problem.network, small.problem.options, small.problem.data

@@ -16,7 +16,7 @@ from .._core import lbfgs
 from .._core.statistics import find_lag, scoring_statistics, set_exact_statistics
 from .._core.trainer import Trainer
 from .attributes import fitted_attributes
-from .diagnosis import divergence, missed_scale
+from .diagnosis import divergence, large_penalty, missed_scale, obstacle
 from .preparation import Fit
 
 NOT_CONVERGED = (
@@ -27,6 +27,7 @@ LBFGS_NOT_CONVERGED = (
     "lbfgs failed to converge after {} iteration(s): {} Increase max_iter or max_fun, or scale X (for "
     "example with StandardScaler)."
 )
+LIMIT_REACHED = 1  # SciPy's status for max_iter and max_fun
 LAG = (
     "The running statistics of norm={!r} lag behind training: in hidden layer {}, the running means are {:.1f} "
     "standard deviations from the means of the training rows, so that predictions differ from what training saw. Call "
@@ -117,7 +118,8 @@ def _train_epochs(parameters: Any, fit: Fit, tasks: FitTasks) -> None:
         if small is not None and trainer.steps is not None:
             small.keep(trainer.steps, fit.state)
     if not fit.is_incremental:
-        warn(NOT_CONVERGED.format(fit.max_iter), ConvergenceWarning)
+        why = large_penalty(parameters, fit.problem)
+        warn(f"{NOT_CONVERGED.format(fit.max_iter)} {why}".strip(), ConvergenceWarning)
 
 
 def _train_lbfgs(parameters: Any, fit: Fit, tasks: FitTasks) -> None:
@@ -153,7 +155,8 @@ def _train_lbfgs(parameters: Any, fit: Fit, tasks: FitTasks) -> None:
     finally:
         despite_interrupts(lambda: set_exact_statistics(fit.problem, state))
     if result.status != 0 and not fit.stopped_by_callback:
-        warn(LBFGS_NOT_CONVERGED.format(fit.n_iter, result.message), ConvergenceWarning)
+        why = (large_penalty if result.status == LIMIT_REACHED else obstacle)(parameters, fit.problem)
+        warn(f"{LBFGS_NOT_CONVERGED.format(fit.n_iter, result.message)} {why}".strip(), ConvergenceWarning)
 
 
 def _warn_of_lag(fit: Fit) -> None:

@@ -1,15 +1,22 @@
 """Kernels where Numba has no place to keep them."""
 
+import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
+import warnings
 from multiprocessing import get_all_start_methods
 from pathlib import Path
 
+import numba
+import numba.core.caching
+import numpy as np
 import pytest
 
 import sknn
+from sknn._backend.cpu import compiling
 
 PROGRAM = """
 import warnings
@@ -102,6 +109,65 @@ def test_a_kernel_under_the_name_of_another_is_not_run(damage, tmp_path):
     for file, content in zip(files, reversed(contents), strict=True):
         file.write_bytes(content if damage == "swapped" else b"")
     run_program(TWO_TYPES, tmp_path)
+
+
+def halved(values):
+    return values / 2
+
+
+@pytest.fixture
+def halves(monkeypatch, tmp_path):
+    """A function that halves numbers of two types, by a kernel that knows only what is on disk; it counts warnings."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+
+    def call():
+        monkeypatch.setattr(compiling, "WARNED", set())
+        kernel = compiling.kernel(halved)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for dtype in (np.float64, np.float32):
+                found = kernel(np.arange(3, dtype=dtype))
+                assert found.dtype == dtype and found.tolist() == [0, 0.5, 1]
+        assert all(warning.category is RuntimeWarning and warning.filename == __file__ for warning in caught)
+        return [str(warning.message) for warning in caught], len(kernel.stats.cache_hits)
+
+    return call
+
+
+DAMAGES = {
+    "empty": lambda content: b"",
+    "truncated": lambda content: content[: len(content) // 2],
+    "random": lambda content: np.random.default_rng(0).bytes(len(content)),
+    "overwritten": lambda content: content[:40] + b"x" * (len(content) - 40),
+    "no text": lambda content: b"\x80\x04\x8c\xff" + b"\xff" * 255 + b".",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_a_damaged_file_of_kernels_costs_one_warning_and_is_written_anew(kind, damage, halves, tmp_path):
+    assert halves() == ([], 0)
+    assert halves() == ([], 2)
+    files = list(tmp_path.glob(f"*/*.{kind}"))
+    assert len(files) == (1 if kind == "nbi" else 2)
+    for file in files:
+        file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    (message,), n_found = halves()
+    assert re.search("is damaged .*Error: .* compiled again, and written anew", message) and n_found == 0
+    assert halves() == ([], 2)
+
+
+def test_a_damaged_file_that_cannot_be_written_anew_costs_one_warning(halves, monkeypatch, tmp_path):
+    halves()
+    (index,) = tmp_path.glob("*/*.nbi")
+    index.write_bytes(b"")
+
+    def no_space(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(numba.core.caching.IndexDataCacheFile, "_save_index", no_space)
+    (message,), _ = halves()
+    assert "No space left on device" in message and "NUMBA_CACHE_DIR" in message
 
 
 PROCESSES = """

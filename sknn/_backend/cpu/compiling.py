@@ -7,7 +7,6 @@ compile away the arithmetic that lets divergence be seen.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +18,7 @@ from ..warnings import warn
 
 
 class KernelCache(FunctionCache):
-    """Numba's cache on disk of one function, for several processes that write to it, and a disk that may be full."""
+    """Numba's cache on disk of one function, where processes write at once, disks may be full, and files damaged."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the kernel for a signature, or None if there is none.
@@ -28,7 +27,10 @@ class KernelCache(FunctionCache):
         """
         try:
             found = super().load_overload(sig, target_context)
-        except (OSError, EOFError, pickle.UnpicklingError):  # of a disk or a process that failed
+        except OSError:  # saving says it
+            return None
+        except Exception as error:  # unpickling damaged bytes may raise any
+            self._start_anew(error)
             return None
         arguments, _ = sigutils.normalize_signature(sig)
         return found if found is not None and tuple(found.signature.args) == tuple(arguments) else None
@@ -40,8 +42,22 @@ class KernelCache(FunctionCache):
         except OSError as error:
             _warn_of_no_place(f"Numba cannot write to its cache of compiled kernels ({error})")
 
+    def _start_anew(self, damage: Exception) -> None:
+        """Forget what is on disk, as saving would read a damaged index again."""
+        try:
+            self.flush()
+        except OSError as error:
+            self.disable()
+            _warn_of_no_place(f"Numba cannot replace a damaged file of compiled kernels ({error})")
+        else:
+            _warn_once(
+                "damage",
+                f"A file in Numba's cache of compiled kernels is damaged ({type(damage).__name__}: {damage}), so its "
+                f"kernels are compiled again, and written anew. The cache is in {self.cache_path}.",
+            )
 
-WARNED: list[str] = []  # what a warning has said, as one is enough
+
+WARNED: set[str] = set()  # kinds of trouble, of which one warning each is enough
 
 
 def compile_with_disk_cache(**options: Any) -> Callable[[Any], Any]:
@@ -61,14 +77,17 @@ def compile_with_disk_cache(**options: Any) -> Callable[[Any], Any]:
 
 
 def _warn_of_no_place(what: str) -> None:
-    if WARNED:
-        return
-    WARNED.append(what)
-    warn(
+    _warn_once(
+        "no place",
         f"{what}, so every process compiles them again. This takes about 10 seconds. Set the environment variable "
         "NUMBA_CACHE_DIR to a writable directory.",
-        RuntimeWarning,
     )
+
+
+def _warn_once(kind: str, message: str) -> None:
+    if kind not in WARNED:
+        WARNED.add(kind)
+        warn(message, RuntimeWarning)
 
 
 kernel = compile_with_disk_cache(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})

@@ -162,6 +162,30 @@ def test_private_attributes_of_scikit_learns_modules_are_left_alone():
     assert offenders(found_in) == {}
 
 
+def own_names(tree):
+    """Yield the names that a module defines or assigns."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Attribute | ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.attr if isinstance(node, ast.Attribute) else node.id
+
+
+def test_strings_name_no_private_attribute_of_others():
+    """As ``getattr(estimator, "_x")`` reads one; strings of hooks tell users which ones are not called."""
+    documented = {"_init_callback_context", "_bootstrap"}  # by scikit-learn, for developers, and by Python
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
+    own = {name for tree in trees.values() for name in own_names(tree)}
+    assert {"_state", "_carried_scope", "_small"} <= own
+
+    def found_in(path):
+        texts = [node.value for node in ast.walk(trees[path]) if isinstance(node, ast.Constant)]
+        private = {text for text in texts if isinstance(text, str) and re.fullmatch("_[a-z][a-z_]*", text)}
+        return {text for text in private - own - documented if not text.startswith("_sknn_")}
+
+    assert offenders(found_in, [path for path in SOURCES if path.name != "hooks.py"]) == {}
+
+
 def loaded_by(modules):
     """Return what is in sys.modules after importing ``modules`` in a new interpreter."""
     code = f"import sys, {', '.join(modules)}; print(*sys.modules)"

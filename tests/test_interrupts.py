@@ -12,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 from sknn import MLPClassifier, MLPRegressor
 from sknn._core.trainer import Trainer
+from sknn._estimators import base
 from sknn.preprocessing import PCA, ZCA, MinMaxScaler, StandardScaler
 
 pytestmark = [
@@ -132,6 +133,30 @@ def test_an_interrupt_while_attributes_are_set(solver, name, monkeypatch):
         np.testing.assert_array_equal(model.predict(X), MLPClassifier(**SMALL, solver=solver).fit(X, y).predict(X))
     else:
         assert vars(model) == before
+
+
+@pytest.mark.parametrize(
+    "name, call",
+    [(name, call) for name, call, fitted in CALLS if fitted and name in ("adam", "lbfgs", "stopping")],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_interrupts_without_end_while_attributes_are_set_leave_curves_as_they_were(name, call, monkeypatch):
+    model = MLPClassifier(**SMALL, **NETWORKS[name]).fit(X, y)
+    curves = [curve for curve in ("loss_curve_", "validation_scores_") if getattr(model, curve) is not None]
+    before = {curve: list(getattr(model, curve)) for curve in curves}
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    published_last = "best_epoch" if name == "stopping" else "lowest"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(base, published_last, interrupt)
+        call(model)
+    assert {curve: list(getattr(model, curve)) for curve in curves} == before
+    call(model)
+    for curve in curves:
+        now = getattr(model, curve)
+        assert now[: len(before[curve])] == before[curve] and len(now) == len(before[curve]) + model.n_iter_
 
 
 def test_an_interrupt_while_statistics_are_found_at_the_end(monkeypatch):

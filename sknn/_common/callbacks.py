@@ -19,14 +19,11 @@ except ImportError:  # scikit-learn < 1.9 has no callbacks
         return method
 
 
-# set on the estimator by `_init_callback_context`, and removed by `with_callbacks`
-CONTEXT_ATTRIBUTES = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
-
-
 class FitTasks:
     """The callback task of a fit, and below it one an epoch; none where ``data`` is None.
 
-    ``attributes()`` returns the fitted attributes so far.
+    ``attributes()`` returns the fitted attributes so far. Tasks live in a function with the decorator `with_callbacks`,
+    which closes them: scikit-learn keeps them as attributes of the estimator until then.
     """
 
     def __init__(

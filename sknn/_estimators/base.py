@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._backend.typing import Array
 from .._common.blocks import NestedBlocksMixin
-from .._common.callbacks import CallbackSupportMixin, with_callbacks
+from .._common.callbacks import CallbackSupportMixin
 from .._common.estimator import BackendMixin, unchanged_on_error
 from .._common.rows import DenseRows, Rows, rows_of
 from .._common.rules import Rule, check_parameters, is_named, shown
@@ -48,7 +48,6 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
 
     # ---- fitting ------------------------------------------------------------------------
 
-    @with_callbacks
     def fit(
         self,
         X: MatrixLike,

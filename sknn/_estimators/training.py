@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .._backend.typing import Array
-from .._common.callbacks import FitTasks
+from .._common.callbacks import FitTasks, with_callbacks
 from .._common.estimator import despite_interrupts
 from .._common.warnings import warn
 from .._core import lbfgs
@@ -36,6 +36,7 @@ LAG = (
 CALLS_A_LOOK = 64  # of partial_fit, at the latest, between looks at the whole model; the first ones come sooner
 
 
+@with_callbacks
 def run(estimator: Any, parameters: Any, fit: Fit, publish: Callable[[Fit], None]) -> None:
     """Train, and publish the fitted attributes, also of a training that was interrupted or diverged.
 

@@ -57,7 +57,6 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
     _output_container: str | None = None
     dtype: DTypeLike | None
 
-    @with_callbacks
     def fit(self, X: MatrixLike, y: Any = None) -> Self:
         """Compute the statistics of X, and discard those of earlier calls.
 
@@ -80,7 +79,6 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
         """
         return self._take_in(X, y, reset=True)
 
-    @with_callbacks
     def partial_fit(self, X: MatrixLike, y: Any = None) -> Self:
         """Update the statistics with further rows; the result equals one ``fit`` on all rows, up to rounding.
 
@@ -103,6 +101,7 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
         """
         return self._take_in(X, y, reset=not self._has_learned())
 
+    @with_callbacks
     def _take_in(
         self, X: MatrixLike, y: Any, sample_weight: ArrayLike | None = None, *, reset: bool, learn: str = "_learn"
     ) -> Self:
@@ -378,7 +377,6 @@ class MomentScaler(Scaler):
 
     n_samples_seen_: Any
 
-    @with_callbacks
     def fit(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Compute the statistics of X, and discard those of earlier calls.
 
@@ -403,7 +401,6 @@ class MomentScaler(Scaler):
         """
         return self._take_in(X, y, sample_weight, reset=True)
 
-    @with_callbacks
     def partial_fit(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Update the statistics with further rows; the result equals one ``fit`` on all rows, up to rounding.
 

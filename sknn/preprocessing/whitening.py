@@ -13,7 +13,6 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._backend.typing import Array
-from .._common.callbacks import with_callbacks
 from .._common.rows import Rows, SparseRows, rows_of
 from .._common.rules import Rule, boolean, either, integer, is_named, nothing, one_of, random_state, real, shown
 from .._common.validation import Matrix, MatrixLike
@@ -46,7 +45,6 @@ class AxesTransformer(RowTransformer):
     _scatter: tuple | None
 
     @available_if(can_go_on)
-    @with_callbacks
     def partial_fit(self, X: MatrixLike, y: Any = None) -> Self:
         """Update the covariance with further rows; the result equals one ``fit`` on all rows, up to rounding.
 

@@ -1,6 +1,7 @@
 """Weights, layers and activations that users set by hand: what scikit-learn computes with them is the truth."""
 
 import pickle
+import re
 import warnings
 
 import numpy as np
@@ -177,6 +178,15 @@ def test_attributes_that_do_not_belong_together(changes, message):
     vars(model).update(changes)
     with pytest.raises(ValueError, match=message):
         model.predict(X)
+
+
+def test_the_names_of_output_activations_are_listed_once():
+    model = fitted(MLPRegressor, T)
+    model.out_activation_ = "nope"
+    with pytest.raises(ValueError, match="out_activation_ must be one of") as caught:
+        model.predict(X)
+    names = re.findall(r"'(\w+)'", str(caught.value))
+    assert len(names) == len(set(names)) and names[-1] == "nope"
 
 
 # ---- without a fit ----------------------------------------------------------------------

@@ -15,14 +15,14 @@ RNG = np.random.default_rng(0)
 X = RNG.standard_normal((60, 4))
 T = X @ [1.0, 2, 3, 4]
 NOISE = RNG.standard_normal(60)
-WORDS = "explain nothing of y.*TransformedTargetRegressor"
+WORDS = "explain hardly anything of y.*TransformedTargetRegressor"
 
 
 def messages_of(call):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = call()
-    return model, [str(warning.message) for warning in caught if "explain nothing" in str(warning.message)]
+    return model, [str(warning.message) for warning in caught if "explain hardly anything" in str(warning.message)]
 
 
 def fitted(y, rows=X, weight=None, **parameters):
@@ -61,6 +61,13 @@ def test_a_scale_that_is_not_reached_is_said(dtype, case):
     (message,) = messages
     assert "TransformedTargetRegressor" in message
     assert y.min() == y.max() or f"standard deviation {y.std():.3g}" in message
+
+
+def test_the_deviation_is_said_of_numbers_whose_squares_are_zero():
+    (message,) = messages_of(lambda: fitted(T * 1e-200))[1]
+    assert f"mean {T.mean() * 1e-200:.3g}, standard deviation {T.std() * 1e-200:.3g})" in message
+    (message,) = warnings_of_y_val(T[:40] * 1e-200, T[40:])
+    assert f"a standard deviation of {T[:40].std() * 1e-200:.3g};" in message
 
 
 def test_each_output_is_judged_by_itself():
@@ -156,7 +163,9 @@ def warnings_of_y_val(y, y_val, regressor=None, call="fit"):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         getattr(regressor, call)(X[: len(y)], y, X_val=X[: len(y_val)], y_val=y_val)
-    return [str(warning.message) for warning in caught if "y_val does not look like y" in str(warning.message)]
+    return [
+        str(warning.message) for warning in caught if "y_val may not be transformed as y is" in str(warning.message)
+    ]
 
 
 TRANSFORMERS = {
@@ -174,6 +183,12 @@ def test_validation_targets_that_were_not_transformed(case):
     regressor = TransformedTargetRegressor(MLPRegressor(max_iter=1), transformer=transformer)
     (message,) = warnings_of_y_val(y[:40], y[40:], regressor)
     assert "TransformedTargetRegressor transforms y alone" in message
+
+
+def test_a_split_by_time_may_look_the_same():
+    (message,) = warnings_of_y_val(np.exp(np.arange(40) / 5), np.exp(np.arange(40, 60) / 5))
+    assert message.startswith("y_val may not be transformed as y is: ")
+    assert "If y_val is as it should be, such as the last part of a series that grows, ignore this" in message
 
 
 HEALTHY = {

@@ -220,7 +220,8 @@ def _described_outputs(estimator: Any, fitted: Network | None, n_outputs: int) -
     if name == loss.link_name:
         return loss, Identity()
     elementwise = {key: activation for key, activation in ACTIVATIONS.items() if activation.stage == "elementwise"}
-    require(name in {**LINKS, **elementwise}, "out_activation_", f"one of {[*LINKS, *elementwise]}", name)
+    known = {**LINKS, **elementwise}
+    require(name in known, "out_activation_", f"one of {list(known)}", name)
     return (LINKS[name], Identity()) if name in LINKS else (SquaredError(), elementwise[name])
 
 

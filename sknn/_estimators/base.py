@@ -92,7 +92,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
             If training ends at ``max_iter`` before the stopping rule is met, or diverges with ``early_stopping``, which
             keeps the best weights. For regression also if the scale of y was not reached: standardise y then.
         UserWarning
-            For regression, if ``y_val`` does not look like y.
+            For regression, if ``y_val`` may not be transformed as y is.
         """
         return self._train(Call(X, y, sample_weight, X_val, y_val))
 

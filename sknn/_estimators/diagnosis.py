@@ -116,7 +116,7 @@ UNEXPLAINED, MISSED = 0.9, 0.1  # shares of the loss of a constant
 
 
 def missed_scale(problem: Problem, state: State, tol: float) -> str:
-    """Return a message if predictions explain nothing of y though they could, once scaled; else an empty text.
+    """Return a message if predictions explain hardly anything of y though they could, once scaled; else an empty text.
 
     An output is judged if its y is far from the numbers that networks start with. The message is for those outputs of
     which the loss is hardly below that of a constant, but would be if the predictions were multiplied by a number and
@@ -139,21 +139,32 @@ def missed_scale(problem: Problem, state: State, tol: float) -> str:
     if not missed:
         return ""
     which = "" if y.shape[1] == 1 else f" in output {', '.join(map(str, missed[:5]))}{', ...' * (len(missed) > 5)}"
-    mean, deviation = y[:, missed[0]].mean(), y[:, missed[0]].std()
+    mean, deviation = y[:, missed[0]].mean(), _deviation(y[:, missed[0]])
     return (
-        f"The predictions explain nothing of y{which}, because training did not reach the scale of y (mean {mean:.3g}, "
-        f"standard deviation {deviation:.3g}): networks start with outputs near 1, and tol={tol:g} is an absolute "
-        "number. Standardise y, for example with scikit-learn's TransformedTargetRegressor(regressor, "
+        f"The predictions explain hardly anything of y{which}, because training did not reach the scale of y (mean "
+        f"{mean:.3g}, standard deviation {deviation:.3g}): networks start with outputs near 1, and tol={tol:g} is an "
+        "absolute number. Standardise y, for example with scikit-learn's TransformedTargetRegressor(regressor, "
         "transformer=StandardScaler())."
     )
 
 
 def _is_far(y: Array) -> bool:
-    top = np.abs(y).max()
-    if top == 0:
+    if not y.any():
         return False
-    size, deviation = (top * np.sqrt(np.mean((centred / top) ** 2)) for centred in (y, y - y.mean()))
-    return size > LARGE or (deviation or size) < SMALL
+    size, deviation = _root_mean_square(y), _deviation(y)
+    return bool(size > LARGE or (deviation or size) < SMALL)
+
+
+def _deviation(y: Array) -> Array:
+    """Return the standard deviation of each column."""
+    return _root_mean_square(y - y.mean(axis=0))
+
+
+def _root_mean_square(y: Array) -> Array:
+    """Return the root mean square of each column, also of numbers whose squares are zero or infinite in floats."""
+    top = np.abs(y).max(axis=0)
+    scaled = np.divide(y, top, out=np.zeros_like(y), where=top > 0)
+    return top * np.sqrt(np.mean(scaled**2, axis=0))
 
 
 def _misses(loss: Loss, y: Array, found: Array, weight: Array) -> bool:
@@ -201,7 +212,7 @@ SCALED = {"identity": _by_line, "exp": _by_factor}
 
 def unlike_validation(y: Array, y_val: Array) -> str:
     """Return a message if y_val and y look as if only one of them was transformed, else an empty text."""
-    mean, deviation, centre = y.mean(axis=0), y.std(axis=0), np.median(y_val, axis=0)
+    mean, deviation, centre = y.mean(axis=0), _deviation(y), np.median(y_val, axis=0)
     is_away = (deviation > 0) & (np.median(np.abs(y_val - mean), axis=0) > 3 * deviation)
     spread, spread_val = (np.subtract(*np.quantile(values, [0.75, 0.25], axis=0)) for values in (y, y_val))
     is_narrow = (len(y_val) >= 10) & (spread_val > 0) & (spread_val < spread / 100)
@@ -211,7 +222,8 @@ def unlike_validation(y: Array, y_val: Array) -> str:
     j = wrong[0]
     which = f" in output {j}" if y.shape[1] > 1 else ""
     return (
-        f"y_val does not look like y{which}: y has a mean of {mean[j]:.3g} and a standard deviation of "
+        f"y_val may not be transformed as y is{which}: y has a mean of {mean[j]:.3g} and a standard deviation of "
         f"{deviation[j]:.3g}; y_val has a median of {centre[j]:.3g}, and half of it lies within {spread_val[j]:.3g}. "
-        "Transform y_val as y: TransformedTargetRegressor transforms y alone, and passes y_val on as it is."
+        "If y was transformed, transform y_val as y: TransformedTargetRegressor transforms y alone, and passes y_val "
+        "on as it is. If y_val is as it should be, such as the last part of a series that grows, ignore this warning."
     )

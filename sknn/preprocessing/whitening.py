@@ -415,7 +415,8 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         self.noise_variance_ = np.float64(0)
         if self.n_components_ < self._smallest_seen():
             n_axes = max(len(spectrum.variances), self._smallest_seen())
-            self.noise_variance_ = np.float64(max(total - variances.sum(), 0) / (n_axes - self.n_components_))
+            noise = max(total - variances.sum(), 0) / (n_axes - self.n_components_)
+            (self.noise_variance_,) = in_type(np.array([noise]), dtype)
 
     def _count_components(self, spectrum: Spectrum) -> Any:
         given: Any = self.n_components

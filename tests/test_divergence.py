@@ -209,3 +209,60 @@ def test_weights_that_are_too_small_for_a_batch_are_named():
     weight[::2] = 1e-320
     with pytest.raises(ValueError, match="sample_weight has weights between 0 and 2.23e-308, .*: set them to 0"):
         MLPRegressor(batch_size=1).fit(X, TARGETS[MLPRegressor], weight)
+
+
+# ---- numbers that overflow --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm", [None, "batch", "batch_renorm"])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_large_numbers_are_a_divergence_without_warnings_of_numpy(early_stopping, norm):
+    model = MLPRegressor(early_stopping=early_stopping, norm=norm, random_state=0)
+    with pytest.raises(ValueError, match=rf"{NON_FINITE} {LARGE} .* diverged at epoch 1\. X is large, .*: scale it"):
+        model.fit(X * 1e200, TARGETS[MLPRegressor])
+
+
+@pytest.mark.parametrize("monitor", ["score", "loss"])
+def test_validation_rows_without_a_finite_score_are_told_of(monitor):
+    y = TARGETS[MLPRegressor]
+    model = MLPRegressor(early_stopping=True, monitor=monitor, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="No score of the validation rows was finite.* began with"):
+        model.fit(X, y, X_val=X * 1e200, y_val=y)
+    assert np.isnan(model.validation_scores_).all()
+
+
+@each_estimator
+@pytest.mark.parametrize("form", ["few", "many", "sparse"])
+@pytest.mark.parametrize("activation", ["identity", "relu"])
+def test_predictions_that_overflow_are_told_of(activation, form, estimator):
+    y = np.arange(60) % 3 if estimator is MLPClassifier else TARGETS[estimator]
+    with pytest.warns(ConvergenceWarning, match="Maximum"):
+        model = estimator(hidden_layer_sizes=(2,), activation=activation, max_iter=1, random_state=0).fit(X, y)
+    rows = np.abs(np.tile(X, (5, 1)) if form == "many" else X)
+    rows[::3] = 0
+    rows = scipy.sparse.csr_matrix(rows) if form == "sparse" else rows
+    model.coefs_ = [np.full(W.shape, 1e200) for W in model.coefs_]
+    n_rows = rows.shape[0]
+    words = rf"^Predictions of {n_rows - n_rows // 3} of {n_rows} rows are not finite: .* exceed float64\. Scale X"
+    with pytest.warns(RuntimeWarning, match=words) as caught:
+        model.predict(rows)
+    assert [warning.filename for warning in caught] == [__file__]
+    model.coefs_ = [np.zeros(W.shape) for W in model.coefs_]
+    assert np.isfinite(model.predict(rows).astype(float)).all()
+
+
+def test_an_overflow_that_an_activation_bounds_is_none():
+    y = TARGETS[MLPRegressor]
+    with pytest.warns(ConvergenceWarning, match="Maximum"):
+        model = MLPRegressor(hidden_layer_sizes=(2,), activation="tanh", max_iter=1, random_state=0).fit(X, y)
+    model.coefs_ = [np.full((4, 2), 1e200), np.ones((2, 1))]
+    model.intercepts_ = [np.zeros(2), np.zeros(1)]
+    np.testing.assert_array_equal(model.predict(np.array([[1e200] * 4, [-1e200] * 4])), [2, -2])
+
+
+def test_large_finite_predictions_are_predictions():
+    with pytest.warns(ConvergenceWarning, match="Maximum"):
+        model = MLPRegressor(hidden_layer_sizes=(1,), activation="identity", max_iter=1, random_state=0).fit(X, X[:, 0])
+    model.coefs_ = [np.array([[1e154], [0], [0], [0]]), np.array([[1e154]])]
+    model.intercepts_ = [np.zeros(1), np.zeros(1)]
+    np.testing.assert_allclose(model.predict(np.ones((2, 4))), [1e308, 1e308])

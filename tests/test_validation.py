@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from sknn import MLPClassifier, MLPRegressor, preprocessing
 
@@ -115,3 +117,37 @@ def test_integers_beyond_floats_in_sample_weight_are_named(estimator):
     if hasattr(model, "score"):
         with pytest.raises(ValueError, match=large("sample_weight")):
             model.score(X, y, sample_weight=weight)
+
+
+def large_in_float32(X):
+    return [X * 1e150, (X * 1e150).tolist(), scipy.sparse.csr_matrix(X * 1e150), X.astype(np.longdouble) * 1e150]
+
+
+@pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+def test_numbers_too_large_for_float32_are_refused_with_a_way_out(estimator):
+    words = (
+        r"^Input X contains infinity or a value too large for dtype\('float32'\)\. Scale X down, or .*dtype='float64'"
+    )
+    model = estimator(dtype="float32", max_iter=1)
+    for large in large_in_float32(X):
+        with pytest.raises(ValueError, match=words):
+            model.fit(large, y)
+        with pytest.raises(ValueError, match=words):
+            model.partial_fit(large, y) if estimator is MLPRegressor else model.partial_fit(large, y, [0, 1])
+    with pytest.warns(ConvergenceWarning):
+        fitted = [model.fit(X, y), estimator(max_iter=1).fit(X.astype(np.float32), y)]
+    for model in fitted:
+        for large in large_in_float32(X):
+            with pytest.raises(ValueError, match=words):
+                model.predict(large)
+        with pytest.raises(ValueError, match=rf"X_val and y_val must be valid like X and y: {words[1:]}"):
+            model.fit(X.astype(np.float32), y, X_val=X * 1e150, y_val=y)
+
+
+def test_numbers_too_large_for_float32_on_the_device(cupy):
+    with pytest.raises(
+        ValueError, match=r"^Input X contains a value too large for dtype\('float32'\)\. Scale X down, or"
+    ):
+        MLPClassifier(dtype="float32").fit(cupy.asarray(X * 1e150), y)
+    with pytest.raises(ValueError, match=r"^Input X contains NaN or infinity"):
+        MLPClassifier(dtype="float32").fit(cupy.asarray(X * np.inf), y)

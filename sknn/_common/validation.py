@@ -21,6 +21,7 @@ FLOATS = (np.float64, np.float32)
 # Types that transformers keep; all others become float64. Kernels read integers without a float copy of them.
 KEPT = [np.dtype(name) for name in ("f8", "f4", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")]
 KEPT_AND_HALF = [*KEPT, np.dtype("f2")]
+WAY_OUT_OF_FLOAT32 = "Scale {} down, or fit with dtype='float64' on rows in float64."
 MatrixLike: TypeAlias = ArrayLike | spmatrix | sparray
 """Rows by features: array-like, frame, or SciPy sparse."""
 
@@ -42,11 +43,17 @@ def check_X(estimator: Any, X: Any, *, reset: bool, dtype: Sequence[DTypeLike] =
 
 @contextmanager
 def numbers_of(name: str) -> Iterator[None]:
-    """Let errors about values that are no real numbers say which argument has them, and not show all of it."""
+    """Let errors about values that are no real numbers say which argument has them, and not show all of it.
+
+    Numbers that a smaller float type cannot hold become infinity, which is refused: NumPy need not warn of it.
+    """
     try:
-        yield
+        with np.errstate(over="ignore", invalid="ignore"):
+            yield
     except (TypeError, ValueError) as error:
         words, _, _ = str(error).partition("\n")
+        if "a value too large for dtype('float32')" in words:
+            raise ValueError(f"{words} {WAY_OUT_OF_FLOAT32.format(name)}") from None
         if words.startswith("Complex data not supported"):
             raise ValueError(f"{words}. {name} must have real numbers; pass real and imaginary parts apart.") from None
         if "could not convert string to float" in words and name not in words:
@@ -215,10 +222,15 @@ def _check_device_array(
     if X.dtype.kind not in "fiub":
         raise ValueError(f"X must hold real numbers; got dtype {X.dtype}. Complex data not supported.")
     allowed = [np.dtype(item) for item in dtype]
-    X = X if X.dtype in allowed else X.astype(allowed[0])
-    if ensure_all_finite and not _is_finite(X, ensure_all_finite == "allow-nan"):
+    with np.errstate(over="ignore"):
+        checked = X if X.dtype in allowed else X.astype(allowed[0])
+    allow_nan = ensure_all_finite == "allow-nan"
+    if ensure_all_finite and not _is_finite(checked, allow_nan):
+        if checked.dtype == np.float32 and _is_finite(X, allow_nan):
+            way_out = WAY_OUT_OF_FLOAT32.format("X")
+            raise ValueError(f"Input X contains a value too large for dtype('float32'). {way_out}")
         raise ValueError("Input X contains NaN or infinity. Impute missing values, or drop those rows.")
-    return X
+    return checked
 
 
 def _is_finite(X: Array, allow_nan: bool) -> bool:

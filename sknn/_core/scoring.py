@@ -57,7 +57,8 @@ class Scoring:
         score_model = self._validation.score_model
         if score_model is not None:
             return self._model_scores(score_model, backend.to_host(theta), backend.to_host(statistics)), losses
-        backend.execute(Link(loss, outputs))
+        with np.errstate(over="ignore", invalid="ignore"):
+            backend.execute(Link(loss, outputs))
         return np.array([self._score(*each) for each in enumerate(backend.to_host(outputs))]), losses
 
     def _model_scores(self, score_model: Callable[..., float], theta: Array, statistics: Array) -> Array:

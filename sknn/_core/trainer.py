@@ -52,7 +52,7 @@ class Trainer:
         lengths = [len(curve) for curve in curves]
         try:
             # overflow on the way to divergence is seen and reported at the end of the epoch
-            with np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 steps = self._run()
             self._record(steps)
         finally:
@@ -138,7 +138,8 @@ class Trainer:
         new: dict[str, Any] = {}
         if options.early_stopping:
             score = -state.validation_losses[-1] if options.monitors_loss else state.validation_scores[-1]
-            stale = ~(score >= state.best_score + options.tol)  # NaN is no improvement
+            # NaN and infinity are no improvement
+            stale = ~(np.isfinite(score) & (score >= state.best_score + options.tol))
             better = score > state.best_score
             new["best_score"] = np.where(better, score, state.best_score)
             if better.any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from math import isfinite
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._backend import to_numpy
 from .._backend.typing import Array
 from .._common.blocks import NestedBlocksMixin
 from .._common.callbacks import CallbackSupportMixin
@@ -19,6 +21,7 @@ from .._common.estimator import BackendMixin, unchanged_on_error
 from .._common.rows import DenseRows, Rows, rows_of
 from .._common.rules import Rule, check_parameters, is_named, shown
 from .._common.validation import MatrixLike, check_sample_weight, check_training_weights, check_X
+from .._common.warnings import warn
 from .._core.passes import predictions
 from .._core.statistics import Population, Sample
 from . import training
@@ -258,9 +261,27 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
         backend, dtype = self._get_backend(X), float_type(self)
         with backend.explained_memory_errors():
             rows = rows_of(backend, check_X(self, X, reset=False, dtype=[dtype], accept_sparse="csr"))
-            if backend.on_host and type(rows) is DenseRows and rows.n_rows <= MOST_ROWS and "_small" in vars(self):
-                return rows, self._small.outputs(self, rows)
-            return rows, predictions(model_of(self, rows), rows)[0]
+            is_small = backend.on_host and type(rows) is DenseRows and rows.n_rows <= MOST_ROWS
+            with np.errstate(over="ignore", invalid="ignore"):
+                if is_small and "_small" in vars(self):
+                    outputs = self._small.outputs(self, rows)
+                else:
+                    outputs = predictions(model_of(self, rows), rows)[0]
+                total = float(outputs.sum())
+        if not isfinite(total):  # a small number that says it for nearly all outputs
+            self._warn_of_overflow(outputs)
+        return rows, outputs
+
+    def _warn_of_overflow(self, outputs: Array) -> None:
+        """Warn if outputs of finite rows and weights are not finite."""
+        is_bad = ~np.isfinite(to_numpy(outputs)).all(axis=1)
+        if is_bad.any():
+            warn(
+                f"Predictions of {np.count_nonzero(is_bad)} of {len(is_bad)} rows are not finite: sums of products "
+                f"of rows of X and weights exceed {outputs.dtype}. Scale X as for fit, for example by StandardScaler "
+                "in a pipeline; if rows of fit do it too, fit with a lower learning_rate_init.",
+                RuntimeWarning,
+            )
 
     def _targets_of(self, outputs: Array) -> Any:
         """Return the targets that outputs stand for; without a fit, as the attributes describe them."""

@@ -399,6 +399,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_labels)
             Predicted class labels, or 0-1 indicators if the model was trained on multilabel targets.
+
+        Warns
+        -----
+        RuntimeWarning
+            If probabilities are not finite, because rows or weights are too large.
         """
         rows, probability = self._outputs(X)
         labels = self._targets_of(probability).decode(to_numpy(probability))
@@ -417,6 +422,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         probability : ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
             Probabilities in the float type of the model; columns are in the order of ``classes_``.
+
+        Warns
+        -----
+        RuntimeWarning
+            If probabilities are not finite, because rows or weights are too large.
         """
         rows, probability = self._outputs(X)
         xp = rows.result_module

@@ -133,8 +133,8 @@ def missed_scale(problem: Problem, state: State, tol: float) -> str:
     if not judged:
         return ""
     model = Model.of_flat(problem.backend, problem.network, *state.prediction_model)
-    found = to_numpy(predictions(model, data.rows[rows])[0]).astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        found = to_numpy(predictions(model, data.rows[rows])[0]).astype(np.float64)
         missed = [j for j in judged if _misses(loss, y[:, j], found[:, j], weight)]
     if not missed:
         return ""

@@ -349,6 +349,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predicted values, in the float type of the model.
+
+        Warns
+        -----
+        RuntimeWarning
+            If predictions are not finite, because rows or weights are too large.
         """
         rows, outputs = self._outputs(X)
         return rows.as_prediction(self._targets_of(outputs).decode(outputs))

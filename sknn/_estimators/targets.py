@@ -269,10 +269,12 @@ class Numbers:
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
     def score(self, outputs: Array, encoded: Array, sample_weight: Array | None) -> float:
-        """Return R^2, or NaN where predictions are not finite."""
+        """Return R^2, or NaN where predictions or their squared errors are not finite."""
         if not np.isfinite(outputs).all():
             return np.nan
-        return float(r2_score(encoded, outputs, sample_weight=sample_weight))
+        with np.errstate(over="ignore", invalid="ignore"):
+            score = float(r2_score(encoded, outputs, sample_weight=sample_weight))
+        return score if np.isfinite(score) else np.nan
 
 
 def _share(right: Array, weights: Array | None) -> float:

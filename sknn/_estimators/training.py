@@ -33,6 +33,11 @@ LAG = (
     "standard deviations from the means of the training rows, so that predictions differ from what training saw. Call "
     "recalibrate_norm(X) before you predict, or scale X (for example with StandardScaler){}."
 )
+NO_SCORE = (
+    "No score of the validation rows was finite, so that early stopping has no best epoch, and the estimator keeps the "
+    "weights that it began with. Their values may be too large: scale X_val and y_val, or X and y, of which a part is "
+    "used without X_val."
+)
 CALLS_A_LOOK = 64  # of partial_fit, at the latest, between looks at the whole model; the first ones come sooner
 
 
@@ -68,6 +73,8 @@ def run(estimator: Any, parameters: Any, fit: Fit, publish: Callable[[Fit], None
     tasks.finish()
     if fit.state.diverged[0]:
         _tell_of_divergence(parameters, fit)
+    elif fit.n_iter and fit.problem.options.early_stopping and not fit.state.has_best[0]:
+        warn(NO_SCORE, ConvergenceWarning)
     # losses of the chunks of a stream stop falling long before training ends, so only validation rows tell its end
     if not fit.is_incremental or (parameters.early_stopping and fit.met_rule and not had_met_rule):
         _warn_of_scale(parameters, fit)

@@ -152,6 +152,8 @@ def lanczos_axes(rows: Rows, n_axes: int, tol: float, random_state: np.random.Ra
     """
     X, moments = rows.X, measured_moments(rows)
     mean = moments.mean
+    if min(X.shape) == 1:  # ARPACK finds fewer axes than there are, so none here
+        return _truncated(X.shape, moments, np.sqrt(moments.squares.sum(keepdims=True)), np.eye(1, X.shape[1]))
     centered = LinearOperator(
         X.shape,
         matvec=lambda direction: X @ direction.ravel() - mean @ direction.ravel(),
@@ -203,6 +205,8 @@ def minka_rank(variances: Array, n_rows: int) -> int:
 
     Equation 77 of Minka, "Automatic Choice of Dimensionality for PCA", NIPS 13, 2000.
     """
+    if len(variances) == 1:
+        return 1
     return 1 + int(np.argmax([_log_evidence(variances, rank, n_rows) for rank in range(1, len(variances))]))
 
 
@@ -216,7 +220,9 @@ def _log_evidence(variances: Array, rank: int, n_rows: int) -> float:
     log_likelihood = -n_rows / 2 * (np.log(variances[:rank]).sum() + (n_axes - rank) * np.log(noise))
     inverse = 1 / np.append(variances[:rank], np.full(n_axes - rank, noise))
     first, second = np.triu_indices(rank, 1, n_axes)
-    curvature = (variances[first] - variances[second]) * (inverse[second] - inverse[first])
-    log_curvature = np.log(np.maximum(curvature, np.finfo(float).tiny)).sum() + len(first) * np.log(n_rows)
+    with np.errstate(divide="ignore"):  # a product of the two differences may overflow
+        factors = (variances[first] - variances[second], inverse[second] - inverse[first])
+        log_products = sum(np.log(np.maximum(factor, 0)) for factor in factors)
+    log_curvature = np.maximum(log_products, np.log(np.finfo(float).tiny)).sum() + len(first) * np.log(n_rows)
     n_free = n_axes * rank - rank * (rank + 1) / 2 + rank
     return log_prior + log_likelihood + (n_free * np.log(2 * np.pi) - log_curvature - rank * np.log(n_rows)) / 2

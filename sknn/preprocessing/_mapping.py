@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import singledispatch
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
 from .._backend.operations import MatMul
 from .._backend.protocol import Backend
-from .._backend.typing import Array
+from .._backend.typing import Array, ArrayModule
 from .._common.rows import Rows, SparseRows
 
 PRODUCT_ELEMENTS = 2**19  # of rows that are multiplied at a time
@@ -48,17 +48,19 @@ AcceptSparse: TypeAlias = bool | str | tuple[str, ...]
 
 
 @singledispatch
-def map_rows(rows: Rows, steps: Sequence[Step], dtype: np.dtype, in_place: bool) -> Any:
+def map_rows(rows: Rows, steps: Sequence[Step], dtype: np.dtype, in_place: bool, hides_infinity: bool = True) -> Any:
     """Return rows after ``steps``, which change a block ``(rows, features)`` in place, as an array of float ``dtype``.
 
     ``in_place`` asks for X itself, which must have that type. Sparse rows, copied by validation or not, are one block.
+    Results are examined for infinity, which tells of infinity in X too, unless steps may hide it.
     """
     backend, X = rows.backend, rows.X
     in_place = in_place and X.dtype == dtype
     if in_place:
         refuse_infinity(rows)  # before anything is written
     out = X if in_place else rows.result_module.empty_like(X, dtype=dtype, order="K" if X.ndim == 2 else "C")
-    is_native = precision_of(X, dtype) == dtype and rows.result_module is backend.xp
+    narrows = precision_of(X, dtype) != dtype
+    is_native = not narrows and rows.result_module is backend.xp
 
     def work(piece: slice) -> None:
         source, target = backend.asarray(X[piece]), out[piece]
@@ -67,22 +69,35 @@ def map_rows(rows: Rows, steps: Sequence[Step], dtype: np.dtype, in_place: bool)
         if block is not target or not in_place:
             block[...] = source
         flat = block.reshape(-1, rows.n_features)
-        if not in_place:
+        if hides_infinity and not in_place:
             _refuse_infinity_in(backend, flat)
-        for step in steps:
-            step(flat)
-        if not is_direct:
-            target[...] = rows.to_result_memory(block)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for step in steps:
+                step(flat)
+            if not is_direct:
+                target[...] = rows.to_result_memory(block)
+        if in_place or (hides_infinity and not narrows):
+            return
+        if _has_infinity(rows, target) if narrows else backend.has_infinity(flat):
+            _refuse_infinity_in(backend, backend.asarray(X[piece]))
+            refuse_overflow(dtype)
 
     backend.map_pieces(work, rows.pieces(backend.block_elements))
     return out
 
 
 @map_rows.register
-def _map_sparse_rows(rows: SparseRows, steps: Sequence[Step], dtype: np.dtype, in_place: bool) -> Any:
-    X = rows.X.astype(dtype, copy=False)
-    for step in steps:
-        step(X)
+def _map_sparse_rows(
+    rows: SparseRows, steps: Sequence[Step], dtype: np.dtype, in_place: bool, hides_infinity: bool = True
+) -> Any:
+    precision = precision_of(rows.X, dtype)
+    X = rows.X.astype(precision, copy=precision != dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for step in steps:
+            step(X)
+        X = X.astype(dtype, copy=False)
+    if np.isinf(X.data).any():
+        refuse_overflow(dtype)
     return X
 
 
@@ -103,9 +118,10 @@ def map_products(rows: Rows, dtype: Any, mean: Array, weights: Array, shift: Arr
             backend.execute(MatMul(centered[None], weights[None], made[None]))
             if shift is not None:
                 made += shift
-            if not np.isfinite(float(made.sum(dtype=np.float64))):
+            out[piece] = rows.to_result_memory(made)
+            if not np.isfinite(float(out[piece].sum(dtype=np.float64))):
                 refuse_unknown(backend, block)
-        out[piece] = rows.to_result_memory(made)
+                _refuse_unknown_result(rows.result_module, out[piece])
 
     size = max(PRODUCT_ELEMENTS, backend.product_elements)
     n_made = weights.shape[1]
@@ -116,8 +132,12 @@ def map_products(rows: Rows, dtype: Any, mean: Array, weights: Array, shift: Arr
 
 @map_products.register
 def _sparse_products(rows: SparseRows, dtype: Any, mean: Array, weights: Array, shift: Array | None = None) -> Array:
-    made = rows.X @ weights - mean @ weights
-    return (made if shift is None else made + shift).astype(dtype, copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        made = rows.X @ weights - mean @ weights
+        made = (made if shift is None else made + shift).astype(dtype, copy=False)
+        if not np.isfinite(made.sum(dtype=np.float64)):
+            _refuse_unknown_result(np, made)
+    return made
 
 
 def refuse_unknown(backend: Backend, block: Array) -> None:
@@ -125,3 +145,25 @@ def refuse_unknown(backend: Backend, block: Array) -> None:
     if backend.xp.isnan(block).any():
         raise ValueError("Input X contains NaN. Impute missing values, or drop those rows.")
     _refuse_infinity_in(backend, block)
+
+
+def _has_infinity(rows: Rows, made: Array) -> bool:
+    """Return whether results, which lie where those of rows do, hold infinity."""
+    if rows.result_module is rows.backend.xp:
+        return rows.backend.has_infinity(made)
+    return bool(np.isinf(made).any())
+
+
+def _refuse_unknown_result(xp: ArrayModule, made: Array) -> None:
+    """Raise ValueError if results of finite numbers are not finite."""
+    if not xp.isfinite(made).all():
+        refuse_overflow(made.dtype)
+
+
+def refuse_overflow(dtype: np.dtype) -> NoReturn:
+    """Raise ValueError for results that a float type cannot hold."""
+    ways_out = {"float16": ", or pass it in float32", "float32": ", or set dtype='float64'", "float64": ""}
+    raise ValueError(
+        f"X would contain a value too large for dtype('{dtype}') after the transformation. Scale X "
+        f"down{ways_out[dtype.name]}."
+    )

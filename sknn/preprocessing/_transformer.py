@@ -39,7 +39,7 @@ from .._common.rules import (
 )
 from .._common.validation import KEPT, KEPT_AND_HALF, Matrix, MatrixLike, check_rows, check_sample_weight
 from ._images import CHANNELS, PER, FeatureGroups, check_image_shape, feature_groups
-from ._mapping import AcceptSparse, Step, float_type_of, map_rows, precision_of, refuse_infinity
+from ._mapping import AcceptSparse, Step, float_type_of, map_rows, precision_of, refuse_infinity, refuse_overflow
 from ._moments import column_moments
 
 Statistic: TypeAlias = Array | float
@@ -316,13 +316,16 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
         with backend.explained_memory_errors():
             rows = rows_of(backend, checked, np.dtype(dtype).itemsize * prod(checked.shape))
             steps = make_steps(rows, self._groups(rows), precision_of(checked, dtype))
-            return rows.as_input(map_rows(rows, steps, dtype, in_place=not self.copy))
+            return rows.as_input(map_rows(rows, steps, dtype, not self.copy, self._hides_infinity()))
 
     def _map_half(self, checked: Array, make_steps: MakeSteps) -> Array:
         """Return float16 rows after the steps, which compute in float32."""
-        made = self._map(without_half(checked), make_steps)
+        with np.errstate(over="ignore"):
+            made = self._map(without_half(checked), make_steps).astype(np.float16)
+        if np.isinf(made).any():
+            refuse_overflow(made.dtype)
         if self.copy:
-            return made.astype(np.float16)
+            return made
         checked[...] = made
         return checked
 
@@ -352,6 +355,10 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
 
     def _forgets_statistics(self) -> bool:
         return is_named(self.per, "sample")
+
+    def _hides_infinity(self) -> bool:
+        """Return whether infinity in X may not be seen in what is made of it."""
+        return self._forgets_statistics()
 
     def _is_stateless(self) -> bool:
         return self._forgets_statistics()

@@ -417,6 +417,9 @@ class MinMaxScaler(Scaler):
             return _sample_range_step(rows.backend, groups)
         return shift_scale_step(rows, groups, precision, *range_in_units(precision, *self._known_range()))
 
+    def _hides_infinity(self) -> bool:
+        return self.clip or super()._hides_infinity()
+
     def _backward(self, rows: Rows, groups: FeatureGroups, precision: np.dtype) -> list[Step]:
         if self._has_given_map():
             return [shift_scale_step(rows, groups, precision, self.min_, self.scale_, ONE)]

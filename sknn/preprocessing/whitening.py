@@ -375,7 +375,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
                 )
         elif solver in FEW and not 1 <= given <= least:
             self._refuse_count("must be between 1 and", shape, solver)
-        elif solver == "arpack" and given == least:
+        elif solver == "arpack" and given == least > 1:
             self._refuse_count("must be strictly less than", shape, solver)
         elif given > least:
             self._refuse_count("must be between 0 and", shape, solver)
@@ -388,7 +388,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
 
     def _first_axes(self, rows: Rows, solver: str) -> Spectrum:
         least = min(rows.X.shape)
-        n_axes: Any = least - (solver == "arpack") if self.n_components is None else self.n_components
+        n_axes: Any = max(least - (solver == "arpack"), 1) if self.n_components is None else self.n_components
         if solver == "arpack":
             return lanczos_axes(rows, n_axes, self.tol, check_random_state(self.random_state))
         if solver == "gram":

@@ -19,6 +19,8 @@ LONGEST_ERROR = 1000
 OUTPUTS = ("predict", "predict_proba", "predict_log_proba", "transform")
 SPOKEN_OF = ("X", "y", "sample_weight", "X_val", "y_val", "rows?", "samples?", "classes", "class", "features?")
 DIVERGED = "diverged|non-finite"
+TOO_LARGE = "X would contain a value too large"
+OVERFLOW = "Predictions of .* rows are not finite"  # a warning of networks whose weights are out of all proportion
 
 
 class Finding(AssertionError):
@@ -51,12 +53,19 @@ class Case:
 
     @cached_property
     def fitted(self):
-        """The fitted estimator, or None if the fit was refused in a documented way."""
+        """The fitted estimator, or None if the fit, or results too large for ``dtype``, were refused as documented."""
         try:
-            return self.fit()
+            model = self.fit()
         except DOCUMENTED as error:
             self.refusal = error
             return None
+        try:
+            self.outputs(model)
+        except Exception as error:  # others are found by the oracles
+            if re.match(TOO_LARGE, str(error)):
+                self.refusal = error
+                return None
+        return model
 
     def outputs(self, model=None, X=None):
         """Return what a model makes of X, by the method's name."""
@@ -91,6 +100,7 @@ def our_warnings():
         warnings.simplefilter("error")
         for category in (ConvergenceWarning, DataConversionWarning, UserWarning):
             warnings.simplefilter("ignore", category)
+        warnings.filterwarnings("ignore", OVERFLOW, RuntimeWarning)
         yield
 
 

@@ -5,10 +5,11 @@ import itertools
 import numpy as np
 import pytest
 import scipy.sparse
+from sklearn.base import clone
 
 from sknn._backend import reference
 from sknn._backend.cpu.backend import Backend as CPU
-from sknn.preprocessing import InstanceNormalizer, StandardScaler, ZeroCenterer
+from sknn.preprocessing import PCA, ZCA, InstanceNormalizer, MinMaxScaler, StandardScaler, ZeroCenterer
 from tests.support.backends import BACKENDS
 from tests.support.designs import all_pairs
 
@@ -218,3 +219,92 @@ def test_ordinary_columns_are_taken_once(monkeypatch):
     for dtype in (np.float32, np.float64):
         StandardScaler().fit(table(dtype, factors=[1, 1e-30, 0, 1e30]))
     assert len(calls) == 2
+
+
+def columns(factor):
+    return np.random.default_rng(0).standard_normal((40, 3)) * factor
+
+
+LARGE = [  # the factor and type of rows, dtype, and the type that cannot hold what is made of them
+    (1e150, "f8", "float32", "float32"),
+    (1e30, "f4", None, "float32"),
+    (1e300, "f8", None, "float64"),
+]
+EACH_MAP = [
+    *(StandardScaler(), StandardScaler(with_mean=False), StandardScaler(per="image"), MinMaxScaler()),
+    *(PCA(whiten=True), ZCA(eps=0)),
+]
+each_large = pytest.mark.parametrize("factor, given, dtype, name", LARGE)
+
+
+def beyond(name):
+    way_out = ", or set dtype='float64'" if name == "float32" else ""
+    words = rf"^X would contain a value too large for dtype\('{name}'\) after .*\. Scale X down{way_out}\.$"
+    return pytest.raises(ValueError, match=words)
+
+
+@each_large
+@pytest.mark.parametrize("model", EACH_MAP, ids=str)
+@each_backend
+def test_results_beyond_their_float_type_are_refused(backend, model, factor, given, dtype, name, use):
+    use(backend)
+    fitted = clone(model).set_params(dtype=dtype).fit(columns(1e-10).astype(given))
+    large = columns(factor).astype(given)
+    for rows in (large, np.asfortranarray(large), np.repeat(large, 2, axis=0)[::2]):
+        with beyond(name):
+            fitted.transform(rows)
+    if backend.on_host and fitted.__sklearn_tags__().input_tags.sparse and not getattr(fitted, "with_mean", False):
+        with beyond(name):
+            fitted.transform(scipy.sparse.csr_matrix(large))
+    with beyond(name):
+        clone(model).set_params(dtype=dtype).fit(columns(1e10).astype(given)).inverse_transform(large)
+
+
+@each_backend
+def test_centred_rows_beyond_float32_are_refused(backend, use):
+    use(backend)
+    centerer = ZeroCenterer(dtype="float32").fit(columns(1e150))
+    for call in (centerer.transform, centerer.inverse_transform):
+        with beyond("float32"):
+            call(columns(1e150))
+
+
+@each_backend
+def test_a_sample_beyond_float32_is_refused(backend, use):
+    use(backend)
+    centerer = ZeroCenterer(per="sample", dtype="float32")
+    with pytest.raises(ValueError, match=r"value too large for dtype\('float32'\).*set dtype='float64'"):
+        centerer.fit(columns(1)).transform(columns(1e150))
+    made = StandardScaler(per="sample", dtype="float32").fit_transform(columns(1e150))
+    np.testing.assert_allclose(made, StandardScaler(per="sample").fit_transform(columns(1)), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("container", [np.asarray, scipy.sparse.csr_matrix])
+def test_rows_are_scaled_before_they_become_float32(container):
+    X = columns(1e150)
+    made = StandardScaler(with_mean=False, dtype="float32").fit(container(X)).transform(container(X))
+    made = made.toarray() if scipy.sparse.issparse(made) else made
+    expected = (columns(1) / columns(1).std(axis=0)).astype(np.float32)
+    np.testing.assert_allclose(made, expected, rtol=1e-6)
+    assert made.dtype == np.float32
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_results_beyond_float16_are_refused(copy):
+    X = columns(1).astype(np.float16)
+    scaler = StandardScaler(copy=copy).fit(X * np.float16(100))
+    before = X.copy()
+    with pytest.raises(ValueError, match=r"for dtype\('float16'\) .*\. Scale X down, or pass it in float32\.$"):
+        scaler.inverse_transform(X * np.float16(1000))
+    np.testing.assert_array_equal(X, before)
+
+
+@pytest.mark.parametrize("scaler", [MinMaxScaler(clip=True), StandardScaler(per="sample"), StandardScaler()], ids=str)
+@each_backend
+def test_infinity_is_found_where_steps_may_hide_it(scaler, backend, use):
+    use(backend)
+    X = columns(1)
+    fitted = clone(scaler).fit(X)
+    X[3, 1] = np.inf
+    with pytest.raises(ValueError, match="^Input X contains infinity"):
+        fitted.transform(X)

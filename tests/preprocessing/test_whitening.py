@@ -1022,3 +1022,44 @@ def test_sparse_components_are_restored_as_dense_ones():
     projected = pca.transform(X)
     restored = pca.inverse_transform(scipy.sparse.csr_array(projected))
     np.testing.assert_allclose(restored, projected @ pca.components_ + pca.mean_, rtol=1e-12)
+
+
+# ---- rows or features alone -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["auto", "arpack", "covariance_eigh"])
+@pytest.mark.parametrize("n_components", [None, 1])
+@pytest.mark.parametrize("container", [np.asarray, scipy.sparse.csr_matrix, scipy.sparse.csc_array])
+def test_one_feature_is_its_own_axis(container, n_components, solver):
+    X = np.random.default_rng(0).standard_normal((30, 1))
+    pca = PCA(n_components, svd_solver=solver).fit(container(X))
+    np.testing.assert_array_equal(pca.components_, [[1.0]])
+    np.testing.assert_allclose(pca.explained_variance_, [X.var(ddof=1)], rtol=1e-12)
+    np.testing.assert_allclose(pca.explained_variance_ratio_, [1.0], rtol=1e-12)
+    np.testing.assert_allclose(pca.transform(container(X)), X - X.mean(), atol=1e-14)
+
+
+@pytest.mark.parametrize("solver", ["auto", "arpack", "covariance_eigh"])
+@pytest.mark.parametrize("n_components", [None, 1])
+@pytest.mark.parametrize("n_features", [1, 3])
+@pytest.mark.parametrize("container", [np.asarray, scipy.sparse.csr_matrix])
+def test_one_row_has_an_axis_without_variance(container, n_features, n_components, solver):
+    X = np.arange(1.0, 1 + n_features)[None]
+    pca = PCA(n_components, svd_solver=solver).fit(container(X))
+    assert pca.n_components_ == 1
+    np.testing.assert_array_equal(pca.explained_variance_, [0.0])
+    np.testing.assert_array_equal(pca.transform(container(X)), [[0.0]])
+
+
+def test_mle_of_one_feature_is_one_component():
+    X = np.random.default_rng(0).standard_normal((30, 1))
+    pca = PCA("mle").fit(X)
+    assert pca.n_components_ == 1 and type(pca.n_components_) is np.int64
+    np.testing.assert_allclose(pca.explained_variance_, [X.var(ddof=1)], rtol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e6, 1e150])
+def test_mle_of_large_numbers_is_that_of_small_ones(factor):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 2)) @ rng.standard_normal((2, 6)) + 1e-2 * rng.standard_normal((200, 6))
+    assert PCA("mle").fit(X * factor).n_components_ == decomposition.PCA("mle").fit(X).n_components_ == 2

@@ -266,3 +266,12 @@ def test_large_finite_predictions_are_predictions():
     model.coefs_ = [np.array([[1e154], [0], [0], [0]]), np.array([[1e154]])]
     model.intercepts_ = [np.zeros(1), np.zeros(1)]
     np.testing.assert_allclose(model.predict(np.ones((2, 4))), [1e308, 1e308])
+
+
+@each_estimator
+@pytest.mark.parametrize("start", [{"norm": "weight"}, {"init": "lsuv"}], ids=str)
+def test_a_start_that_follows_large_rows_is_refused(start, estimator):
+    model = estimator(random_state=0, max_iter=1, **start)
+    with pytest.raises(ValueError, match=r"^X contains too large numbers for .*variance.*overflows\. Scale X down"):
+        model.fit(X * 1e200, TARGETS[estimator])
+    assert not hasattr(model, "coefs_")

@@ -681,5 +681,5 @@ def test_bad_rows_are_still_refused(bad):
 def test_rows_whose_sum_overflows_are_finite():
     model = quick().fit(X.astype(np.float32), y)
     rows = np.full((4, X.shape[1]), 3e38, np.float32)
-    with np.errstate(all="ignore"):
+    with pytest.warns(RuntimeWarning, match="Predictions of 4 of 4 rows are not finite"):
         assert len(model.predict(rows)) == 4

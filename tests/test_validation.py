@@ -146,7 +146,7 @@ def test_numbers_too_large_for_float32_are_refused_with_a_way_out(estimator):
 
 def test_numbers_too_large_for_float32_on_the_device(cupy):
     with pytest.raises(
-        ValueError, match=r"^Input X contains a value too large for dtype\('float32'\)\. Scale X down, or"
+        ValueError, match=r"^Input X contains infinity or a value too large for dtype\('float32'\)\. Scale X down, or"
     ):
         MLPClassifier(dtype="float32").fit(cupy.asarray(X * 1e150), y)
     with pytest.raises(ValueError, match=r"^Input X contains NaN or infinity"):

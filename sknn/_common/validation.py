@@ -228,7 +228,7 @@ def _check_device_array(
     if ensure_all_finite and not _is_finite(checked, allow_nan):
         if checked.dtype == np.float32 and _is_finite(X, allow_nan):
             way_out = WAY_OUT_OF_FLOAT32.format("X")
-            raise ValueError(f"Input X contains a value too large for dtype('float32'). {way_out}")
+            raise ValueError(f"Input X contains infinity or a value too large for dtype('float32'). {way_out}")
         raise ValueError("Input X contains NaN or infinity. Impute missing values, or drop those rows.")
     return checked
 

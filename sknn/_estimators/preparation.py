@@ -354,7 +354,15 @@ def _adapt_to_data(problem: Problem, state: State) -> None:
     n_probed = min(len(numbers), N_PROBED)
     probe = numbers[np.arange(n_probed) * len(numbers) // n_probed]
     sample = Sample(data.rows[probe], None if data.sample_weight is None else data.sample_weight[probe])
-    state.set_initial(adapt_to_data(problem, state, sample))
+    try:
+        with np.errstate(over="raise", invalid="raise"):
+            theta = adapt_to_data(problem, state, sample)
+    except FloatingPointError as error:
+        raise ValueError(
+            "X contains too large numbers for norm='weight' or init='lsuv', which start from the variance of a layer's "
+            "outputs: it overflows. Scale X down, for example with StandardScaler."
+        ) from error
+    state.set_initial(theta)
 
 
 def times_class_weights(

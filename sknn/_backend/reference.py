@@ -13,6 +13,8 @@ from .typing import Array, ArrayModule, Call
 
 T = TypeVar("T")
 
+TRACE = 2.0**-1000  # of a deviation in a sum of squares, if its square vanishes
+
 
 class Loop:
     """A compiled plan: calls, one after the other."""
@@ -120,7 +122,8 @@ class Backend:
 
         Four arrays ``(d,)``, the third being ``rest``: ``mean + rest`` is the mean in double-double. They are summed
         relative to the mean so far, a block of rows at a time. A column without any weight has mean 0. ``weight (n,)``
-        is None where every row counts once.
+        is None where every row counts once. Deviations that are not zero leave ``TRACE`` in the sum of
+        squares of float64, so that it is zero only where all values are equal, whatever squares vanish.
         """
         xp = self.xp
         count, mean, rest, squares = xp.zeros((4, X.shape[1]))
@@ -134,8 +137,9 @@ class Backend:
             block_mean = (share * block).sum(axis=0) / xp.where(seen > 0, seen, 1)
             mean = xp.where(count > 0, mean, block_mean)
             deviation = block - mean
-            drift = (share * deviation).sum(axis=0) + count * rest
-            squares += (share * deviation * deviation).sum(axis=0) + count * rest * rest
+            moved = share * deviation
+            drift = moved.sum(axis=0) + count * rest
+            squares += (moved * deviation + TRACE * (moved != 0)).sum(axis=0) + count * rest * rest
             count += seen
             step = drift / xp.where(count > 0, count, 1)
             squares -= drift * step

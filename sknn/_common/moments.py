@@ -107,10 +107,13 @@ def merge(first: Moments, second: Moments) -> Moments:
         count, mean, rest, distance, share = merge_means(first, second)
         squares = first.squares + second.squares + first.count * share * distance**2
     merged = Moments(count, mean, rest, squares)
-    if not merged.are_doubtful().any():
+    is_doubtful = merged.are_doubtful()
+    if not is_doubtful.any():
         return merged
-    pairs = zip(first[:4], second[:4], strict=True)
     deviations = np.stack([first.deviation(), second.deviation()])
+    if not (is_doubtful & ((distance != 0) | deviations.any(axis=0))).any():
+        return merged  # the columns in doubt are constant
+    pairs = zip(first[:4], second[:4], strict=True)
     both = Moments(*map(np.stack, pairs))._replace(deviations=deviations)
     return _with_doubtful_pooled(merged, both)
 

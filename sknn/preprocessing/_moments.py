@@ -15,7 +15,8 @@ from ._mapping import refuse_unknown
 
 SMALLEST_SQUARES = np.finfo(np.float64).tiny / np.finfo(np.float64).eps  # of which float64 has all digits
 
-LEAST_MEAN = 2.0**-430  # whose last digit has a square that is far from vanishing
+LEAST_WEIGHT = 2.0**-20  # so that products with deviations do not vanish
+LEAST_NUMBER = 2.0**-430  # its last digit has a square that is far from vanishing
 
 
 def column_moments(rows: Rows, weight: Array | None = None) -> Moments:
@@ -27,24 +28,27 @@ def column_moments(rows: Rows, weight: Array | None = None) -> Moments:
     if weight is None and rows.X.dtype != np.float64:
         return moments  # float64 has room for the squares of all other numbers
     doubtful = moments.are_doubtful()
-    if weight is None:  # numbers that differ from a mean of this size, differ by so much that their squares are numbers
-        doubtful &= (moments.squares != 0) | (abs(moments.mean) < LEAST_MEAN)
+    if doubtful.any() and _leaves_traces(rows) and _are_ordinary(weight):
+        doubtful &= moments.squares != 0
     columns = np.flatnonzero(doubtful)
-    if not columns.size or not (moments.mean[columns].any() or _are_any(rows, columns)):
-        return moments
-    return _with_exact(moments, rows, weight, columns)
+    return _with_exact(moments, rows, weight, columns) if columns.size else moments
+
+
+def _are_ordinary(weight: Array | None) -> bool:
+    """Return whether weights leave of a small deviation more than zero."""
+    return weight is None or bool(weight.min(where=weight > 0, initial=1.0) >= LEAST_WEIGHT)
 
 
 @singledispatch
-def _are_any(rows: Rows, columns: Array) -> bool:
-    """Return whether some columns hold anything but zeros, which is all there is to ask of most of them."""
-    backend = rows.backend
-    return any(rows.over_pieces(lambda block, _: bool(_columns_of(backend, block, columns).any())))
+def _leaves_traces(rows: Rows) -> bool:
+    """Return whether sums of squares are zero only for columns of one value, as those of the backends are."""
+    return True
 
 
-@_are_any.register
-def _are_any_stored(rows: SparseRows, columns: Array) -> bool:
-    return rows.X[:, columns].count_nonzero() > 0
+@_leaves_traces.register
+def _leaves_sparse_traces(rows: SparseRows) -> bool:
+    size = np.abs(rows.X.data)
+    return bool(size.min(where=size > 0, initial=1.0) >= LEAST_NUMBER)
 
 
 def _with_exact(moments: Moments, rows: Rows, weight: Array | None, doubtful: Array) -> Moments:

@@ -210,14 +210,16 @@ def test_weights_without_a_finite_sum_are_refused(scaler):
     np.testing.assert_allclose(scaler.mean_, before, rtol=1e-12)
 
 
-def test_ordinary_columns_are_taken_once(monkeypatch):
-    """Those without variance too: only their extremes are looked at."""
+@pytest.mark.parametrize("weight", [None, np.full(60, 2.0)], ids=["equal", "weighted"])
+def test_ordinary_columns_are_read_once(monkeypatch, weight):
+    """Those without variance too."""
     calls = []
-    for kind in (CPU, reference.Backend):
-        plain = kind.column_moments
-        monkeypatch.setattr(kind, "column_moments", lambda *args, plain=plain: calls.append(1) or plain(*args))
+    for kind, name in itertools.product((CPU, reference.Backend), ("column_moments", "column_extremes")):
+        plain = getattr(kind, name)
+        monkeypatch.setattr(kind, name, lambda *args, plain=plain: calls.append(1) or plain(*args))
+    monkeypatch.setattr("sknn.preprocessing._moments._columns_of", None)
     for dtype in (np.float32, np.float64):
-        StandardScaler().fit(table(dtype, factors=[1, 1e-30, 0, 1e30]))
+        StandardScaler().fit(table(dtype, factors=[1, 1e-30, 0, 1e30]), sample_weight=weight)
     assert len(calls) == 2
 
 

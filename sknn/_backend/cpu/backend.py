@@ -69,10 +69,11 @@ class Backend(reference.Backend):
     def column_moments(self, X: Array, weight: Array | None = None) -> tuple[Array, Array, Array, Array]:
         count, mean, rest, squares = np.zeros((4, X.shape[1]))
         weight = np.ones(columns.MOMENT_ROWS) if weight is None else np.ascontiguousarray(weight)
+        trace = reference.TRACE if X.dtype == np.float64 else None  # which has room for squares of the others
         if _is_stored_by_row(X):
-            columns.moments_by_row(X, weight, count, mean, rest, squares)
+            columns.moments_by_row(X, weight, trace, count, mean, rest, squares)
         else:
-            columns.moments_by_column(X.T, weight, count, mean, rest, squares)
+            columns.moments_by_column(X.T, weight, trace, count, mean, rest, squares)
         mean[count == 0] = 0
         return count, mean, rest, np.maximum(squares, 0)
 

@@ -12,7 +12,8 @@ COMPILED_IN = "acbeb02809189b59"  # stands for the content of imported files, se
 
 # The first block is taken relative to a value of its own. Comparisons with itself find NaN without a branch. Weights
 # are used cyclically, so that one block of ones serves all rows. Sums over blocks must not be reassociated:
-# that would make ``rest``, the rounding error of the mean in double-double, zero.
+# that would make ``rest``, the rounding error of the mean in double-double, zero. ``trace`` is None where no square
+# vanishes; Numba compiles that apart.
 
 MOMENT_ROWS = 1024
 
@@ -38,7 +39,7 @@ def add_block(j, seen, drift, spread, count, mean, rest, squares):
 
 
 @kernel
-def moments_by_row(X, weight, count, mean, rest, squares):
+def moments_by_row(X, weight, trace, count, mean, rest, squares):
     seen, drift, spread = np.empty_like(mean), np.empty_like(mean), np.empty_like(mean)
     for first in range(0, X.shape[0], MOMENT_ROWS):
         block, block_weight = X[first : first + MOMENT_ROWS], weight[first % weight.shape[0] :]
@@ -53,14 +54,18 @@ def moments_by_row(X, weight, count, mean, rest, squares):
                 w = row_weight if is_known else 0.0
                 deviation = block[i, j] - mean[j] if is_known else 0.0
                 seen[j] += w
-                drift[j] += w * deviation
-                spread[j] += w * deviation * deviation
+                moved = w * deviation
+                drift[j] += moved
+                if trace is None:
+                    spread[j] += moved * deviation
+                else:
+                    spread[j] += moved * deviation + (trace if moved != 0 else 0.0)
         for j in range(X.shape[1]):
             add_block(j, seen[j], drift[j], spread[j], count, mean, rest, squares)
 
 
 @kernel
-def moments_by_column(columns, weight, count, mean, rest, squares):
+def moments_by_column(columns, weight, trace, count, mean, rest, squares):
     for j in range(columns.shape[0]):
         for first in range(0, columns.shape[1], MOMENT_ROWS):
             block, block_weight = columns[j, first : first + MOMENT_ROWS], weight[first % weight.shape[0] :]
@@ -75,6 +80,11 @@ def moments_by_column(columns, weight, count, mean, rest, squares):
                 seen += w
                 drift += w * deviation
                 spread += w * deviation * deviation
+            if trace is not None and spread == 0:
+                has_moved = False
+                for i in range(block.shape[0]):
+                    has_moved |= (block_weight[i] * (block[i] - center) != 0) & (block[i] == block[i])
+                spread = trace if has_moved else 0.0
             add_block(j, seen, drift, spread, count, mean, rest, squares)
 
 

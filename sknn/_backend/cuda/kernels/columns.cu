@@ -1,6 +1,7 @@
 // Moments of columns, in float64 whatever the rows are in, and scaling by them.
 
 const int AT_ONCE = 8;                                                   // rows of a thread
+const double TRACE = 9.332636185032189e-302;                             // reference.TRACE, 2**-1000
 
 // Sum of weights, mean in double-double (mean and rest), and squared deviations: equations of Chan, Golub and
 // LeVeque, "Algorithms for Computing the Sample Variance", The American Statistician 37, 1983.
@@ -19,7 +20,7 @@ __device__ __forceinline__ void merge(Moments* known, Moments other)
     double distance = (other.mean - known->mean) + (other.rest - known->rest);
     double step = distance * (other.count / count), exact = step + known->rest;
     double mean = known->mean + exact;
-    known->squares += other.squares + distance * step * known->count;
+    known->squares += other.squares + distance * step * known->count + (distance != 0 ? TRACE : 0);
     known->rest = exact - (mean - known->mean);
     known->mean = mean;
     known->count = count;
@@ -39,7 +40,7 @@ __device__ __forceinline__ Moments moments_of(const double* values, const double
     for (int i = 0; i < AT_ONCE; ++i) {
         double deviation = weights[i] > 0 ? values[i] - made.mean : 0;
         drift += weights[i] * deviation;
-        made.squares += weights[i] * deviation * deviation;
+        made.squares += weights[i] * deviation * deviation + (weights[i] * deviation != 0 ? TRACE : 0);
     }
     made.rest = drift / made.count;
     made.squares -= drift * made.rest;

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib.util import resolve_name
 from pathlib import Path
@@ -39,12 +40,18 @@ def module_name(path):
 NAMES = {module_name(path) for path in SOURCES}
 
 
+@cache
+def nodes_of(path):
+    """Return the nodes of the syntax tree of a file."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports_of(path):
     """Yield (module, name or None) for each import, wherever in the file it stands, relative ones made absolute."""
     package = module_name(path).split(".")
     if path.name != "__init__.py":
         package = package[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from ((alias.name, None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -155,8 +162,7 @@ def test_private_attributes_of_scikit_learns_modules_are_left_alone():
     """``sklearn.utils._x`` reached through a plain ``import sklearn``."""
 
     def found_in(path):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        attributes = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+        attributes = [ast.unparse(node) for node in nodes_of(path) if isinstance(node, ast.Attribute)]
         return [text for text in attributes if text.startswith("sklearn.") and "._" in text]
 
     assert offenders(found_in) == {}
@@ -219,7 +225,7 @@ def test_no_test_module_imports_another():
     found = {}
     for path in TEST_MODULES:
         names = set()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes_of(path):
             if isinstance(node, ast.Import):
                 names.update(alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):

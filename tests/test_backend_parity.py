@@ -119,6 +119,7 @@ def assert_on_host(model):
 
 
 @in_turns(pytest.mark.parametrize("case", SOME_FAST, ids=str), each_place)
+@pytest.mark.fast_share(5)
 def test_a_fit_on_cupy_is_the_fit_on_numpy(case, bring, rtol):
     ours, theirs = case.fitted(bring, backend="cupy"), case.fitted(backend="numpy")
     assert_on_host(ours)
@@ -180,6 +181,7 @@ def test_training_goes_on_on_the_other_backend(solver, there, back, bring, rtol)
 @pytest.mark.parametrize("backend", ["numpy", "cupy", "auto"])
 @pytest.mark.parametrize("task", ["binary", "multilabel", "two outputs"])
 @each_place
+@pytest.mark.fast_share(5)
 def test_targets_and_weights_may_live_anywhere(task, backend, bring, cupy, rtol):
     y = TASKS[task][1]
     case = Case(task, {"early_stopping": True, "max_iter": 2})
@@ -377,6 +379,7 @@ BAD_ROWS = {
 @all_pairs(
     pytest.mark.parametrize("bad", BAD_ROWS), pytest.mark.parametrize("backend", ["numpy", "cupy", "auto"]), each_place
 )
+@pytest.mark.fast_share(7)
 def test_bad_rows_are_refused_alike(bad, backend, bring):
     values, message = BAD_ROWS[bad]
     rows, y = bring(values), LABELS[: len(values)]

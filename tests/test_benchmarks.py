@@ -109,6 +109,7 @@ def test_calls_of_a_gpu_do_the_work_of_their_peers():
     assert on_the_cpu("a read", "StandardScaler.fit, 10,000,000 x 100")["time"] > 0
 
 
+@pytest.mark.slow
 def test_the_page_of_a_gpu_says_what_was_not_measured(capsys, monkeypatch):
     monkeypatch.setattr(gpu, "gpu_name", lambda: None)
     gpu.main(["--rounds", "1"])

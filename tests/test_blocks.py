@@ -49,6 +49,7 @@ def fitted(estimator=MLPClassifier, **parameters):
 
 
 @in_turns(pytest.mark.parametrize("parameter, name", NAMES), each_estimator)
+@pytest.mark.fast_share(5)
 def test_a_name_stands_for_an_instance_and_for_each_layer(parameter, name, estimator):
     table = BLOCKS[parameter][0]
     by_name = fitted(estimator, **{parameter: name})

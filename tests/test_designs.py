@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from tests.support.designs import all_pairs, covering_rows, in_turns, shared_out, slow_where
+from tests.support.designs import all_pairs, covering_rows, in_turns, mark_slow_cases, shared_out, slow_where
 
 each_number = pytest.mark.parametrize("number", [1, 2.5, None])
 each_letter = pytest.mark.parametrize("letter", ["a", pytest.param("b", marks=pytest.mark.slow)], ids=["A", "B"])
@@ -68,3 +68,24 @@ def test_checks_are_shared_out():
         assert {number for _, number in mine} == set(range(6))
         assert {estimator for estimator, _ in mine} == {item for item in estimators if type(item) is cls}
         assert len(mine) == 6
+
+
+class Item:
+    """A case as pytest collects it."""
+
+    def __init__(self, nodeid, *marks):
+        self.nodeid, self.marks = nodeid, {mark.name: mark for mark in marks}
+
+    def get_closest_marker(self, name):
+        return self.marks.get(name)
+
+    def add_marker(self, name):
+        self.marks[name] = getattr(pytest.mark, name)
+
+
+def test_one_case_in_so_many_is_fast():
+    items = [Item(f"test_a[{case}]", pytest.mark.fast_share(3).mark) for case in range(7)]
+    others = [Item(f"test_b[{case}]") for case in range(3)]
+    mark_slow_cases([*items[:4], *others, *items[4:]])
+    assert [item.nodeid for item in items if "slow" not in item.marks] == ["test_a[0]", "test_a[3]", "test_a[6]"]
+    assert not any(item.marks for item in others)

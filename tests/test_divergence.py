@@ -40,6 +40,7 @@ def diverging(estimator, **parameters):
 @each_estimator
 @pytest.mark.parametrize("solver", OPTIMIZERS)
 @pytest.mark.parametrize("monitor", ["score", "loss"])
+@pytest.mark.fast_share(5)
 def test_early_stopping_keeps_the_best_epoch(monitor, solver, estimator):
     y = TARGETS[estimator]
     numbers = {"early_stopping": True, "solver": solver, "monitor": monitor}

@@ -27,6 +27,7 @@ def expected_failures(estimator):
     parametrize_with_checks([MLPClassifier(), MLPRegressor()]),
     lambda estimator, check: "sparse" in check.func.__name__,
 )
+@pytest.mark.fast_share(3)
 def test_at_the_defaults(estimator, check):
     check(estimator)
 

@@ -19,6 +19,7 @@ SPREADS = {
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.fast_share(3)
 def test_signals_through_ten_layers(name, seed):
     activation, initializer = CASES[name]
     outputs = signals(ACTIVATIONS[activation], initializer, seed)

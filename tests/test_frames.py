@@ -31,6 +31,7 @@ each_frame = pytest.mark.parametrize("frame, dtype", FRAMES.values(), ids=FRAMES
 
 @each_frame
 @pytest.mark.parametrize("transformer", TRANSFORMERS, ids=lambda t: type(t).__name__)
+@pytest.mark.fast_share(7)
 def test_transformers_keep_the_type(transformer, frame, dtype):
     plain = np.column_stack([np.asarray(frame[name], dtype) for name in "ab"])
     found = transformer.fit(frame).transform(frame)

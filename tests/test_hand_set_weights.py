@@ -54,6 +54,7 @@ def weights(model, low=-2, high=3):
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.int8, np.uint8, bool, np.float16, np.longdouble, "list", "F", "strided"])
+@pytest.mark.fast_share(5)
 def test_weights_of_any_kind_of_number(pair, kind):
     for model in pair:
         coefs, intercepts = weights(model)

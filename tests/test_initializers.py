@@ -114,6 +114,7 @@ def test_every_initializer_is_in_the_table_and_tested():
 
 @pytest.mark.parametrize("activation", GAIN)
 @pytest.mark.parametrize("init", DRAWS, ids=str)
+@pytest.mark.fast_share(4)
 def test_distribution(init, activation):
     std, shape = DRAWS[init]
     W, b = named(init).draw(np.random.RandomState(0), 200, 50, ACTIVATIONS[activation])

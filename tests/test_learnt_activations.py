@@ -173,6 +173,7 @@ def test_training_in_two_goes_is_training_in_one(activation):
 
 @each_kind
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.fast_share(3)
 def test_every_solver_learns(solver, activation):
     rates = {"learning_rate_init": 0.05, "max_iter": 60}
     assert fitted(activation=activation, solver=solver, **rates).score(X, y) > 0.93

@@ -42,6 +42,7 @@ def n_instructions(call):
 
 @pytest.mark.parametrize("options", [{}, {"early_stopping": True, "validation_fraction": 0.3}], ids=str)
 @pytest.mark.parametrize("method", ["partial_fit", "fit"])
+@pytest.mark.fast_share(4)
 def test_a_call_costs_the_same_however_many_were_before(method, options):
     model = MLPRegressor(**{**SMALL, "max_iter": 1}, warm_start=True, n_iter_no_change=10_000, **options)
     train = lambda: getattr(model, method)(X, y)  # noqa: E731
@@ -144,6 +145,7 @@ KINDS = {
 @pytest.mark.parametrize("between", BETWEEN, ids=lambda between: between.__name__)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+@pytest.mark.fast_share(5)
 def test_kept_plans_train_as_new_ones(estimator, kind, between):
     """A loaded model has none; its training is tested beside scikit-learn's."""
     kept = estimator(**{**FEW, **KINDS[kind]})

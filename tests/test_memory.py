@@ -76,6 +76,7 @@ def assert_streamed_as_held(parameters):
 
 
 @pytest.mark.parametrize("parameters", PARAMETERS, ids=str)
+@pytest.mark.fast_share(3)
 def test_rows_that_do_not_fit_train_as_those_that_do(no_room, parameters):
     assert_streamed_as_held(parameters)
 

@@ -564,6 +564,7 @@ BAD_FITS = {
 
 @pytest.mark.parametrize("change, message", BAD_FITS.values(), ids=BAD_FITS)
 @pytest.mark.parametrize("fitted", [False, True])
+@pytest.mark.fast_share(3)
 def test_bad_data_is_refused_and_leaves_the_estimator(fitted, change, message):
     model = quick(early_stopping=True)
     if fitted:

@@ -92,6 +92,7 @@ def test_pack_is_the_inverse_of_the_views(widths):
 
 @each_loss
 @each_activation
+@pytest.mark.fast_share(3)
 def test_gradient_by_differences_on_the_cpu(activation, loss):
     objective, theta = make_case(BACKENDS["cpu"], (6, 4), activation, loss, 2)
     assert_gradient(objective, theta)
@@ -105,6 +106,7 @@ def test_gradient_by_differences(hidden, activation, loss, form, n_models, backe
 
 
 @in_turns(each_two_activations, each_backend)
+@pytest.mark.fast_share(5)
 def test_gradient_with_another_activation_in_each_layer(activations, backend):
     objective, theta = make_case(backend, (6, 4), activations, "softmax_log_loss", 2)
     assert_gradient(objective, theta)

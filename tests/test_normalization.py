@@ -90,6 +90,7 @@ def held(objective, theta):
     pytest.mark.parametrize("learnt", [(True, True), (True, False), (False, True), (False, False)], ids=str),
     pytest.mark.parametrize("norm", UNIT_NORMS.values(), ids=UNIT_NORMS),
 )
+@pytest.mark.fast_share(5)
 def test_gradient_by_differences(norm, learnt, position, backend):
     """Rows are weighted, one of them by 0; the gradient of a bias behind a norm without a shift is 0."""
     norm = replace(norm, center=learnt[0], scale=learnt[1], position=position)
@@ -705,6 +706,7 @@ each_distance = pytest.mark.parametrize("distance", FAR)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("norm", ["batch", "batch_renorm", VIRTUAL, BatchNorm(position="post")], ids=str)
 @pytest.mark.parametrize("options", [{}, {"hidden_layer_sizes": (32, 16), "early_stopping": True}], ids=["", "deep"])
+@pytest.mark.fast_share(7)
 def test_a_fit_predicts_as_training_saw_the_rows(options, norm, dtype, distance):
     """The loss of the last epoch is half the squared error of nearly the same weights, with a batch's statistics."""
     rows = FAR[distance](A).astype(dtype)
@@ -1208,6 +1210,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("norm, name, value", WRONG, ids=str)
+@pytest.mark.fast_share(5)
 def test_what_norms_refuse(norm, name, value):
     with pytest.raises(ValueError, match=rf"^{name} must be .*; got {value!r}"):
         norm(**{name: value})

@@ -173,6 +173,7 @@ def test_no_gradient_moves_nothing(optimizers, backend):
 
 @each_backend
 @each_group
+@pytest.mark.fast_share(4)
 def test_decay_is_the_gradient_of_the_penalty_on_the_first_parameters(optimizers, backend):
     theta, rates = random((3, N_PARAMETERS)), all_rates(optimizers, 0.02)
     decay = 0.7 * 0.25 * (np.arange(N_PARAMETERS) < N_DECAYED)
@@ -214,6 +215,7 @@ def peer_path(make, theta, weight_decay=0.0):
 
 @each_backend
 @pytest.mark.parametrize("momentum, nesterov", [(0.0, False), (0.9, False), (0.9, True), (0.3, True)])
+@pytest.mark.fast_share(5)
 def test_sgd_is_pytorchs_while_the_rate_stays(momentum, nesterov, backend):
     def make(optim, groups):
         return optim.SGD(groups, lr=0.03, momentum=momentum, nesterov=nesterov)
@@ -306,6 +308,7 @@ def test_lion_by_hand(backend):
 
 
 @all_pairs(each_backend, each_dtype, each_group)
+@pytest.mark.fast_share(3)
 def test_a_stack_moves_as_each_model_alone(optimizers, dtype, backend):
     """Bit for bit: a step takes element by element."""
     theta, rates = random((3, N_PARAMETERS)).astype(dtype), all_rates(optimizers, 0.02) * [1, 2, 0.5]
@@ -317,6 +320,7 @@ def test_a_stack_moves_as_each_model_alone(optimizers, dtype, backend):
 
 @each_backend
 @each_group
+@pytest.mark.fast_share(4)
 def test_float32_follows_float64(optimizers, backend):
     theta, rates = random((3, N_PARAMETERS)), all_rates(optimizers, 0.02)
     single = move(backend, optimizers, theta.astype(np.float32), rates)

@@ -183,6 +183,7 @@ def made(estimator, name, value, others):
 
 
 @each_parameter
+@pytest.mark.fast_share(7)
 def test_values_of_other_libraries_make_the_model_of_plain_ones(estimator, name):
     for value, others in VALUES[estimator][name]:
         expected = arrays_of(made(estimator, name, value, others).fit(X.copy(), y))
@@ -235,6 +236,7 @@ def with_field(cls, name, value):
 
 
 @each_field
+@pytest.mark.fast_share(4)
 def test_fields_are_plain_values(cls, name):
     taken = 0
     for value in CANDIDATES:
@@ -262,6 +264,7 @@ PARAMETERS = {
 
 
 @each_field
+@pytest.mark.fast_share(5)
 def test_extreme_fields_are_refused_or_end_in_time(cls, name):
     parameter = next((parameter for base, parameter in PARAMETERS.items() if issubclass(cls, base)), None)
     for value in (2**31, 2**62, 2**63 - 1, 2**63, 10**30, 10**400, 1e300, 5e-324):
@@ -371,6 +374,7 @@ def is_callable_monitor(name, value):
 
 
 @each_parameter
+@pytest.mark.fast_share(7)
 def test_refused_values_are_named_and_change_nothing(estimator, name):
     random_state = np.random.RandomState(0)
     numbers = {} if "random_state" not in VALUES[estimator] else {"random_state": random_state}
@@ -406,6 +410,7 @@ def test_refused_values_are_named_and_change_nothing(estimator, name):
 
 
 @each_field
+@pytest.mark.fast_share(5)
 def test_refused_fields_are_named(cls, name):
     for value in BAD:
         with pytest.raises(ValueError, match=f"^{name} must be .+; got ") as caught:

@@ -53,6 +53,7 @@ UNLEARNT = {
 
 @pytest.mark.parametrize("case", UNLEARNT)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.fast_share(5)
 def test_a_scale_that_is_not_reached_is_said(dtype, case):
     y, parameters = UNLEARNT[case]
     rows = X.astype(dtype)
@@ -129,6 +130,7 @@ LEARNT = {
 
 
 @pytest.mark.parametrize("case", LEARNT)
+@pytest.mark.fast_share(5)
 def test_no_false_alarm(case):
     y, parameters = LEARNT[case]
     assert not messages_of(lambda: fitted(y, **parameters))[1]

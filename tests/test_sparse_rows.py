@@ -94,6 +94,7 @@ def test_principal_axes(rows, solver):
 @pytest.mark.parametrize(
     "parameters", [{}, {"input_dropout": 0.3}, {"solver": "lbfgs"}, {"early_stopping": True}], ids=str
 )
+@pytest.mark.fast_share(3)
 def test_networks(rows, parameters):
     X, y = dense_rows(), dense_rows().sum(axis=1)
     model = MLPRegressor(hidden_layer_sizes=(4,), max_iter=5, random_state=0, **parameters)

@@ -81,6 +81,7 @@ SCORERS = ["neg_log_loss", "roc_auc_ovr", "balanced_accuracy", get_scorer("f1_ma
 
 @pytest.mark.parametrize("monitor", SCORERS, ids=["log_loss", "auc", "balanced", "object", "function"])
 @pytest.mark.parametrize("parameters", [{}, {"norm": "batch", "ema_decay": 0.9}], ids=str)
+@pytest.mark.fast_share(3)
 def test_any_scorer_scores_each_epoch(parameters, monitor):
     scorer = get_scorer(monitor) if isinstance(monitor, str) else monitor
     model = fitted(monitor=monitor, max_iter=9, **parameters)
@@ -134,6 +135,7 @@ def test_the_loss_is_printed_where_it_is_watched(capsys):
 @each_estimator
 @pytest.mark.parametrize("own", [True, False], ids=["own rows", "a part"])
 @pytest.mark.parametrize("monitor", ["score", "loss"])
+@pytest.mark.fast_share(3)
 def test_partial_fit_stops_early_as_fit_does(monitor, own, estimator):
     options = {
         "early_stopping": True,

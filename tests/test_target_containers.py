@@ -67,6 +67,7 @@ def assert_same_model(mine, other):
 
 
 @pytest.mark.parametrize("case", CONTAINERS)
+@pytest.mark.fast_share(4)
 def test_a_container_of_labels_equals_the_plain_array(case):
     make, plain = CONTAINERS[case]
     y = make()
@@ -84,6 +85,7 @@ def test_a_container_of_labels_equals_the_plain_array(case):
 
 
 @pytest.mark.parametrize("case", CONTAINERS)
+@pytest.mark.fast_share(4)
 def test_partial_fit_takes_classes_of_any_container(case):
     make, plain = CONTAINERS[case]
     y = make()
@@ -158,6 +160,7 @@ ONE = {"str": "only", "int": 7, "bool": True, "float": 2.0}
 @pytest.mark.parametrize("label", ONE.values(), ids=ONE)
 @pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.fast_share(3)
 def test_one_class_has_one_column_of_ones(solver, loss, label):
     y = [label] * 60
     for early_stopping in (False, True):

@@ -78,6 +78,7 @@ def assert_same_state(mine, other):
     all_pairs(each_backend, each_stream, pytest.mark.parametrize("name", SCENARIOS)),
     lambda backend, **others: backend is BACKENDS["reference"],
 )
+@pytest.mark.fast_share(4)
 def test_models_trained_together_are_those_trained_alone(name, shared, backend):
     """To rounding, for BLAS and NumPy may add up one matrix and a stack of them in another order."""
     scenario = SCENARIOS[name]

@@ -88,6 +88,7 @@ def _assert_same_predictions(ours, theirs, X):
     ],
 )
 @pytest.mark.filterwarnings("ignore:Got `batch_size`")
+@pytest.mark.fast_share(2)
 def test_same_model(solver, batch_size, activation, task):
     X, y, ours, theirs = pair(task, solver=solver, batch_size=batch_size, activation=activation)
     assert_twins(ours.fit(X, y), theirs.fit(X, y), X)
@@ -121,6 +122,7 @@ def test_same_model_for_several_regression_outputs(solver):
     pytest.mark.parametrize("task", TASKS),
     times=3,
 )
+@pytest.mark.fast_share(3)
 def test_same_model_with(parameters, task):
     for_each = {key: value(7) if value is np.random.RandomState else value for key, value in parameters.items()}
     X, y, ours, theirs = pair(task, **for_each)
@@ -132,6 +134,7 @@ def test_same_model_with(parameters, task):
 @needs_weights
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 @pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel", "regression"])
+@pytest.mark.fast_share(5)
 def test_same_model_with_sample_weight(task, solver):
     X, y, ours, theirs = pair(task, solver=solver, batch_size=50)
     weight = np.random.RandomState(0).uniform(0, 2, len(X)) * (np.arange(len(X)) % 5 > 0)
@@ -148,6 +151,7 @@ def test_same_model_with_poisson_loss(solver):
 
 @pytest.mark.parametrize("task", ["binary", "multilabel", "regression", "regression_of_two"])
 @pytest.mark.parametrize("weighted", [False, pytest.param(True, marks=needs_weights)])
+@pytest.mark.fast_share(3)
 def test_same_model_with_early_stopping(task, weighted):
     X, y, ours, theirs = pair(task, early_stopping=True, n_iter_no_change=4, max_iter=60, learning_rate_init=0.02)
     weight = {"sample_weight": np.linspace(0.1, 2, len(X))} if weighted else {}
@@ -174,6 +178,7 @@ def test_same_partial_fits_without_shuffling(task, solver):
 
 @pytest.mark.parametrize("container", ["csr_matrix", "csc_matrix", "csr_array", "csc_array"])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.fast_share(3)
 def test_same_model_from_sparse_rows(container, solver):
     import scipy.sparse
 

@@ -182,6 +182,7 @@ def test_a_block_without_a_fused_kernel_runs_on_its_definition():
     assert_same_fit(fitted(**OWN), fitted(**THE_SAME))
 
 
+@pytest.mark.slow
 def test_a_block_with_an_entry_in_the_tables_is_fused(fused):
     """The entries are those that CONTRIBUTING.md asks for."""
     model = fitted(**OWN)

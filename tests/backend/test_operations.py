@@ -26,6 +26,7 @@ SCRATCH = {ops.Update: {"grad"}}  # operands that an operation leaves undefined
 @each_dtype
 @each_fused_backend
 @each_operation
+@pytest.mark.fast_share(3)
 def test_a_fused_kernel_writes_the_values_of_the_definition(operation, name, dtype):
     """Every operation that a backend has fused kernels for is found here; other tests look closer at some."""
     backend = BACKENDS[name]
@@ -101,6 +102,7 @@ class PlanRecorder(reference.Backend):
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.fast_share(5)
 def test_each_operation_of_a_training_step_is_printed_with_its_cost(name):
     recorder, scenario = PlanRecorder(), SCENARIOS[name]
     with np.errstate(all="ignore"):  # a model diverges

@@ -230,6 +230,7 @@ def bias_activation(activation, b):
 
 
 @all_pairs(each_poison, [each_access, each_dtype], each_stack, each_activation)
+@pytest.mark.fast_share(3)
 def test_bias_activation(activation, dtype, n_models, frozen, poison, sizes, assert_same):
     b = in_theta(sizes, n_models, dtype)
     b.flags.writeable = not frozen
@@ -241,6 +242,7 @@ def test_bias_activation(activation, dtype, n_models, frozen, poison, sizes, ass
 
 
 @all_pairs(each_poison, [each_access, each_dtype], each_stack, each_activation)
+@pytest.mark.fast_share(3)
 def test_activation_backward(activation, dtype, n_models, frozen, poison, sizes, assert_same):
     z, y = normal((2, n_models, sizes.rows, sizes.units), dtype)
     y[:, 0] = z[:, 0] = 0
@@ -508,6 +510,7 @@ def update_case(sizes, optimizer, dtype, n_models, frozen):
 
 
 @all_pairs(each_poison, [each_access, each_dtype], each_stack, each_optimizer)
+@pytest.mark.fast_share(4)
 def test_update(optimizer, dtype, n_models, frozen, poison, sizes, assert_same):
     call, grad, buffers = update_case(sizes, optimizer, dtype, n_models, frozen)
     if poison is not None:
@@ -562,6 +565,7 @@ def floats_of(dtype, **limits):
 @each_dtype
 @given(data=st.data())
 @settings(max_examples=60)
+@pytest.mark.fast_share(5)
 def test_bias_activation_of_any_numbers_to_the_bit(name, dtype, data, results):
     z, b = (data.draw(arrays(dtype, (1, rows, 3), elements=floats_of(dtype))) for rows in (4, 1))
     fused, defined = results(bias_activation(ACTIVATIONS[name], b), z, z)

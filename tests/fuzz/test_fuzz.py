@@ -21,7 +21,7 @@ from tests.fuzz.inputs import Data
 from tests.fuzz.oracles import FIRST, OF_FITTED
 from tests.fuzz.values import ESTIMATORS, blocks_allowed, hostile_value, random_parameters, random_value
 
-QUICK, ALL = 24, 240
+QUICK, ALL = 12, 240
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,7 @@ def owners():
 
 
 @pytest.mark.parametrize("owner", owners())
+@pytest.mark.fast_share(4)
 def test_each_parameter_has_values(owner):
     rng = np.random.default_rng(0)
     for name, rule in owner._rules.items():

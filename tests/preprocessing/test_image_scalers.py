@@ -345,6 +345,7 @@ def test_weights(dtype, gaps, cls, per, kernels):
     options=st.fixed_dictionaries({"weighted": st.booleans(), "gaps": st.booleans(), "as_rows": st.booleans()}),
     dtype=st.sampled_from(["float32", "float64", "uint8"]),
 )
+@pytest.mark.fast_share(4)
 def test_any_pieces_are_one_fit(cls, per, cuts, options, dtype):
     images = pictures(dtype, gaps=options["gaps"] and dtype != "uint8")
     weight = weights() + 0.25 if options["weighted"] and cls is not MinMaxScaler else None
@@ -382,6 +383,7 @@ def test_channels_far_from_zero(cls, per):
 
 @each_scaler
 @pytest.mark.parametrize("shape", [(800, 60, 50, 1), (2, 1024, 1040, 1)], ids=str)
+@pytest.mark.fast_share(5)
 def test_images_of_many_blocks_and_blocks_within_an_image(shape, cls, per):
     images = np.random.default_rng(0).integers(0, 250, shape, dtype=np.uint8)
     images[-1] = images[0] // 2 + 130  # there is no pixel without any variance
@@ -407,6 +409,7 @@ def test_images_of_many_blocks_and_blocks_within_an_image(shape, cls, per):
 
 @each_scaler
 @pytest.mark.parametrize("form", ["images", "rows", "view"])
+@pytest.mark.fast_share(4)
 def test_bytes_have_no_copy_of_floats(form, cls, per):
     images = np.random.default_rng(0).integers(256, size=(3000, 3, 20, 24), dtype=np.uint8)
     stored = {"images": images, "rows": flat(images), "view": np.moveaxis(images, 1, -1)}[form]
@@ -653,6 +656,7 @@ def test_ranges_have_no_weights(per):
     pytest.mark.parametrize("place, infinity", [(0, np.inf), (12_345, -np.inf), (-1, np.inf)]),
     each_set_of_kernels,
 )
+@pytest.mark.fast_share(5)
 def test_infinity_leaves_the_array_alone(infinity, place, form, cls, per, kernels):
     images = np.tile(pictures("f4"), (150, 2, 1, 1))  # of more than one block
     scaler = cls(per=per, copy=False, image_shape=images.shape[1:]).fit(images[:100])
@@ -775,6 +779,7 @@ def expected_failures(estimator):
 
 
 @shared_out(parametrize_with_checks(CONFIGURATIONS, expected_failed_checks=expected_failures), every=4)
+@pytest.mark.fast_share(3)
 def test_estimator(estimator, check):
     check(estimator)
 
@@ -799,6 +804,7 @@ SPARED = [
 @in_turns(
     pytest.mark.parametrize("check", SPARED), pytest.mark.parametrize("estimator", CONFIGURATIONS, ids=str), times=4
 )
+@pytest.mark.fast_share(5)
 def test_check_that_others_are_spared(check, estimator):
     getattr(estimator_checks, check)(type(estimator).__name__, clone(estimator))
 
@@ -826,6 +832,7 @@ if hasattr(estimator_checks, "check_array_api_input_and_values"):
         ],
     ),
 )
+@pytest.mark.fast_share(3)
 def test_cupy_in_cupy_out(backend, form, given, cls, per, cupy):
     images = pictures(given, gaps=given != "u1")
     channels = "first" if form == "planes" else "last"

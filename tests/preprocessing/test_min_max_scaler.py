@@ -227,6 +227,7 @@ data = arrays(np.float64, st.tuples(st.integers(2, 5), st.integers(1, 3)), eleme
 @all_pairs(each_dtype, each_range, pytest.mark.parametrize("per", ["feature", "image", "sample"]))
 @settings(max_examples=40)
 @given(X=data)
+@pytest.mark.fast_share(5)
 def test_ends_of_the_data_are_exactly_the_ends_of_the_range(per, ends, dtype, X):
     X, axis = X.astype(dtype), 1 if per == "sample" else 0
     scaled = MinMaxScaler(ends, per=per).fit_transform(X)
@@ -629,6 +630,7 @@ CONFIGURATIONS = [
 
 
 @shared_out(parametrize_with_checks(CONFIGURATIONS), every=3)
+@pytest.mark.fast_share(3)
 def test_estimator(estimator, check):
     check(estimator)
 
@@ -653,6 +655,7 @@ SPARED = [
 @in_turns(
     pytest.mark.parametrize("check", SPARED), pytest.mark.parametrize("estimator", CONFIGURATIONS, ids=str), times=3
 )
+@pytest.mark.fast_share(5)
 def test_check_that_others_are_spared(check, estimator):
     getattr(estimator_checks, check)("MinMaxScaler", clone(estimator))
 

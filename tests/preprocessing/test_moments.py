@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info
 from sknn._backend import reference
 from sknn._backend.cpu import backend as cpu
 from sknn._backend.cuda import backend as cuda
-from sknn._common.moments import Moments, merge, moments_from_statistics
+from sknn._common.moments import LEAST_SQUARES, Moments, merge, moments_from_statistics
 from sknn._common.rows import rows_of
 from sknn.preprocessing._images import feature_groups
 from sknn.preprocessing._mapping import map_rows
@@ -125,6 +125,21 @@ def test_moments(backend, dtype, layout, gaps, weighted):
     np.testing.assert_array_equal(laid_out, X)
     assert [part.dtype for part in found[:4]] == [np.float64] * 4
     assert_moments(found, exact_moments(X, weight))
+
+
+@each_backend
+@pytest.mark.parametrize("layout", [c_order, f_order])
+@pytest.mark.parametrize("small", [1e-200, 5e-324])
+def test_squares_are_zero_for_columns_of_one_value_only(small, layout, backend):
+    X = np.zeros((2500, 5))
+    X[:, 1] = 3.25
+    X[[7, 2000], 2] = [small, -small]
+    X[2499, 3] = small
+    X[:3, 4], X[3:6, 4] = np.nan, [0, small, -small]
+    for weight in (None, np.full(2500, 2.0)):
+        squares = backend.column_moments(layout(X), weight)[3]
+        np.testing.assert_array_equal(squares > 0, [False, False, True, True, True])
+        assert (squares < LEAST_SQUARES).all()  # so that they are in doubt
 
 
 @each_backend
@@ -362,6 +377,7 @@ INTEGERS = [np.dtype(name) for name in ("u1", "i1", "u2", "i2", "u4", "i4", "u8"
     pytest.mark.parametrize("dtype", [np.float32, np.float64, *INTEGERS], ids=str),
     pytest.mark.parametrize("layout", LAYOUTS),
 )
+@pytest.mark.fast_share(3)
 def test_extremes(layout, dtype, backend):
     X = (50 + 20 * normal((3000, 5))).astype(dtype)
     low, high = backend.column_extremes(layout(X))
@@ -473,6 +489,7 @@ KERNELS = {
     pytest.mark.parametrize("kernel", KERNELS),
     pytest.mark.parametrize("in_place", [False, True], ids=["copy", "in place"]),
 )
+@pytest.mark.fast_share(5)
 def test_scaling(in_place, kernel, layout, dtype, backend):
     X = with_gaps(100 * normal((30_000, 7), dtype))
     X[3] = [3, -2, 0, -0.0, 1e30, 1e-30, 1]

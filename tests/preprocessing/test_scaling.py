@@ -502,6 +502,7 @@ def test_estimator(estimator, check):
         "check_transformer_preserve_dtypes",
     ],
 )
+@pytest.mark.fast_share(5)
 def test_check_that_others_are_spared(check, estimator):
     getattr(estimator_checks, check)("StandardScaler", clone(estimator))
 

@@ -381,6 +381,7 @@ LOW_RANK = {
 @pytest.mark.parametrize("container", [np.asarray, scipy.sparse.csr_array, scipy.sparse.csc_array])
 @pytest.mark.parametrize("X, rank", LOW_RANK.values(), ids=LOW_RANK)
 @pytest.mark.parametrize("n_components", [1, 2, 5])
+@pytest.mark.fast_share(5)
 def test_arpack_with_rows_of_low_rank(n_components, X, rank, container):
     n_components = min(n_components, min(X.shape) - 1)
     fits = [PCA(n_components, svd_solver="arpack", random_state=0).fit(container(X)) for _ in range(4)]
@@ -425,6 +426,7 @@ def three_shares(rng):
 
 @pytest.mark.parametrize("rows", [one_hot_pair, standardised_pair, three_shares])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.fast_share(5)
 def test_equal_entries_leave_no_sign_to_rounding(dtype, rows):
     models = [PCA(2, svd_solver=solver, random_state=0) for solver in (*WHOLE, "randomized")]
     for seed in range(20):
@@ -587,6 +589,7 @@ LAYOUTS = {
     each_dtype,
     pytest.mark.parametrize("layout", LAYOUTS),
 )
+@pytest.mark.fast_share(3)
 def test_layouts(solver, layout, dtype, cls):
     X = table(dtype=dtype)
     model = cls(4) if cls is ZCA else cls(4, svd_solver=solver, random_state=0)

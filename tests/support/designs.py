@@ -44,6 +44,23 @@ def slow_where(parametrization, is_slow):
     return pytest.mark.parametrize(names, marked, indirect=parametrization.kwargs.get("indirect", False))
 
 
+def mark_slow_cases(items):
+    """Mark all but one in so many cases of a test as slow, where the marker ``fast_share`` says how many.
+
+    An even stride through cases that are a product may meet the same value of one factor each time: choose a number
+    without a common divisor with the numbers of values.
+    """
+    seen = Counter()
+    for item in items:
+        share = item.get_closest_marker("fast_share")
+        if share is None:
+            continue
+        name = item.nodeid.partition("[")[0]
+        if seen[name] % share.args[0]:
+            item.add_marker("slow")
+        seen[name] += 1
+
+
 def shared_out(checks, every):
     """Return scikit-learn's checks of several estimators, shared out so that each estimator gets a part of them.
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import mean_poisson_deviance
 
-from sknn import MLPRegressor
+from sknn import MLPRegressor, building_block
+from sknn.losses import Poisson
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 RNG = np.random.default_rng(0)
@@ -59,6 +60,17 @@ def test_wild_training_rows():
 def test_the_loss_is_the_deviance_below_the_bound():
     model = regressor(max_iter=1, batch_size=60, alpha=0, learning_rate_init=1e-300).fit(X, COUNTS)
     assert model.loss_ == pytest.approx(mean_poisson_deviance(COUNTS, model.predict(X)) / 2)
+
+
+@building_block
+class HalfDeviance(Poisson):
+    """A loss of a user, with the bounds of the built-in one."""
+
+
+def test_refused_counts_name_the_loss_that_was_set():
+    for y, words in ((COUNTS - 9.0, "non-negative"), (COUNTS + 1e18, "at most")):
+        with pytest.raises(ValueError, match=rf"y must be {words}.* for loss=HalfDeviance\(\); got"):
+            MLPRegressor(loss=HalfDeviance()).fit(X, y)
 
 
 @pytest.mark.parametrize("call", ["fit", "partial_fit", "y_val"])

@@ -99,7 +99,7 @@ class TestRows:
         np.testing.assert_allclose(started(rows, early_stopping=True, **parameters).coefs_[0], model.coefs_[0])
 
     def test_evenly_spread_rows_stand_for_many(self, parameters, monkeypatch):
-        monkeypatch.setattr(_job, "N_PROBED", 100)
+        monkeypatch.setattr(_job, "SAMPLE_ROWS", 100)
         model = started(**parameters)
         monkeypatch.undo()
         for mine, other in zip(model.coefs_, started(X[::3], y[::3], **parameters).coefs_, strict=True):

@@ -121,9 +121,7 @@ def test_outputs_of_a_network_whose_last_layers_are_cut_off(pair, n_kept, cuts_c
 def test_a_layer_that_is_widened_and_one_that_is_added(pair):
     for model in pair:
         draws = np.random.default_rng(2)
-        first, last = model.coefs_[0], model.coefs_[-1]
-        widths = (4, 7, 6, 5, last.shape[1])
-        assert first.shape[0] == widths[0]
+        widths = (4, 7, 6, 5, model.coefs_[-1].shape[1])
         model.coefs_ = [draws.standard_normal(shape) for shape in zip(widths, widths[1:], strict=False)]
         model.intercepts_ = [draws.standard_normal(width) for width in widths[1:]]
         model.n_layers_ = 5

@@ -761,7 +761,7 @@ def test_exact_statistics_of_batch_renorm_do_what_a_step_on_all_rows_does(correc
 
 
 def test_epochs_are_scored_with_the_statistics_of_some_rows_and_the_end_has_all(monkeypatch):
-    monkeypatch.setattr("sknn._core.statistics.N_MEASURED", 30)
+    monkeypatch.setattr("sknn._core.statistics.SAMPLE_ROWS", 30)
     options = {"activation": "tanh", "norm": EXACT, "max_iter": 5}
     model = MLPClassifier((12, 6), random_state=0, batch_size=40, tol=0, **options).fit(X, y, X_val=X, y_val=y)
     assert_exact(model, EXACT, X)

@@ -101,6 +101,8 @@ REFUSED = {  # y, the fraction for validation: how the message begins, scikit-le
         0.1,
         r"The least populated classes in y have only 1 member.*Classes with too few members are: \['True'\]",
     ),
+    "of texts": (["a", "a", "a", "b"], 0.1, r"The least .* members are: \['True'\] \(in y: \['b'\]\)\. The"),
+    "classes of texts": (["a", "b", "c", "c"], 0.1, r"The least .* members are: \['a', 'b'\]\. The"),
     "classes of one row": ([0, 1, 2, 2], 0.1, r"The least populated .* Classes with too few members are: \[0, 1\]"),
     "none to train on": ([0, 1] * 5, 0.99, "The validation set leaves no rows to train on. Decrease 'validation_frac"),
 }

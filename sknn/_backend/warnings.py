@@ -20,7 +20,8 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and _is_own(frame.f_globals.get("__name__", "")):
         frame = frame.f_back
-        level += not _is_of_import(frame.f_code.co_filename)
+        if not _is_of_import(frame.f_code.co_filename):
+            level += 1
     warnings.warn(message, category, stacklevel=level)
 
 

@@ -44,7 +44,7 @@ class Moments(NamedTuple):
     def are_doubtful(self) -> Array:
         """Return for which columns the squares may have overflowed or vanished, if the column is not constant."""
         is_counted = (self.count > 0) & (self.count < np.inf)
-        return is_counted & ~(are_exact(self.squares) & are_exact(self._plain_variance()))
+        return is_counted & ~(are_in_range(self.squares) & are_in_range(self._plain_variance()))
 
     def with_doubtful(self, scaled: Moments, unit: Array) -> Moments:
         """Return these moments, and for columns where they are doubtful ``scaled`` moments, of values / ``unit``."""
@@ -64,7 +64,7 @@ class Moments(NamedTuple):
             return self.squares / self.count
 
 
-def are_exact(squares: Array) -> Array:
+def are_in_range(squares: Array) -> Array:
     """Return which sums of squares are neither infinite nor so small that terms of them may have vanished."""
     return (squares >= LEAST_SQUARES) & (squares < np.inf)
 

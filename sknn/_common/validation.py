@@ -117,10 +117,11 @@ def _is_plain(X: Any, dtype: Sequence[np.dtype]) -> bool:
     return type(X) is np.ndarray and X.ndim > 1 and X.dtype in dtype and 0 not in X.shape
 
 
-def _takes_width(estimator: Any, n_features: int, reset: bool) -> bool:
-    """Return whether the estimator knows nameless rows of this width, or learns it, as validation would do.
+def _learn_or_compare_width(estimator: Any, n_features: int, reset: bool) -> bool:
+    """Let the estimator learn the width of nameless rows, or return whether it is the one that it knows.
 
-    Validation costs 60 to 150 microseconds, more than all else there is to do for some rows.
+    Validation by scikit-learn, which does the same, takes 60 to 150 microseconds, more than all other work on a few
+    rows.
     """
     known = vars(estimator)
     if reset:
@@ -161,7 +162,7 @@ def check_rows(
     if (
         _is_plain(X, dtype)
         and (X.flags.writeable or not in_place)
-        and _takes_width(estimator, prod(X.shape[1:]), reset)
+        and _learn_or_compare_width(estimator, prod(X.shape[1:]), reset)
     ):
         return X
     options: dict[str, Any] = {}

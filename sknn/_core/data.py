@@ -61,19 +61,35 @@ class Problem:
     data: Data
 
 
-def split_rows(
-    stream: np.random.RandomState, n_rows: int, fraction: float, labels: Array | None = None
-) -> tuple[Array, Array]:
-    """Draw the numbers of the training and of the validation rows, stratified by ``labels`` as far as it goes.
+SAMPLE_ROWS = 1024  # training rows that stand for all of them where a look at all would take too long
 
-    The rows are those that scikit-learn's split draws, wherever it accepts the data.
+
+def evenly_spread(n: int, most: int) -> Array:
+    """Return the numbers from 0 to n - 1, or ``most`` of them, evenly spread."""
+    n_taken = min(n, most)
+    return np.arange(n_taken) * n // max(n_taken, 1)
+
+
+def split_rows(
+    stream: np.random.RandomState,
+    n_rows: int,
+    fraction: float,
+    labels: Array | None = None,
+    classes: Array | None = None,
+) -> tuple[Array, Array]:
+    """Draw the numbers of the training and of the validation rows, with about equal shares of each label.
+
+    The rows are those that scikit-learn's split draws, wherever it accepts the data. Errors name the ``classes`` that
+    labels are numbers of.
     """
-    counts = np.array([n_rows]) if labels is None else np.unique(labels, return_counts=True)[1]
+    found, counts = (np.zeros(1), np.array([n_rows])) if labels is None else np.unique(labels, return_counts=True)
     n_validation = ceil(fraction * n_rows)
     if n_rows > 2 * LEAST_VALIDATION_ROWS:
         n_validation = max(n_validation, LEAST_VALIDATION_ROWS)
     if not LEAST_VALIDATION_ROWS <= n_validation < n_rows:
-        reason = _refusal(counts, n_validation == n_rows > LEAST_VALIDATION_ROWS)
+        reason = _refusal(
+            found if classes is None else classes[found], counts, n_validation == n_rows > LEAST_VALIDATION_ROWS
+        )
         raise ValueError(
             f"{reason} early_stopping needs at least {LEAST_VALIDATION_ROWS} validation rows and rows to train on; got "
             f"{n_validation} of n_samples={n_rows} row(s) for validation_fraction={fraction}. Or pass your own "
@@ -87,7 +103,7 @@ def split_rows(
     return train, validation
 
 
-def _refusal(counts: Array, takes_all: bool) -> str:
+def _refusal(classes: Array, counts: Array, takes_all: bool) -> str:
     """Return why rows cannot be split, which begins as scikit-learn's message does."""
     if takes_all:
         return "The validation set leaves no rows to train on. Decrease 'validation_fraction'."
@@ -95,14 +111,12 @@ def _refusal(counts: Array, takes_all: bool) -> str:
     rare = np.flatnonzero(counts < 2).tolist()
     if len(counts) == 1 or not rare:
         return reason
-    names, order = (
-        (rare, "numbers of the sorted classes, from 0 on")
-        if len(counts) > 2
-        else ([str(bool(code)) for code in rare], "False is the first of the sorted classes, True the second")
-    )
+    names = str(classes[rare].tolist())
+    if len(counts) == 2:  # scikit-learn has names of its own for two classes
+        names = f"{[str(bool(number)) for number in rare]} (in y: {names})"
     return (
         "The least populated classes in y have only 1 member, which is too few. Classes with too few members are: "
-        f"{names} ({order}). {reason}"
+        f"{names}. {reason}"
     )
 
 

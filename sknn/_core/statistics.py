@@ -15,14 +15,13 @@ from .._backend.protocol import Backend
 from .._backend.typing import Array, Arrays
 from .._common.moments import Moments, merge
 from .._common.rows import Rows
-from .data import Problem
+from .data import SAMPLE_ROWS, Problem, evenly_spread
 from .network import Network
 from .passes import ChunkedPass, Model, Pass
 from .stages import BackwardContext
 from .state import State
 
-N_MEASURED = 1024  # training rows, whose statistics norms have for the scores of an epoch
-N_PROBED = 256  # training rows, with which running statistics are compared
+COMPARED_ROWS = 256  # training rows, with which running statistics are compared
 
 
 class Sample(NamedTuple):
@@ -48,7 +47,7 @@ def training_sample(problem: Problem, state: State, most: int | None = None) -> 
         return Sample(data.rows, data.sample_weight)
     numbers = np.sort(order, axis=1) if is_split else np.arange(n_rows)[None]
     if most is not None and n_rows > most:
-        numbers = numbers[:, np.arange(most) * n_rows // most]
+        numbers = numbers[:, evenly_spread(n_rows, most)]
     return Sample(data.rows, data.sample_weight, numbers)
 
 
@@ -76,7 +75,7 @@ def scoring_statistics(problem: Problem, state: State) -> ServedStatistics | Non
     """Return the statistics of norms for the scores of an epoch, or None where running ones serve."""
     if not problem.options.exact_norms:
         return None
-    return ServedStatistics(problem, state.last_model[0], training_sample(problem, state, N_MEASURED))
+    return ServedStatistics(problem, state.last_model[0], training_sample(problem, state, SAMPLE_ROWS))
 
 
 def set_exact_statistics(problem: Problem, state: State) -> None:
@@ -105,7 +104,7 @@ def find_lag(problem: Problem, state: State) -> Lag | None:
 
     "Too far" is a root mean square over the units of more than 1, beside what so few rows may be off by chance.
     """
-    network, backend, sample = problem.network, problem.backend, training_sample(problem, state, N_PROBED)
+    network, backend, sample = problem.network, problem.backend, training_sample(problem, state, COMPARED_ROWS)
     theta, served = state.prediction_model
     with np.errstate(over="ignore", invalid="ignore"):
         found = Population(backend, network, backend.asarray(theta), sample).measure(served)

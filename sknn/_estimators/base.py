@@ -15,13 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._backend import to_numpy
 from .._backend.typing import Array
+from .._backend.warnings import warn
 from .._common.blocks import NestedBlocksMixin
 from .._common.callbacks import CallbackSupportMixin
 from .._common.estimator import BackendMixin, unchanged_on_error
 from .._common.rows import DenseRows, Rows, rows_of
 from .._common.rules import Rule, check_parameters, is_named, shown
 from .._common.validation import MatrixLike, check_sample_weight, check_training_weights, check_X
-from .._common.warnings import warn
 from .._core.passes import predictions
 from .._core.statistics import Population, Sample
 from . import training

@@ -86,8 +86,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Whether to monitor a validation set, to stop training when ``monitor`` does not improve by at least ``tol`` for
         more than ``n_iter_no_change`` consecutive epochs, and to keep the best weights. Not used by "lbfgs".
     validation_fraction : float, default=0.1
-        Fraction of the training rows set aside for early stopping, at least 2 rows, stratified by class as far as it
-        goes, except for multilabel y. Not used if ``X_val`` is passed to ``fit``.
+        Fraction of the training rows set aside for early stopping, at least 2 rows, with about the same share
+        of each class, except for multilabel y. Not used if ``X_val`` is passed to ``fit``.
     beta_1, beta_2 : float, default=0.9, 0.999
         Decay rates of the first and second moment estimates of "adam", "adamw", "amsgrad" and "nadam", in [0, 1).
     epsilon : float, default=1e-8

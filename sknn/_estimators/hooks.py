@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._common.warnings import warn
+from .._backend.warnings import warn
 
 WEIGHTS = "Use the parameter init, or set coefs_ and intercepts_ and train on with warm_start=True or partial_fit."
 OUTPUTS = (

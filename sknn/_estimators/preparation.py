@@ -13,29 +13,28 @@ from sklearn.utils import check_random_state
 
 from .._backend.protocol import Backend
 from .._backend.typing import Array
+from .._backend.warnings import warn
 from .._common.callbacks import callback_data
 from .._common.rows import Rows, rows_of
 from .._common.rules import shown
 from .._common.validation import FLOATS, check_sample_weight, check_training_weights, check_X_y
-from .._common.warnings import warn
-from .._core.data import Data, Problem, Validation, split_rows
+from .._core.data import SAMPLE_ROWS, Data, Problem, Validation, evenly_spread, split_rows
 from .._core.network import Network
 from .._core.options import Options
 from .._core.state import State
 from .._core.statistics import Sample, adapt_to_data
 from ..schedules import BatchSchedule
 from .attributes import fitted_attributes, theta_of
-from .diagnosis import unlike_validation
+from .failures import unlike_validation
 from .recipe import batch_size, build_network, build_options
 from .small_trainings import SmallTraining, copied_data, is_small
-from .targets import Numbers, Targets, check_kinds, plain_targets
+from .targets import Labels, Numbers, Targets, check_kinds, plain_targets
 from .tasks import Call
 
 COLUMN = (  # scikit-learn's, which would name a line of sknn
     "A column-vector y was passed when a 1d array was expected. Please change the shape of y to (n_samples, ), for "
     "example using ravel()."
 )
-N_PROBED = 1024  # rows, evenly spread, that weights are adapted to before the first step
 
 
 @dataclass(eq=False)
@@ -308,9 +307,9 @@ class Preparation:
 
     def _split(self, network: Network, state: State, data: Data, targets: Targets, y: Array) -> Data:
         """Number the training rows in the state; return the data with validation rows, if any are asked for."""
-        parameters, n_rows, validation = self.parameters, len(data.y), data.validation
+        parameters, validation = self.parameters, data.validation
         splits = parameters.early_stopping and validation is None
-        self._number_rows(network, state, n_rows, targets.strata(data.y), splits)
+        self._number_rows(network, state, data, targets, splits)
         if splits:
             _check_split_weights(data.sample_weight, state)
             scorer = self._model_scorer(network, data.rows, y, data.sample_weight)
@@ -320,9 +319,14 @@ class Preparation:
             state.mark_validation((splits, len(validation.y) if splits else validation.fingerprint(), monitor))
         return data if validation is None else replace(data, validation=validation)
 
-    def _number_rows(self, network: Network, state: State, n_rows: int, strata: Array | None, splits: bool) -> None:
-        fraction, size = self.parameters.validation_fraction, batch_size(self.parameters)
-        split = (lambda stream: split_rows(stream, n_rows, fraction, strata)) if splits else None
+    def _number_rows(self, network: Network, state: State, data: Data, targets: Targets, splits: bool) -> None:
+        fraction, size, n_rows = self.parameters.validation_fraction, batch_size(self.parameters), len(data.y)
+
+        def draw(stream: np.random.RandomState) -> tuple[Array, Array]:
+            classes = targets.classes if isinstance(targets, Labels) else None
+            return split_rows(stream, n_rows, fraction, targets.strata(data.y), classes)
+
+        split = draw if splits else None
         state.number_rows(n_rows, split, fraction if splits else None)
         n_train = state.order.shape[1]
         smallest = size.size_in(0) if isinstance(size, BatchSchedule) else size
@@ -351,8 +355,7 @@ def _adapt_to_data(problem: Problem, state: State) -> None:
     numbers = np.arange(len(data.y)) if state.order is None else state.order[0]
     if data.sample_weight is not None:
         numbers = numbers[data.sample_weight[numbers] > 0]
-    n_probed = min(len(numbers), N_PROBED)
-    probe = numbers[np.arange(n_probed) * len(numbers) // n_probed]
+    probe = numbers[evenly_spread(len(numbers), SAMPLE_ROWS)]
     sample = Sample(data.rows[probe], None if data.sample_weight is None else data.sample_weight[probe])
     try:
         with np.errstate(over="raise", invalid="raise"):

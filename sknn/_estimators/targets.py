@@ -13,8 +13,9 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from .._backend import to_numpy
 from .._backend.typing import Array
+from .._common.rules import shown
 from .._common.validation import numbers_of
-from ..losses import BinaryLogLoss, Loss, RegressionLoss, SoftmaxLogLoss
+from ..losses import REGRESSION_LOSSES, BinaryLogLoss, Loss, RegressionLoss, SoftmaxLogLoss
 
 NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating)
 
@@ -245,12 +246,17 @@ class Numbers:
             raise ValueError(f"{name} must hold numbers; got dtype {y.dtype}. Use MLPClassifier for labels.")
         _check_columns(y, self.n_outputs, name)
         if self.loss.non_negative and (y < 0).any():
-            raise ValueError(f"{name} must be non-negative for loss='poisson'; got {y.min()}. Use another loss.")
+            raise ValueError(f"{name} must be non-negative for {self._loss_shown()}; got {y.min()}. Use another loss.")
         if (y > self.loss.largest_target).any():
             raise ValueError(
-                f"{name} must be at most {self.loss.largest_target:.3g} for loss='poisson'; got {y.max():.3g}. Divide "
-                "y by a constant."
+                f"{name} must be at most {self.loss.largest_target:.3g} for {self._loss_shown()}; got {y.max():.3g}. "
+                "Divide y by a constant."
             )
+
+    def _loss_shown(self) -> str:
+        """Return the parameter ``loss`` with the name of the loss, or the loss itself."""
+        names = [name for name, loss in REGRESSION_LOSSES.items() if loss == self.loss]
+        return f"loss={names[0]!r}" if names else f"loss={shown(self.loss)}"
 
     def encode(self, y: Any, dtype: np.dtype) -> Array:
         """Return the targets in ``dtype``, ``(n, outputs)``."""

@@ -9,14 +9,14 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .._backend.typing import Array
+from .._backend.warnings import warn
 from .._common.callbacks import FitTasks, with_callbacks
 from .._common.estimator import despite_interrupts
-from .._common.warnings import warn
 from .._core import lbfgs
 from .._core.statistics import find_lag, scoring_statistics, set_exact_statistics
 from .._core.trainer import Trainer
 from .attributes import fitted_attributes
-from .diagnosis import divergence, large_penalty, missed_scale, obstacle
+from .failures import divergence, large_penalty, missed_scale, obstacle
 from .preparation import Fit
 
 NOT_CONVERGED = (

@@ -53,7 +53,7 @@ class Spectrum(NamedTuple):
     """Principal axes of rows, those of greatest variance first, with unbiased variances; NumPy arrays.
 
     ``axes`` may end before ``variances`` do, with the axes that have variance. ``total_variance`` is also that of axes
-    which are not there. Variances up to ``rounding`` are nothing else.
+    which are not there. Variances up to ``rounding`` may be rounding errors.
     """
 
     count: int  # type: ignore[assignment]
@@ -66,9 +66,14 @@ class Spectrum(NamedTuple):
 
     def first_axes(self, n_axes: int) -> Array:
         """Return the first axes; those that are missing are any that are orthogonal to the others."""
-        return (
-            np.vstack([self.axes, further_axes(self.axes)])[:n_axes] if n_axes > len(self.axes) else self.axes[:n_axes]
-        )
+        axes = self.axes
+        if n_axes > len(axes):
+            axes = np.vstack([axes, further_axes(axes)])
+        return axes[:n_axes]
+
+    def scatter(self) -> Scatter:
+        """Return the scatter of rows that have variance along these axes alone."""
+        return scatter_of_axes(self.count, self.mean, self.rest, self.variances, self.axes)
 
 
 def _block_rows(backend: Backend, n_features: int) -> int:

@@ -148,7 +148,7 @@ class CenteredProducts:
 def lanczos_axes(rows: Rows, n_axes: int, tol: float, random_state: np.random.RandomState) -> Spectrum:
     """Return the first ``n_axes`` of the spectrum of rows, dense or sparse, by ARPACK on products with vectors.
 
-    Axes without variance are left to no chance: ARPACK would find other ones in each call, and fail without any other.
+    Axes without variance do not come from ARPACK: it would find other ones in each call, and fails where all are such.
     """
     X, moments = rows.X, measured_moments(rows)
     mean = moments.mean

@@ -21,7 +21,7 @@ from .._backend.protocol import Backend
 from .._backend.typing import Array, ArrayModule
 from .._common.callbacks import CallbackSupportMixin, FitTasks, callback_data, with_callbacks
 from .._common.estimator import BackendMixin, unchanged_on_error
-from .._common.moments import Moments, are_exact, merge, moments_from_statistics, power_of_two
+from .._common.moments import Moments, are_in_range, merge, moments_from_statistics, power_of_two
 from .._common.rows import Rows, SparseRows, rows_of
 from .._common.rules import (
     REFUSED,
@@ -103,8 +103,15 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
 
     @with_callbacks
     def _take_in(
-        self, X: MatrixLike, y: Any, sample_weight: ArrayLike | None = None, *, reset: bool, learn: str = "_learn"
+        self,
+        X: MatrixLike,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        reset: bool,
+        learn: Callable[[Any, Rows, Array | None, bool], None] | None = None,
     ) -> Self:
+        """Check X, and learn its statistics by the method ``learn``, usually ``_learn``."""
         tasks = FitTasks(self, callback_data(X, y, sample_weight), max_epochs=0, attributes=dict)
         with unchanged_on_error(self):
             plain = self._plain()
@@ -112,17 +119,22 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
             with backend.explained_memory_errors():
                 rows = rows_of(backend, without_half(plain._check(plain, X, reset=reset, **plain._fit_options())))
                 weight = check_sample_weight(sample_weight, rows.n_rows, np.float64)
-                getattr(plain, learn)(rows, weight, reset)
+                (learn or type(plain)._learn)(plain, rows, weight, reset)
             self._adopt(plain)
         tasks.finish()
         return self
 
     def _plain(self) -> Self:
         """Return a copy whose parameters are checked, and plain Python values; it shares all other attributes."""
-        plain = object.__new__(type(self))
-        plain.__dict__ |= self.__dict__
+        plain = self._copy()
         plain.__dict__ |= check_parameters(self, self._rules)
         return plain
+
+    def _copy(self) -> Self:
+        """Return a copy that shares all attributes."""
+        made = object.__new__(type(self))
+        made.__dict__ |= self.__dict__
+        return made
 
     def _adopt(self, plain: Self) -> None:
         """Take the attributes of a plain copy, but for parameters, which stay as they were given."""
@@ -142,7 +154,7 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
         has_learned = self._has_learned()
         if not has_learned:
             check_is_fitted(self)
-        estimator = self if has_learned else type(self)()  # without fit there are no names to compare
+        estimator = self if has_learned else self._copy()  # without fit there are no names to compare
         return self._check(estimator, X, reset=not has_learned, accept_sparse=self._accept_sparse and "csr", **options)
 
     def _check_restored(
@@ -151,7 +163,7 @@ class RowTransformer(CallbackSupportMixin, TransformerMixin, BackendMixin, BaseE
         """Return rows to be transformed back, of ``n_features()`` unless that is None; they may have no names."""
         if not self._has_learned():
             check_is_fitted(self)
-        X = self._check(type(self)(), X, reset=True, accept_sparse=self._accept_sparse and "csr", **options)
+        X = self._check(self._copy(), X, reset=True, accept_sparse=self._accept_sparse and "csr", **options)
         n_given, n_expected = prod(X.shape[1:]), n_features()
         if n_expected not in (None, n_given):
             raise ValueError(
@@ -575,7 +587,7 @@ def standardize_step(
 def _unit_of_groups(backend: Backend, view: Array, count: Array, squares: Array, eps: float) -> Array | None:
     """Return powers of two for groups whose squares overflow or vanish, and 1 for the others; None if none does."""
     xp = backend.xp
-    doubtful = (count > 0) & ~are_exact(squares)
+    doubtful = (count > 0) & ~are_in_range(squares)
     if view.dtype != np.float64 or not doubtful.any():
         return None  # float64 has room for the squares of all float32 numbers
     rows = xp.flatnonzero(doubtful.any(axis=1))

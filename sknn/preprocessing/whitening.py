@@ -69,7 +69,7 @@ class AxesTransformer(RowTransformer):
             If a parameter or the data is invalid, or if ``fit`` computed the first components only; the transformer is
             then unchanged.
         """
-        return self._take_in(X, y, reset=not self._has_learned(), learn="_learn_more")
+        return self._take_in(X, y, reset=not self._has_learned(), learn=type(self)._learn_more)
 
     def _learn_more(self, rows: Rows, weight: Array | None, reset: bool) -> None:
         with blas_threads(rows):
@@ -332,7 +332,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, AxesTransformer):
         self._publish(spectrum, self._float_type(rows, reset=True))
         self._scatter = None
         if self.n_components_ == self._smallest_seen() and self.components_.dtype != np.float64:
-            self._scatter = tuple(scatter_of_axes(*spectrum[:5]))  # what partial_fit goes on from is not rounded
+            self._scatter = tuple(spectrum.scatter())  # what partial_fit goes on from is not rounded
 
     def _float_type(self, rows: Rows, reset: bool) -> np.dtype:
         dtype = precision_of(rows.X, float_type_of(rows.X, self.dtype))
@@ -708,9 +708,9 @@ class ZCA(OneToOneFeatureMixin, AxesTransformer):
             roots = self.components_ * np.sqrt(factors)[:, None]
             return roots.T @ roots
         common = factors[-1]
-        differences = factors[factors != common] - common
-        roots = self.components_[factors != common] * np.sqrt(np.abs(differences))[:, None]
-        product = np.sign(differences[:1].sum()) * (roots.T @ roots)
+        differs = factors != common
+        roots = self.components_[differs] * np.sqrt(np.abs(factors[differs] - common))[:, None]
+        product = roots.T @ roots if factors[0] >= common else -(roots.T @ roots)
         product[np.diag_indices_from(product)] += common
         return product
 

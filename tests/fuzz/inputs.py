@@ -80,43 +80,48 @@ def _targets(rng, cls, parameters, X):
 
 
 def broken(rng, data):
-    """Return the name of an argument, and arguments of fit that must be refused because of it."""
+    """Return the name of an argument, arguments of fit that must be refused because of it, and what the error says.
+
+    It says the name, or is a sentence of scikit-learn without it.
+    """
     X, y, n = data.X, data.y, len(data.X)
     flat = X.reshape(n, -1).astype(float)
     cases = [
-        ("X", {"X": flat[:, :0]}),
-        ("X", {"X": flat[:0]}),
-        ("X", {"X": flat[0]}),
+        ("X", {"X": flat[:, :0]}, "Found array with 0 feature"),
+        ("X", {"X": flat[:0]}, "Found array with 0 sample"),
+        ("X", {"X": flat[0]}, "Expected 2D array, got 1D array"),
         ("X", {"X": "nonsense"}),
-        ("X", {"X": None}),
-        ("X", {"X": 3.0}),
+        ("X", {"X": None}, "Expected 2D array, got scalar array"),
+        ("X", {"X": 3.0}, "Expected 2D array, got scalar array"),
         ("X", {"X": flat * 1j}),
         ("X", {"X": np.where(flat == flat, np.inf, flat)}),
-        ("X", {"X": [[1.0, 2.0], [3.0]]}),
+        ("X", {"X": [[1.0, 2.0], [3.0]]}, "setting an array element with a sequence"),
         ("X", {"X": np.full(flat.shape, "nonsense")}),
-        ("X", {"X": scipy.sparse.csr_matrix(flat[:0])}),
+        ("X", {"X": scipy.sparse.csr_matrix(flat[:0])}, "Found array with 0 sample"),
     ]
     if y is not None:
         cases += [
             ("X", {"X": np.full(flat.shape, None)}),
             ("X", {"X": np.where(flat == flat, np.nan, flat)}),
             ("y", {"y": None}),
-            ("y", {"y": y[:-1]}),
+            ("y", {"y": y[:-1]}, "inconsistent numbers of samples"),
             ("y", {"y": np.full(n, np.nan)}),
             ("y", {"y": np.full(n, None)}),
-            ("y", {"y": np.zeros((n, 2, 2))}),
-            ("y", {"y": 3}),
+            ("y", {"y": np.zeros((n, 2, 2))}, "Found array with dim 3"),
+            ("y", {"y": 3}, "Input should have at least 1 dimension"),
             ("y", {"y": np.full(n, 1j)}),
-            ("y", {"y": []}),
+            ("y", {"y": []}, "Found array with 0 sample"),
             ("sample_weight", {"sample_weight": np.full(n, -1.0)}),
             ("sample_weight", {"sample_weight": np.full(n, np.nan)}),
             ("sample_weight", {"sample_weight": np.ones(n + 1)}),
             ("sample_weight", {"sample_weight": np.zeros(n)}),
-            ("sample_weight", {"sample_weight": np.ones((n, 2))}),
+            ("sample_weight", {"sample_weight": np.ones((n, 2))}, "Sample weights must be 1D array or scalar"),
             ("sample_weight", {"sample_weight": "nonsense"}),
             ("X_val", {"X_val": flat}),
             ("X_val", {"X_val": np.full(flat.shape, np.nan), "y_val": y}),
             ("y_val", {"y_val": y}),
         ]
-    name, arguments = cases[rng.integers(len(cases))]
-    return name, {"X": X, "y": y, **arguments}
+    name, arguments, *sentences = cases[rng.integers(len(cases))]
+    if name == "X" and X.ndim > 2:  # flat rows are not what a scaler of images takes
+        sentences.append("needs images of shape")
+    return name, {"X": X, "y": y, **arguments}, (name, *sentences)

@@ -170,6 +170,13 @@ def refusing_numpy(original, self, *args):
     return original(self, *args)
 
 
+def refusing_without_a_name(original, self, *args, **named):
+    try:
+        return original(self, *args, **named)
+    except (TypeError, ValueError):
+        raise ValueError("Input array has a wrong shape") from None
+
+
 FAULTS = [
     ("fit_is_documented", SCALER, "fit", raising(KeyError("X"))),
     ("fit_is_documented", SCALER, "fit", raising(ValueError("bad things"))),
@@ -194,6 +201,7 @@ FAULTS = [
     ("refused_field", made(MLPRegressor, solver=SGD()), "__post_init__", refusing_nothing),
     ("refused_data", SCALER, "fit", refusing_nothing),
     ("refused_data", SCALER, "fit", forgetful),
+    ("refused_data", SCALER, "fit", refusing_without_a_name),
     ("plain_parameters", made(StandardScaler, with_mean=True), "fit", refusing_numpy),
 ]
 

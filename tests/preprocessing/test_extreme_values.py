@@ -159,7 +159,6 @@ def test_samples_of_any_size(scaler, eps, backend, use):
 def test_the_mean_of_a_sample_of_any_size():
     X = table().T.copy()
     X[3] = np.finfo(float).max * np.sign(X[3])
-    mean, deviation = (statistic[:, None] for statistic in exact_statistics(X.T))
     X[3, X[3] < 0] /= 2  # so that X less its mean is a number, but its sum is not
     mean, deviation = (statistic[:, None] for statistic in exact_statistics(X.T))
     found = ZeroCenterer(per="sample").fit_transform(X)

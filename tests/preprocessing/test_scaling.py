@@ -632,3 +632,22 @@ def test_fitted_on_the_device_loads_without_one(cupy):
     stored = pickle.dumps(StandardScaler(backend="auto").fit(cupy.asarray(X)))
     assert b"cupy" not in stored
     np.testing.assert_allclose(pickle.loads(stored).transform(X), StandardScaler().fit_transform(X), atol=1e-12)
+
+
+class ScalerOfMachine(StandardScaler):
+    """A scaler of a user, whose constructor must get an argument."""
+
+    def __init__(self, machine):
+        super().__init__()
+        self.machine = machine
+
+
+def test_a_subclass_with_a_required_argument():
+    X = np.random.default_rng(0).standard_normal((9, 3))
+    scaler = ScalerOfMachine("A").fit(X)
+    np.testing.assert_allclose(scaler.inverse_transform(scaler.transform(X)), X, rtol=1e-12)
+    scaler = ScalerOfMachine("A")
+    scaler.mean_, scaler.scale_ = np.zeros(3), np.full(3, 2.0)  # set by hand, without a fit
+    np.testing.assert_array_equal(scaler.transform(X), X / 2)
+    np.testing.assert_array_equal(scaler.inverse_transform(X), X * 2)
+    assert "n_features_in_" not in vars(scaler)

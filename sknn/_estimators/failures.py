@@ -1,4 +1,4 @@
-"""Diagnosis: what is out of proportion where training diverged or learnt nothing, in words for messages."""
+"""Failures: what is out of proportion where training diverged or learnt nothing, in words for messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.sparse import issparse
 
 from .._backend import to_numpy
 from .._backend.typing import Array
-from .._core.data import Problem
+from .._core.data import SAMPLE_ROWS, Problem, evenly_spread
 from .._core.passes import Model, predictions
 from .._core.state import State
 from ..losses import Loss, RegressionLoss
@@ -110,7 +110,6 @@ def _largest(values: Any) -> float:
 
 # ---- y that is out of proportion --------------------------------------------------------
 
-N_PROBED = 1024  # rows, evenly spread
 LARGE, SMALL = 1e2, 1e-2  # root mean square, and standard deviation, of outputs that are looked at
 UNEXPLAINED, MISSED = 0.9, 0.1  # shares of the loss of a constant
 
@@ -126,7 +125,7 @@ def missed_scale(problem: Problem, state: State, tol: float) -> str:
     if not isinstance(loss, RegressionLoss) or loss.link_name not in SCALED:
         return ""
     rows = np.arange(len(data.y)) if data.sample_weight is None else np.flatnonzero(data.sample_weight)
-    rows = rows[np.arange(min(len(rows), N_PROBED)) * len(rows) // min(len(rows), N_PROBED)]
+    rows = rows[evenly_spread(len(rows), SAMPLE_ROWS)]
     y = data.y[rows].astype(np.float64)
     weight = np.ones(len(rows)) if data.sample_weight is None else data.sample_weight[rows].astype(np.float64)
     judged = [j for j in range(y.shape[1]) if _is_far(y[:, j])]

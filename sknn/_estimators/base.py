@@ -267,7 +267,7 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
                     outputs = self._small.outputs(self, rows)
                 else:
                     outputs = predictions(model_of(self, rows), rows)[0]
-                total = float(outputs.sum())
+                total = outputs.item() if outputs.size == 1 else float(outputs.sum())  # the sum takes 2 us
         if not isfinite(total):  # a small number that says it for nearly all outputs
             self._warn_of_overflow(outputs)
         return rows, outputs

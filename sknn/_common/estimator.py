@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from .._backend.protocol import Backend
 
 
+CURVES = (
+    *("loss_curve_", "validation_scores_", "validation_loss_curve_"),
+    *("loss_curve", "validation_scores", "validation_losses"),
+)
+
+
 class BackendMixin:
     """Mixin that chooses the backend of an estimator, and carries the configuration into workers of joblib."""
 
@@ -103,10 +109,13 @@ def despite_interrupts(work: Callable[[], Any]) -> None:
 
 
 def _growing_lists(estimator: Any) -> list[list[Any]]:
-    """Return lists that training appends to: the curves of losses and scores."""
+    """Return lists that training appends to: the curves of losses and scores, as attributes and in the state."""
     attributes = vars(estimator)
-    trained = vars(attributes["_state"]) if "_state" in attributes else {}
-    return [values for values in (*attributes.values(), *trained.values()) if type(values) is list]
+    if "_state" not in attributes:
+        return []
+    owners = attributes, vars(attributes["_state"])
+    curves = [owner.get(name) for owner in owners for name in CURVES]
+    return [curve for curve in curves if type(curve) is list]
 
 
 def _random_streams(estimator: Any) -> list[np.random.RandomState]:

@@ -118,7 +118,8 @@ class BaseMLP(NestedBlocksMixin, CallbackSupportMixin, BackendMixin, BaseEstimat
                 fit = Preparation(self, parameters, backend, call, kept).prepare()
                 self._publish_shape(fit)
                 self._try_monitor(fit)
-                training.run(self, parameters, fit, self._publish_training)
+                run = training.run if fit.is_incremental else training.run_with_callbacks
+                run(self, parameters, fit, self._publish_training)
             if fit.small is not None:
                 fit.small.remember(self)
                 self._trainings.append(fit.small)

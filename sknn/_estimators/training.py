@@ -41,7 +41,6 @@ NO_SCORE = (
 CALLS_A_LOOK = 64  # of partial_fit, at the latest, between looks at the whole model; the first ones come sooner
 
 
-@with_callbacks
 def run(estimator: Any, parameters: Any, fit: Fit, publish: Callable[[Fit], None]) -> None:
     """Train, and publish the fitted attributes, also of a training that was interrupted or diverged.
 
@@ -92,6 +91,9 @@ def _looks_at_model(n_partial_fits: int) -> bool:
 
 def _is_power_of_two(number: int) -> bool:
     return number.bit_count() == 1
+
+
+run_with_callbacks = with_callbacks(run)
 
 
 def _tell_of_divergence(parameters: Any, fit: Fit) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import sklearn.preprocessing
 
 from sknn import MLPClassifier, MLPRegressor
 from sknn.preprocessing import PCA, ZCA, InstanceNormalizer, MinMaxScaler, StandardScaler, ZeroCenterer
@@ -36,7 +37,8 @@ def test_transformers_keep_the_type(transformer, frame, dtype):
     plain = np.column_stack([np.asarray(frame[name], dtype) for name in "ab"])
     found = transformer.fit(frame).transform(frame)
     assert found.dtype == dtype
-    assert transformer.feature_names_in_.tolist() == ["a", "b"]
+    names = sklearn.preprocessing.StandardScaler().fit(frame)  # before 1.7 it takes none from polars
+    assert list(vars(transformer).get("feature_names_in_", ())) == list(vars(names).get("feature_names_in_", ()))
     np.testing.assert_array_equal(found, transformer.fit(plain).transform(plain))
 
 

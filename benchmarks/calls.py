@@ -31,7 +31,7 @@ Milliseconds, lower is better: median of {rounds} rounds. Written by
 - predict: 784-256-128-10, float32; the last columns are mean squares of what is predicted. PyTorch's network is not
   trained, which takes as long.
 - small: calls of few rows, float64, again and again on the same estimator; 20 features where nothing is named; the last
-  columns are mean squares of what is made; for `partial_fit`, of the first weights after as many calls as were timed.
+  columns are mean squares of the results; for `partial_fit`, of the first weights after as many calls as were timed.
 """
 
 

@@ -10,20 +10,13 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from sknn import MLPClassifier, MLPRegressor
-from sknn.preprocessing import PCA, ZCA, InstanceNormalizer, MinMaxScaler, StandardScaler, ZeroCenterer
+from sknn.preprocessing import StandardScaler
+from tests.support.transformers import TRANSFORMERS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn < 1.9 has no callbacks")
 X, y = load_iris(return_X_y=True)
 EPOCHS = 4
-TRANSFORMERS = [
-    StandardScaler(),
-    MinMaxScaler(),
-    ZeroCenterer(),
-    InstanceNormalizer(),
-    PCA(2, svd_solver="covariance_eigh"),
-    ZCA(),
-]
 
 
 class Recorder:

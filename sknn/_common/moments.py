@@ -137,7 +137,7 @@ def pool(moments: Moments, by_group: Callable[[Array], Array]) -> Moments:
 
 
 def _pool(parts: Moments) -> Moments:
-    """Return the moments of what has ``parts`` along the first axis."""
+    """Return the moments of all ``parts``, which lie along the first axis."""
     count, mean, rest, squares, _ = parts
     total = count.sum(axis=0)
     start = np.take_along_axis(mean, np.argmax(count > 0, axis=0)[None], axis=0)[0]

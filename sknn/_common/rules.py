@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 REFUSED: Any = object()
-"""What a rule returns for a value that is not allowed."""
+"""The result of a rule for a value that is not allowed."""
 
 PLAIN = (bool, int, float, str, type(None))
 MOST_CHARACTERS = 80  # of a value in an error

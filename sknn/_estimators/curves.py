@@ -11,7 +11,7 @@ from .._backend.typing import Array
 
 
 def grown(curve: Any, recorded: Sequence[Array], n_before: int) -> list[float]:
-    """Return the curve of what was recorded: the list ``curve``, longer now, if it has the first ``n_before``."""
+    """Return the curve of recorded numbers: the list ``curve``, made longer, if it has the first ``n_before``."""
     if not isinstance(curve, list) or len(curve) != n_before or not n_before:
         curve = []
     curve.extend(float(entry[0]) for entry in recorded[len(curve) :])

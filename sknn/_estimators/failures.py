@@ -1,4 +1,4 @@
-"""Failures: what is out of proportion where training diverged or learnt nothing, in words for messages."""
+"""Messages about failed training: the number that is out of proportion, and the remedy."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Suspect(NamedTuple):
 
 
 def divergence(parameters: Any, problem: Problem, n_epochs: int) -> str:
-    """Return the message for a training that diverged: what is out of proportion most, then what helps in general."""
+    """Return the message for a training that diverged: the numbers most out of proportion, then general remedies."""
     guilty = _guilty(_suspects(parameters, problem))
     begin = f"{NON_FINITE} {LARGE_VALUES}" if any(it.is_data for it in guilty) or not guilty else NON_FINITE
     weights = _tiny_weights(problem.data.sample_weight)
@@ -53,7 +53,7 @@ def divergence(parameters: Any, problem: Problem, n_epochs: int) -> str:
 
 
 def obstacle(parameters: Any, problem: Problem) -> str:
-    """Return what is out of proportion where L-BFGS finds no step, as sentences, or an empty text."""
+    """Return sentences on the numbers out of proportion where L-BFGS finds no step, or an empty text."""
     return _in_words(_guilty(_suspects(parameters, problem)))
 
 

@@ -44,7 +44,7 @@ class SmallTraining:
         return _are_same(self._published, _published_arrays(estimator))
 
     def remember(self, estimator: Any) -> None:
-        """Remember what the estimator has after a call."""
+        """Remember the parameters and arrays of the estimator after a call."""
         given = _given_parameters(estimator)
         if not _are_same(self._given, given):
             self._given = given if all(map(_is_immutable, given)) else ()
@@ -77,7 +77,7 @@ class SmallTrainings(deque[SmallTraining]):
         super().__init__(maxlen=1)
 
     def taken(self) -> SmallTraining | None:
-        """Take out what was kept."""
+        """Take out the training of the last call, or None."""
         try:
             return self.pop()
         except IndexError:

@@ -82,7 +82,7 @@ def run(estimator: Any, parameters: Any, fit: Fit, publish: Callable[[Fit], None
 
 
 def _looks_at_model(n_partial_fits: int) -> bool:
-    """Return whether to look at what the model has learnt, which takes as long as a prediction of many rows.
+    """Return whether to examine the model, which takes as long as a prediction of many rows.
 
     ``fit`` always does, ``partial_fit`` in its first, second, 4th, 8th, ... call and in every 64th.
     """

@@ -369,7 +369,7 @@ class Scaler(OneToOneFeatureMixin, RowTransformer):
         return is_named(self.per, "sample")
 
     def _hides_infinity(self) -> bool:
-        """Return whether infinity in X may not be seen in what is made of it."""
+        """Return whether results may be finite although X holds infinity."""
         return self._forgets_statistics()
 
     def _is_stateless(self) -> bool:

@@ -5,18 +5,11 @@ import pandas as pd
 import pytest
 
 from sknn._common import validation
-from sknn.preprocessing import PCA, ZCA, InstanceNormalizer, MinMaxScaler, StandardScaler, ZeroCenterer
+from sknn.preprocessing import PCA, ZCA, MinMaxScaler, StandardScaler, ZeroCenterer
+from tests.support.transformers import TRANSFORMERS
 
 X = np.random.default_rng(0).standard_normal((20, 4))
 IMAGES = X.reshape(20, 2, 2, 1)
-TRANSFORMERS = [
-    StandardScaler(),
-    MinMaxScaler(),
-    ZeroCenterer(),
-    InstanceNormalizer(),
-    PCA(2, svd_solver="covariance_eigh"),
-    ZCA(),
-]
 INVERTIBLE = [t for t in TRANSFORMERS if hasattr(t, "inverse_transform")]
 each_transformer = pytest.mark.parametrize("transformer", TRANSFORMERS, ids=lambda t: type(t).__name__)
 each_invertible = pytest.mark.parametrize("transformer", INVERTIBLE, ids=lambda t: type(t).__name__)

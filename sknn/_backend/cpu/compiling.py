@@ -43,7 +43,7 @@ class KernelCache(FunctionCache):
             _warn_of_no_place(f"Numba cannot write to its cache of compiled kernels ({error})")
 
     def _start_anew(self, damage: Exception) -> None:
-        """Forget what is on disk, as saving would read a damaged index again."""
+        """Empty the index on disk, as saving would read a damaged one again."""
         try:
             self.flush()
         except OSError as error:

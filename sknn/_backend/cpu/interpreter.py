@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 from . import elements, loops, updates
 from .compiling import kernel
 
-COMPILED_IN = "7c4c5d25ac3cb209"  # stands for the content of imported files, see tests/backend/stamps.py
+COMPILED_IN = "1ede4fa3bce2f2ee"  # stands for the content of imported files, see tests/backend/stamps.py
 FEW = 16  # rows or columns of a gradient up to which own loops are faster than BLAS
 VERY_FEW = 4  # columns of another product up to which they are
 

@@ -10,7 +10,7 @@ from numba.extending import register_jitable
 from . import elements
 from .compiling import kernel, named
 
-COMPILED_IN = "d6baac3c3b1cb5af"  # stands for the content of imported files, see tests/backend/stamps.py
+COMPILED_IN = "57890f5170107122"  # stands for the content of imported files, see tests/backend/stamps.py
 
 # ---- optimisers: one pass over the flat buffer ------------------------------------------
 

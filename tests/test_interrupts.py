@@ -14,6 +14,7 @@ from sknn import MLPClassifier, MLPRegressor
 from sknn._core.trainer import Trainer
 from sknn._estimators import base
 from sknn.preprocessing import PCA, ZCA, MinMaxScaler, StandardScaler
+from tests.support.interrupts import interrupted
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -30,31 +31,6 @@ NETWORKS = {
     "stopping": {"early_stopping": True, "norm": "batch", "validation_fraction": 0.3},
     "scorer": {"early_stopping": True, "monitor": "neg_log_loss", "validation_fraction": 0.3},
 }
-
-
-def interrupted(call, stop_at):
-    """Run a call, raising KeyboardInterrupt before the line of that number; return the number of lines in sknn."""
-    seen = 0
-
-    def trace(frame, event, argument):
-        nonlocal seen
-        if not frame.f_globals.get("__name__", "").startswith("sknn"):
-            return None
-        if event == "line":
-            seen += 1
-            if seen - 1 == stop_at:
-                sys.settrace(None)
-                raise KeyboardInterrupt
-        return trace
-
-    sys.settrace(trace)
-    try:
-        call()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        sys.settrace(None)
-    return seen
 
 
 def assert_unfitted_or_usable(model, before):

@@ -1,7 +1,6 @@
 """The estimators' own behaviour: targets, validation, stopping, divergence, interruption, bad input."""
 
 import re
-import sys
 import tracemalloc
 
 import numpy as np
@@ -24,6 +23,7 @@ from sknn._common.rows import rows_of
 from sknn._core.data import Validation
 from sknn._core.trainer import Trainer
 from tests.support.designs import in_turns
+from tests.support.interrupts import interrupted as interrupted_at
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X, y = load_iris(return_X_y=True)
@@ -412,25 +412,10 @@ def test_wherever_training_is_interrupted_its_record_fits_together(parameters):
 
 def lines_of_training(fit, stop_at):
     """Return how many lines a fit runs of the code that trains epochs; interrupt it before one of them."""
-    seen, names = 0, vars(sys.modules[Trainer.__module__])
-
-    def trace(frame, event, argument):
-        nonlocal seen
-        if frame.f_globals is not names:
-            return None
-        if event == "line":
-            seen += 1
-            if seen - 1 == stop_at:
-                sys.settrace(None)
-                raise KeyboardInterrupt
-        return trace
-
-    sys.settrace(trace)
-    try:
-        fit()
-    finally:
-        sys.settrace(None)
-    return seen
+    ended = []
+    n_lines = interrupted_at(lambda: ended.append(fit()), stop_at, Trainer.__module__)
+    assert ended  # fit itself takes the interrupt
+    return n_lines
 
 
 def assert_record_fits(model):
